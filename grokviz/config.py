@@ -1,0 +1,237 @@
+"""The configuration of a run: frozen dataclasses that refuse nonsense, the presets, and their JSON form.
+
+The docstring under a field is its documentation and its help on the command line.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from grokviz.errors import GrokvizError
+from grokviz.tasks import operation_named
+
+Initialisation = Literal["nanda2023", "transformer_lens"]
+OutputVocabulary = Literal["tokens", "answers"]
+
+HELD_EVALUATIONS = 3
+"""An accuracy counts as reached when it holds in so many evaluations in a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The task: an operation on pairs of integers mod p, and which pairs are trained on."""
+
+    operation: str = "addition"
+    """Operation on the pair (a, b); 'addition' is a + b mod p."""
+    p: int = 97
+    """Modulus: operands and answers are 0 to p - 1."""
+    train_fraction: float = 0.3
+    """Share of the p² pairs that is trained on; the rest is the test set."""
+    split_seed: int = 0
+    """Seed of the train/test split."""
+
+    def __post_init__(self) -> None:
+        operation_named(self.operation)
+        _whole("p", self.p, least=3, why="a frequency needs at least three residues")
+        _number("train_fraction", self.train_fraction)
+        if not 0 < self.train_fraction < 1:
+            raise GrokvizError(
+                f"train_fraction is {self.train_fraction}, but must lie between 0 and 1, both excluded: "
+                "train and test each need pairs"
+            )
+        if not 0 < self.n_train < self.p**2:
+            raise GrokvizError(
+                f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.p**2} "
+                "pairs to train on; choose one that leaves pairs on both sides"
+            )
+        _whole("split_seed", self.split_seed, least=0)
+
+    @property
+    def n_train(self) -> int:
+        """Number of train pairs: floor(train_fraction * p²)."""
+        return int(self.train_fraction * self.p**2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The one-layer transformer: ReLU, no LayerNorm, no biases, three positions (a, b, =)."""
+
+    d_model: int = 128
+    """Width of the residual stream; must be n_heads * d_head."""
+    n_heads: int = 4
+    """Attention heads."""
+    d_head: int = 32
+    """Width of a head."""
+    d_mlp: int = 512
+    """Neurons of the MLP."""
+    output_vocabulary: OutputVocabulary = "tokens"
+    """What the unembedding scores: 'tokens' (the p answers and '=') or 'answers' (those alone)."""
+    initialisation: Initialisation = "nanda2023"
+    """Initial weights: 'nanda2023' draws every matrix from N(0, 1/d_model) and W_U from N(0, 1/d_vocab);
+    'transformer_lens' draws every matrix from N(0, 0.64/d_model)."""
+    seed: int = 0
+    """Seed of the initial weights."""
+
+    def __post_init__(self) -> None:
+        for name in ("d_model", "n_heads", "d_head", "d_mlp"):
+            _whole(name, getattr(self, name), least=1)
+        if self.d_model != self.n_heads * self.d_head:
+            raise GrokvizError(
+                f"d_model is {self.d_model}, but n_heads * d_head is {self.n_heads} * {self.d_head} = "
+                f"{self.n_heads * self.d_head}; make them equal"
+            )
+        _one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
+        _one_of("initialisation", self.initialisation, get_args(Initialisation))
+        _whole("seed", self.seed, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Full-batch AdamW on the cross-entropy of the last position, and what is kept of it."""
+
+    epochs: int = 30_000
+    """Epochs; one epoch is one full-batch optimiser step."""
+    learning_rate: float = 1e-3
+    """Learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay rates of AdamW's two moments."""
+    weight_decay: float = 1.0
+    """Weight decay of AdamW; grokking needs it."""
+    warmup_epochs: int = 0
+    """Epochs over which the learning rate rises linearly from 0."""
+    test_every: int = 10
+    """Evaluate the test loss every so many epochs."""
+    checkpoint_every: int = 200
+    """Keep a checkpoint every so many epochs, ..."""
+    geometric_checkpoints: int = 60
+    """... and at about so many geometrically spaced epochs; the first and the last are always kept."""
+    stop_after: int | None = None
+    """Stop so many epochs after the test accuracy first reached stop_accuracy and held it."""
+    stop_accuracy: float = 0.99
+    """Test accuracy that stop_after waits for, in 3 evaluations in a row."""
+    device: str = "cpu"
+    """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
+    threads: int | None = None
+    """CPU threads of torch while training; torch's own choice if not given."""
+
+    def __post_init__(self) -> None:
+        _whole("epochs", self.epochs, least=1)
+        _number("learning_rate", self.learning_rate)
+        if self.learning_rate <= 0:
+            raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; usual is 0.001")
+        if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
+            raise GrokvizError(f"betas is {self.betas!r}, but must be two numbers; usual is 0.9 0.98")
+        for beta in self.betas:
+            _number("betas", beta)
+            if not 0 <= beta < 1:
+                raise GrokvizError(f"betas is {self.betas}, but both must lie in [0, 1); usual is 0.9 0.98")
+        _number("weight_decay", self.weight_decay)
+        if self.weight_decay < 0:
+            raise GrokvizError(f"weight_decay is {self.weight_decay}, but must not be negative; usual is 1.0")
+        _whole("warmup_epochs", self.warmup_epochs, least=0)
+        for name in ("test_every", "checkpoint_every"):
+            _whole(name, getattr(self, name), least=1)
+        _whole("geometric_checkpoints", self.geometric_checkpoints, least=0)
+        if self.stop_after is not None:
+            _whole("stop_after", self.stop_after, least=0)
+        _number("stop_accuracy", self.stop_accuracy)
+        if not 0 < self.stop_accuracy <= 1:
+            raise GrokvizError(f"stop_accuracy is {self.stop_accuracy}, but must lie in (0, 1]; usual is 0.99")
+        if not isinstance(self.device, str) or not self.device:
+            raise GrokvizError(f"device is {self.device!r}, but must be a device of torch, such as cpu or cuda")
+        if self.threads is not None:
+            _whole("threads", self.threads, least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def equals_token(self) -> int:
+        """The token '=', which stands after the two operands: number p."""
+        return self.task.p
+
+    @property
+    def d_vocab(self) -> int:
+        """Number of input tokens: the p residues and '='."""
+        return self.task.p + 1
+
+    @property
+    def d_vocab_out(self) -> int:
+        """Number of classes that the unembedding scores."""
+        return self.d_vocab if self.model.output_vocabulary == "tokens" else self.task.p
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as nested dictionaries of plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "RunConfig":
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            GrokvizError: a section or field is unknown, missing or senseless; the message names it.
+        """
+        sections = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
+        _same_names("config", values, set(sections))
+        parts: dict[str, Any] = {}
+        for name, section in sections.items():
+            _same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
+            parts[name] = section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
+        return cls(**parts)
+
+
+def _whole(name: str, value: Any, *, least: int, why: str = "") -> None:
+    reason = f": {why}" if why else ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise GrokvizError(f"{name} is {value!r}, but must be a whole number, at least {least}{reason}")
+    if value < least:
+        raise GrokvizError(f"{name} is {value}, but must be at least {least}{reason}")
+
+
+def _number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise GrokvizError(f"{name} is {value!r}, but must be a finite number")
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise GrokvizError(f"{name} is {value!r}, which is unknown; choose one of: {', '.join(choices)}")
+
+
+def _same_names(what: str, got: Any, expected: set[str]) -> None:
+    if not isinstance(got, dict):
+        raise GrokvizError(f"{what} is {got!r:.60}, but must be an object with the fields {', '.join(sorted(expected))}")
+    for problem, names in (("lacks", expected - got.keys()), ("has the unknown", got.keys() - expected)):
+        if names:
+            raise GrokvizError(f"{what} {problem} {', '.join(sorted(names))}; was it written by another version of grokviz?")
+
+
+DEFAULT = RunConfig()
+
+PRESETS: dict[str, RunConfig] = {
+    "default": DEFAULT,
+    "nanda2023": replace(
+        DEFAULT,
+        task=TaskConfig(p=113),
+        model=ModelConfig(output_vocabulary="answers"),
+        training=TrainingConfig(epochs=40_000, warmup_epochs=10),
+    ),
+    "quick": replace(DEFAULT, task=TaskConfig(p=59, train_fraction=0.5), training=TrainingConfig(epochs=4_000)),
+}
+
+
+def preset(name: str) -> RunConfig:
+    """The preset called `name`: `default`, `nanda2023` (the paper's) or `quick` (groks within minutes).
+
+    Raises:
+        GrokvizError: there is none; the message lists those there are.
+    """
+    if name not in PRESETS:
+        raise GrokvizError(f"preset {name!r} is unknown; choose one of: {', '.join(PRESETS)}")
+    return PRESETS[name]

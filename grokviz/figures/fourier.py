@@ -1,0 +1,182 @@
+"""Spectra of embedding and readout, tokens on their circles, and the frequencies of the neurons."""
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from grokviz.figures.theme import (
+    LEGEND_BELOW,
+    EMBEDDING,
+    NEURONS,
+    NEUTRAL,
+    READOUT,
+    SEQUENTIAL,
+    at_epoch,
+    frequency_colours,
+    key_frequencies,
+    listed,
+    needed,
+    small,
+    titled,
+)
+
+PURE = 0.85
+
+
+def embedding_spectrum(measurements: xr.Dataset) -> go.Figure:
+    """Share of the embedding's power at each frequency, over training."""
+    return _spectrum_over_training(measurements, "embedding_power", "embedding", "W_E")
+
+
+def readout_spectrum(measurements: xr.Dataset) -> go.Figure:
+    """Share of the readout's power at each frequency, over training."""
+    return _spectrum_over_training(measurements, "readout_power", "readout", "W_out W_U")
+
+
+def sparsity(measurements: xr.Dataset) -> go.Figure:
+    """Gini index and effective number of frequencies of embedding and readout, over training."""
+    names = ("embedding_gini", "readout_gini", "embedding_participation_ratio", "readout_participation_ratio")
+    values = dict(zip(names, needed(measurements, *names), strict=True))
+    figure = make_subplots(cols=2, subplot_titles=("Gini index of the norms", "effective number of frequencies"))
+    for what, colour in (("embedding", EMBEDDING), ("readout", READOUT)):
+        for col, measure, hover in ((1, "gini", "Gini %{y:.3f}"), (2, "participation_ratio", "%{y:.1f} frequencies")):
+            curve = values[f"{what}_{measure}"]
+            figure.add_scatter(
+                x=curve["epoch"].values, y=small(curve), name=what, line_color=colour, legendgroup=what,
+                showlegend=col == 1, hovertemplate=f"epoch %{{x:,}}: {what}, {hover}<extra></extra>", row=1, col=col,
+            )  # fmt: skip
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(range=[0, 1], col=1)
+    figure.update_yaxes(rangemode="tozero", col=2)
+    figure.update_layout(legend=LEGEND_BELOW)
+    first, last = values["readout_participation_ratio"][[0, -1]].values
+    finding = f"The readout goes from {first:.0f} effective frequencies to {last:.1f}"
+    return titled(figure, finding, "Sparsity over frequencies, cos and sin combined: participation ratio of power, Gini of norms")
+
+
+def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours."""
+    embedding, readout = needed(at_epoch(measurements, epoch), "embedding_power", "readout_power")
+    keys = key_frequencies(measurements)
+    frequencies = embedding["frequency"].values
+    colours = frequency_colours(measurements, frequencies.tolist())
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
+    for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
+        hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power<extra></extra>"
+        figure.add_bar(x=frequencies, y=small(power), marker_color=colours, name=what, showlegend=False, hovertemplate=hover, row=row, col=1)
+        figure.update_yaxes(title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row, col=1)
+    figure.update_xaxes(title="frequency", row=2, col=1)
+    if keys:
+        share = readout.sel(frequency=keys).sum().item()
+        finding = f"The key frequencies {listed(keys)} hold {share:.1%} of the readout's power"
+    else:
+        finding = "No frequency stands out: there are no key frequencies"
+    return titled(figure, finding, f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final checkpoint")
+
+
+def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """All tokens in the plane of each key frequency at an epoch, coloured by k times the token mod p."""
+    now = at_epoch(measurements, epoch)
+    (plane,) = needed(now, "token_plane")
+    keys = key_frequencies(measurements)
+    p = measurements.attrs["p"]
+    shown = f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; colour: k × token mod p"
+    if not keys:
+        return titled(go.Figure(), "No circles: there are no key frequencies", shown)
+    columns = min(len(keys), 4)
+    figure = make_subplots(
+        rows=-(-len(keys) // columns), cols=columns, subplot_titles=[f"frequency {k}" for k in keys],
+        horizontal_spacing=0.06, vertical_spacing=0.12,
+    )  # fmt: skip
+    tokens = np.arange(p)
+    for i, k in enumerate(keys):
+        place = {"row": i // columns + 1, "col": i % columns + 1}
+        xy = small(plane.sel(frequency=k))
+        marker = {"color": (k * tokens % p).astype(np.float32), "colorscale": "HSV", "size": 6}
+        hover = f"token %{{text}} in the plane of frequency {k}<extra></extra>"
+        figure.add_scatter(
+            x=xy[:, 0], y=xy[:, 1], text=tokens.tolist(), mode="markers", marker=marker, showlegend=False, hovertemplate=hover, **place
+        )
+        reach = 1.08 * float(np.abs(measurements["token_plane"].sel(frequency=k)).max())
+        anchor = "x" if i == 0 else f"x{i + 1}"
+        figure.update_xaxes(range=[-reach, reach], showticklabels=False, **place)
+        figure.update_yaxes(range=[-reach, reach], showticklabels=False, scaleanchor=anchor, **place)
+    figure.update_layout(height=360 if len(keys) <= columns else 320 * -(-len(keys) // columns))
+    roundest = max(keys, key=lambda k: _roundness(small(plane.sel(frequency=k))))
+    finding = f"Tokens lie {_roundness(small(plane.sel(frequency=roundest))):.0%} round on the circle of frequency {roundest}"
+    return titled(figure, finding, shown + "; round: 1 - std / mean of the radius")
+
+
+def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """Pure neurons per frequency, and the purity of every neuron at its frequency, at an epoch."""
+    now = at_epoch(measurements, epoch)
+    counts, frequency, purity = needed(now, "neurons_per_frequency", "neuron_frequency", "neuron_purity")
+    frequencies = counts["frequency"].values
+    colours = frequency_colours(measurements, frequencies.tolist())
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
+    hover = "frequency %{x}: %{y} pure neurons<extra></extra>"
+    figure.add_bar(x=frequencies, y=small(counts), marker_color=colours, showlegend=False, hovertemplate=hover, row=1, col=1)
+    living = frequency.fillna(0).astype(int).values  # a dead neuron has no purity either, so it is not drawn
+    # Neurons of one frequency are spread around it, in their own order, so that each can be pointed at.
+    spread = (np.arange(len(living)) * 0.618034 % 1 - 0.5) * 0.7
+    hover = "neuron %{text}: %{y:.1%} of its variance at frequency %{customdata}<extra></extra>"
+    figure.add_scatter(
+        x=small(living + spread), y=small(purity), text=purity["neuron"].values.tolist(), customdata=living, mode="markers",
+        marker={"color": frequency_colours(measurements, living.tolist()), "size": 4}, showlegend=False, hovertemplate=hover,
+        row=2, col=1,
+    )  # fmt: skip
+    figure.add_hline(y=PURE, line={"color": "#666666", "dash": "dot", "width": 1}, row=2, col=1)
+    figure.update_yaxes(title="pure neurons", range=[0, _top(measurements, "neurons_per_frequency")], row=1, col=1)
+    figure.update_yaxes(title="purity", range=[0, 1.02], tickformat=".0%", row=2, col=1)
+    figure.update_xaxes(title="frequency", range=[0.2, frequencies[-1] + 0.8], row=2, col=1)
+    pure = int((purity > PURE).sum())
+    serving = int((counts > 0).sum())
+    finding = f"{pure} of {purity.size} neurons are pure, each with one of {serving} frequencies" if pure else "No neuron is pure yet"
+    return titled(figure, finding, f"At epoch {int(now['epoch']):,}; pure: over {PURE:.0%} of a neuron's variance at one frequency (dotted line)")
+
+
+def neuron_purity(measurements: xr.Dataset) -> go.Figure:
+    """Share of pure and of dead neurons over training."""
+    pure, dead = needed(measurements, "pure_neuron_share", "dead_neuron_share")
+    figure = go.Figure()
+    for name, values, colour in (("pure, of the living", pure, NEURONS), ("dead, of all", dead, NEUTRAL)):
+        hover = f"epoch %{{x:,}}: %{{y:.1%}} of neurons {name}<extra></extra>"
+        figure.add_scatter(x=values["epoch"].values, y=small(values), name=name, line_color=colour, hovertemplate=hover)
+    figure.update_yaxes(title="share of neurons", range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_xaxes(title="epoch")
+    return titled(figure, f"In the end {pure[-1].item():.0%} of the neurons serve one frequency", f"Pure: over {PURE:.0%} of a neuron's variance at one frequency; dead: it never changes")
+
+
+def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> go.Figure:
+    (power,) = needed(measurements, name)
+    keys = key_frequencies(measurements)
+    hover = f"epoch %{{x:,}}, frequency %{{y}}: %{{z:.2%}} of the {what}'s power<extra></extra>"
+    figure = go.Figure(
+        go.Heatmap(
+            x=power["epoch"].values, y=power["frequency"].values, z=small(power.T), colorscale=SEQUENTIAL, zmin=0,
+            colorbar={"title": "share", "tickformat": ".0%"}, hovertemplate=hover,
+        )
+    )  # fmt: skip
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="frequency")
+    if keys:
+        share = power.sel(frequency=keys).sum("frequency")
+        finding = f"The {what} gathers {share[-1].item():.0%} of its power on the frequencies {listed(keys)} ({share[0].item():.0%} at the start)"
+    else:
+        finding = f"The {what}'s power has not gathered on key frequencies"
+    return titled(figure, finding, f"Share of the power of {matrix} at each frequency, the constant left out")
+
+
+def _top(measurements: xr.Dataset, name: str) -> float:
+    """Upper end of a fixed axis: the same at every epoch, so that a change is seen as one."""
+    return 1.05 * float(measurements[name].max()) or 1.0
+
+
+def _roundness(xy: np.ndarray) -> float:
+    radius = np.hypot(xy[:, 0], xy[:, 1])
+    return max(0.0, 1 - float(radius.std() / radius.mean()))
+
+
+FIGURES = (embedding_spectrum, readout_spectrum, sparsity, neuron_purity)
+EPOCH_FIGURES = (spectrum, token_circles, neurons_by_frequency)

@@ -1,0 +1,85 @@
+"""Losses, accuracies and margins over training."""
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from grokviz.figures.theme import (
+    EXCLUDED,
+    RESTRICTED,
+    TEST,
+    TRAIN,
+    needed,
+    phase_names,
+    shade_phases,
+    small,
+    thinned,
+    titled,
+)
+from grokviz.phases import Interval, phases
+
+
+def losses(measurements: xr.Dataset) -> go.Figure:
+    """Train and test loss, with restricted and excluded loss at each checkpoint, and the phases shaded."""
+    restricted, excluded = needed(measurements, "restricted_loss", "excluded_loss")
+    times = phases(measurements)
+    figure = go.Figure([_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)])
+    checkpoint_curves = (
+        ("restricted loss (test): key frequencies alone", restricted.sel(split="test"), RESTRICTED),
+        ("excluded loss (train): all but the key frequencies", excluded, EXCLUDED),
+    )
+    for name, values, colour in checkpoint_curves:
+        hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
+        figure.add_scatter(x=values["epoch"].values, y=small(values), name=name, line_color=colour, line_dash="dot", hovertemplate=hover)
+    figure.update_yaxes(type="log", title="loss (nats)", exponentformat="power")
+    figure.update_xaxes(title="epoch")
+    shade_phases(figure, times)
+    return titled(figure, _grokking_finding(times.memorised, times.grokked), phase_names(times))
+
+
+def accuracies(measurements: xr.Dataset) -> go.Figure:
+    """Train and test accuracy, with the phases shaded."""
+    times = phases(measurements)
+    figure = go.Figure(
+        [_history_curve(measurements, "train_accuracy", TRAIN), _history_curve(measurements, "test_accuracy", TEST)]
+    )
+    figure.update_yaxes(title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_xaxes(title="epoch")
+    shade_phases(figure, times)
+    final = measurements["history_test_accuracy"].dropna("history_epoch")[-1].item()
+    return titled(figure, f"The test pairs end at {final:.1%} answered correctly", phase_names(times))
+
+
+def margins(measurements: xr.Dataset) -> go.Figure:
+    """Lead of the right answer's logit over the best wrong one, on train and test pairs."""
+    (margin,) = needed(measurements, "logit_margin")
+    figure = go.Figure()
+    for split, colour in (("train", TRAIN), ("test", TEST)):
+        values = margin.sel(split=split)
+        hover = f"epoch %{{x:,}}: the right answer leads by %{{y:.2f}} on {split} pairs<extra></extra>"
+        figure.add_scatter(x=values["epoch"].values, y=small(values), name=split, line_color=colour, hovertemplate=hover)
+    figure.update_yaxes(title="logit margin")
+    figure.update_xaxes(title="epoch")
+    lead = margin.sel(split="test")[-1].item()
+    finding = f"On test pairs the right answer ends {abs(lead):.1f} logits {'ahead of' if lead >= 0 else 'behind'} the best wrong one"
+    return titled(figure, finding, "Logit of the right answer minus the largest other one, mean over pairs")
+
+
+def _history_curve(measurements: xr.Dataset, name: str, colour: str) -> go.Scatter:
+    values = measurements[f"history_{name}"].dropna("history_epoch")
+    x, y = thinned(values["history_epoch"].values, small(values))
+    split, what = name.split("_")
+    number = "%{y:.3g} nats" if what == "loss" else "%{y:.2%}"
+    hover = f"epoch %{{x:,}}: {split} {what} {number}<extra></extra>"
+    return go.Scatter(x=x, y=y, name=f"{split} {what}", line={"color": colour, "width": 1.5}, hovertemplate=hover)
+
+
+def _grokking_finding(memorised: Interval | None, grokked: Interval | None) -> str:
+    if grokked and memorised:
+        return f"Memorised {memorised}, grokked {grokked}"
+    if memorised:
+        return f"Memorised {memorised}, not grokked yet"
+    return f"Grokked {grokked} without memorising first" if grokked else "Neither memorised nor grokked yet"
+
+
+FIGURES = (losses, accuracies, margins)
+EPOCH_FIGURES = ()

@@ -1,0 +1,128 @@
+"""Superposition in three feature sets: tokens, Fourier components, and frequencies in neurons."""
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from grokviz.figures.theme import (
+    LEGEND_BELOW,
+    DIVERGING,
+    EMBEDDING,
+    NEURONS,
+    at_epoch,
+    frequency_colours,
+    key_frequencies,
+    needed,
+    small,
+    titled,
+)
+
+
+def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """Cosine between the embeddings of any two tokens at an epoch."""
+    now = at_epoch(measurements, epoch)
+    (cosine,) = needed(now, "token_cosine")
+    hover = "tokens %{y} and %{x}: cosine %{z:.2f}<extra></extra>"
+    figure = _cosine_map(small(cosine), hover)
+    figure.update_xaxes(title="token")
+    figure.update_yaxes(title="token")
+    off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
+    finding = f"Two tokens overlap by |cosine| {np.nanmean(off):.2f} on average, {np.nanmax(off):.2f} at most"
+    return titled(figure, finding, f"Cosine between rows of W_E at epoch {int(now['epoch']):,}; bands along the diagonal are circles")
+
+
+def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """Cosine between the directions of the key Fourier components at an epoch."""
+    now = at_epoch(measurements, epoch)
+    (cosine,) = needed(now, "fourier_interference")
+    shown = f"Cosine between rows of F W_E for the key frequencies at epoch {int(now['epoch']):,}; white off the diagonal is no interference"
+    if not key_frequencies(measurements):
+        return titled(go.Figure(), "No interference to show: there are no key frequencies", shown)
+    labels = [str(label) for label in cosine["key_component"].values]
+    hover = "%{y} and %{x}: cosine %{z:.3f}<extra></extra>"
+    figure = _cosine_map(small(cosine), hover, labels)
+    off = np.abs(cosine.values[~np.eye(len(labels), dtype=bool)])
+    return titled(figure, f"Key components overlap by |cosine| {off.max():.2f} at most" if off.size else "There is one key component", shown)
+
+
+def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+    """Share of a dimension that each Fourier component has for itself, against its norm, at an epoch."""
+    now = at_epoch(measurements, epoch)
+    D, norm = needed(now, "component_dimensionality", "component_norm")
+    labels = [str(label) for label in D["component"].values]
+    frequencies = [(i + 1) // 2 for i in range(len(labels))]
+    hover = "%{text}: norm %{x:.3g}, %{y:.2f} of a dimension for itself<extra></extra>"
+    marker = {"color": frequency_colours(measurements, frequencies), "size": 8}
+    figure = go.Figure(go.Scatter(x=small(norm), y=small(D), text=labels, mode="markers", marker=marker, showlegend=False, hovertemplate=hover))
+    figure.update_xaxes(title="norm of the component", range=[0, 1.05 * float(measurements["component_norm"].max())])
+    figure.update_yaxes(title="dimensionality D", range=[-0.02, 1.05])
+    shown = f"Fourier components of W_E at epoch {int(now['epoch']):,}; coloured: key frequencies. D knows no scale: read it with the norm"
+    is_key = np.isin(frequencies, key_frequencies(measurements))
+    if not is_key.any():
+        return titled(figure, "There are no key components", shown)
+    return titled(figure, f"Key components have {D.values[is_key].min():.2f} to {D.values[is_key].max():.2f} of a dimension for themselves", shown)
+
+
+def dimensionality(measurements: xr.Dataset) -> go.Figure:
+    """Dimensions that the tokens occupy, and tokens per dimension, over training."""
+    capacity, packing = needed(measurements, "token_capacity", "features_per_dimension")
+    figure = make_subplots(cols=2, subplot_titles=("dimensions occupied: sum of D", "tokens per dimension"))
+    for col, values, unit in ((1, capacity, "dimensions"), (2, packing, "tokens per dimension")):
+        hover = f"epoch %{{x:,}}: %{{y:.1f}} {unit}<extra></extra>"
+        figure.add_scatter(x=values["epoch"].values, y=small(values), line_color=EMBEDDING, showlegend=False, hovertemplate=hover, row=1, col=col)
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(rangemode="tozero")
+    finding = f"{measurements.attrs['p']} tokens share {capacity[-1].item():.1f} dimensions in the end, {capacity[0].item():.1f} at the start"
+    return titled(figure, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
+
+
+def ranks(measurements: xr.Dataset) -> go.Figure:
+    """Three ranks of the embedding and of the MLP activations, over training."""
+    figure = make_subplots(cols=2, subplot_titles=("embedding W_E", "MLP activations"))
+    kinds = (("participation", "solid"), ("effective", "dash"), ("stable", "dot"))
+    for col, what, colour in ((1, "embedding", EMBEDDING), (2, "mlp", NEURONS)):
+        for kind, dash in kinds:
+            (values,) = needed(measurements, f"{what}_{kind}_rank")
+            hover = f"epoch %{{x:,}}: {kind} rank %{{y:.1f}}<extra></extra>"
+            figure.add_scatter(
+                x=values["epoch"].values, y=small(values), name=f"{kind} rank", legendgroup=kind, showlegend=col == 2,
+                line={"color": colour, "dash": dash}, hovertemplate=hover, row=1, col=col,
+            )  # fmt: skip
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(legend=LEGEND_BELOW)
+    rank = measurements["embedding_participation_rank"]
+    finding = f"The embedding's participation rank goes from {rank[0].item():.0f} to {rank[-1].item():.1f}"
+    return titled(figure, finding, "Participation rank is the headline, entropy-based effective rank feels a long tail, stable rank the strongest direction")
+
+
+def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
+    """Effective number of frequencies in a neuron: median and quartiles over training."""
+    (values,) = needed(measurements, "frequencies_per_neuron")
+    low, median, high = (small(values.quantile(q, "neuron")) for q in (0.25, 0.5, 0.75))
+    epochs = values["epoch"].values
+    hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
+    figure = go.Figure()
+    figure.add_scatter(x=epochs, y=high, name="upper quartile", line={"color": NEURONS, "width": 0}, showlegend=False, hovertemplate=hover)
+    band = "rgba(153, 119, 0, 0.2)"
+    figure.add_scatter(
+        x=epochs, y=low, name="half of the neurons", line={"color": NEURONS, "width": 0}, fill="tonexty", fillcolor=band, hovertemplate=hover
+    )
+    figure.add_scatter(x=epochs, y=median, name="median", line_color=NEURONS, hovertemplate=hover)
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="frequencies per neuron", rangemode="tozero")
+    finding = f"The median neuron goes from {median[0]:.0f} frequencies to {median[-1]:.2f}"
+    return titled(figure, finding, "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded")
+
+
+def _cosine_map(z: np.ndarray, hover: str, labels: list[str] | None = None) -> go.Figure:
+    heatmap = go.Heatmap(z=z, x=labels, y=labels, colorscale=DIVERGING, zmin=-1, zmax=1, colorbar={"title": "cosine"}, hovertemplate=hover)
+    figure = go.Figure(heatmap)
+    figure.update_yaxes(scaleanchor="x", constrain="domain", autorange="reversed")
+    figure.update_xaxes(constrain="domain")
+    return figure.update_layout(height=560)
+
+
+FIGURES = (dimensionality, ranks, frequencies_per_neuron)
+EPOCH_FIGURES = (token_geometry, component_interference, component_dimensionality)

@@ -1,0 +1,139 @@
+"""What all figures share: colours, template, titles, and how the measurements are read.
+
+Colours are from Paul Tol's colour-blind-safe schemes (bright for curves, muted for frequencies). A colour means the same
+thing in every figure.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from jaxtyping import Float, Int
+
+from grokviz.errors import GrokvizError
+from grokviz.phases import Phases
+
+TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
+EMBEDDING, READOUT, NEURONS = "#66CCEE", "#004488", "#997700"
+NEUTRAL = "#BBBBBB"
+FREQUENCY_COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
+SERIES_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
+PHASE_COLOURS = {
+    "memorisation": "rgba(68, 119, 170, 0.10)",
+    "circuit_formation": "rgba(204, 187, 68, 0.16)",
+    "cleanup": "rgba(34, 136, 51, 0.12)",
+}
+LEGEND_BELOW = {"x": 0.5, "xanchor": "center", "y": -0.14, "yanchor": "top"}
+SEQUENTIAL, DIVERGING = "Viridis", "RdBu"
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_AXIS = {"gridcolor": "#E8E8E8", "linecolor": "#888888", "zeroline": False, "ticks": "outside", "automargin": True}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": "#222222"},
+        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"l": 16, "t": 16}, "font": {"size": 16}},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "colorway": SERIES_COLOURS,
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        "margin": {"t": 108, "r": 24, "b": 48, "l": 64},
+        "hoverlabel": {"font": {"family": FONT}},
+        "height": 420,
+    }
+)
+
+
+def titled(figure: go.Figure, finding: str, shows: str) -> go.Figure:
+    """`figure` with the template, its finding as title, and what it shows as subtitle."""
+    title = {"text": finding, "subtitle": {"text": shows, "font": {"size": 12, "color": "#666666"}}}
+    return figure.update_layout(template=TEMPLATE, title=title)
+
+
+def needed(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
+    """The measures called `names`.
+
+    Raises:
+        GrokvizError: one was not measured.
+    """
+    for name in names:
+        if name not in measurements:
+            raise GrokvizError(f"this figure needs the measure '{name}', which has not been measured; run grokviz measure on the run")
+    return [measurements[name] for name in names]
+
+
+def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
+    """The measurements at one epoch; at the last one if `epoch` is None.
+
+    Raises:
+        GrokvizError: that epoch has no checkpoint; the message names the nearest that have one.
+    """
+    epochs = measurements["epoch"].values
+    if epoch is None:
+        epoch = int(epochs[-1])
+    if epoch not in epochs:
+        near = sorted(epochs[np.argsort(np.abs(epochs - epoch))[:3]].tolist())
+        raise GrokvizError(f"epoch {epoch} was not measured, having no checkpoint; the nearest are {', '.join(map(str, near))}")
+    return measurements.sel(epoch=epoch)
+
+
+def key_frequencies(measurements: xr.Dataset) -> list[int]:
+    """The key frequencies of the run's final checkpoint, ascending."""
+    return [int(k) for k in np.atleast_1d(measurements.attrs["key_frequencies"])]
+
+
+def frequency_colours(measurements: xr.Dataset, frequencies: Sequence[int]) -> list[str]:
+    """A colour for each frequency: each key frequency its own, all others grey."""
+    keys = key_frequencies(measurements)
+    own = {k: FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
+    return [own.get(k, NEUTRAL) for k in frequencies]
+
+
+def listed(frequencies: Sequence[int]) -> str:
+    """Frequencies in words: '3', '3 and 7', '3, 7 and 12'."""
+    words = [str(k) for k in frequencies]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def small(values: xr.DataArray | np.ndarray) -> np.ndarray:
+    """The numbers as a figure takes them: float32."""
+    return np.asarray(values, dtype=np.float32)
+
+
+def thinned(
+    x: Int[np.ndarray, "point"], y: Float[np.ndarray, "point"], *, buckets: int = 1000
+) -> tuple[Int[np.ndarray, "kept"], Float[np.ndarray, "kept"]]:
+    """A long curve with the lowest and highest point of each stretch, so that it draws the same and no spike is lost."""
+    if len(x) <= 2 * buckets:
+        return x, y
+    edges = np.linspace(0, len(x), buckets + 1).astype(int)
+    kept = {0, len(x) - 1}
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        kept |= {start + int(y[start:end].argmin()), start + int(y[start:end].argmax())}
+    indices = np.array(sorted(kept))
+    return x[indices], y[indices]
+
+
+def shade_phases(figure: go.Figure, phases: Phases) -> go.Figure:
+    """`figure`, whose x axis is the epoch, with the phases shaded behind it and named at its top."""
+    for phase in phases:
+        if phase.end > phase.start:
+            figure.add_vrect(x0=phase.start, x1=phase.end, fillcolor=PHASE_COLOURS[phase.name], line_width=0, layer="below")
+    return figure
+
+
+def phase_names(phases: Phases) -> str:
+    """The shaded phases in words, for the subtitle of a figure that shows them."""
+    spans = [f"{phase.name.replace('_', ' ')} to epoch {phase.end:,}" if phase.over else f"{phase.name.replace('_', ' ')} until now" for phase in phases]
+    return "Shaded: " + ", ".join(spans)
+
+
+def log_range(values: np.ndarray) -> list[float]:
+    """The log10 range of a positive axis that shows all finite positive `values`."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not positive.size:
+        return [-1.0, 1.0]
+    return [math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max()) + 0.01)]

@@ -1,0 +1,28 @@
+"""Size of the weights over training."""
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from grokviz.figures.theme import needed, phase_names, shade_phases, small, titled
+from grokviz.phases import phases
+
+
+def weight_norms(measurements: xr.Dataset) -> go.Figure:
+    """Norm of each weight matrix and of all weights, with the phases shaded."""
+    by_matrix, total = needed(measurements, "weight_norm", "total_weight_norm")
+    times = phases(measurements)
+    epochs = total["epoch"].values
+    hover = "epoch %{x:,}: norm %{y:.2f}<extra>%{fullData.name}</extra>"
+    figure = go.Figure(go.Scatter(x=epochs, y=small(total), name="all", line={"color": "black", "width": 2.5}, hovertemplate=hover))
+    for matrix in by_matrix["matrix"].values:
+        figure.add_scatter(x=epochs, y=small(by_matrix.sel(matrix=matrix)), name=str(matrix), hovertemplate=hover)
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="norm", rangemode="tozero")
+    shade_phases(figure, times)
+    peak = int(epochs[total.values.argmax()])
+    finding = f"The weights peak at norm {total.max().item():.1f} at epoch {peak:,} and end at {total[-1].item():.1f}"
+    return titled(figure, finding, phase_names(times))
+
+
+FIGURES = (weight_norms,)
+EPOCH_FIGURES = ()

@@ -1,0 +1,209 @@
+"""Fourier structure of the embedding, the readout and the neurons, and the key frequencies."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.harmonics import components_of, fourier_basis, frequency_power, gini, n_frequencies, participation_ratio
+from grokviz.snapshot import Snapshot
+
+KEY_SHARE_OF_LARGEST = 0.10
+KEY_MULTIPLE_OF_MEDIAN = 10.0
+KEY_FREQUENCY_RULE = (
+    f"readout power at least {KEY_SHARE_OF_LARGEST:.0%} of the largest frequency's and at least "
+    f"{KEY_MULTIPLE_OF_MEDIAN:g} times the median over frequencies"
+)
+PURE = 0.85
+
+
+def key_frequencies(snapshot: Snapshot) -> tuple[int, ...]:
+    """The frequencies that the network reads its answer from, ascending; none before a circuit has formed.
+
+    Frequency k is key where its share of the readout's power is at least 10 % of the largest share and at least 10
+    times the median share over all frequencies. The readout decides because a network may carry frequencies in its
+    embedding that it never uses. Their number is not limited.
+    """
+    power = readout_power(snapshot)
+    is_key = (power >= KEY_SHARE_OF_LARGEST * power.max()) & (power >= KEY_MULTIPLE_OF_MEDIAN * power.median())
+    return tuple((torch.nonzero(is_key).flatten() + 1).tolist())
+
+
+def embedding_power(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Share of the embedding's power at each frequency.
+
+    Formula: P_k / sum P, P_k = |F_cos_k W_E|² + |F_sin_k W_E|², W_E without '='; the constant component is left out.
+    Unit: share
+    Range: 0 to 1, sum 1; about 1/floor(p/2) each at initialisation, a few peaks after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
+    """
+    return _shares(frequency_power(snapshot.W_E))
+
+
+def embedding_constant_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of the embedding's squared norm in its constant component, the mean over tokens.
+
+    Formula: |F_0 W_E|² / |W_E|², W_E without '='.
+    Unit: share
+    Range: 0 to 1; 1/p at initialisation.
+    Source: the complement of the centring of `embedding_power`
+    """
+    W_E = snapshot.W_E.double()
+    return snapshot.p * W_E.mean(dim=0).square().sum() / W_E.square().sum()
+
+
+def embedding_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Sparsity of the embedding over frequencies: Gini index of its norms.
+
+    Formula: Gini of sqrt(P_k); K equal peaks among N frequencies give 1 - K/N.
+    Unit: index
+    Range: 0 to 1; 0.025 at initialisation, 0.6 to 0.9 after grokking. Of norms; that of powers is higher.
+    Source: Hurley & Rickard 2009, arXiv 0811.4706; Nanda et al. 2023, section 5.1
+    """
+    return gini(embedding_power(snapshot).sqrt())
+
+
+def embedding_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Effective number of frequencies in the embedding.
+
+    Formula: (sum P)² / sum P².
+    Unit: frequencies
+    Range: 1 to floor(p/2); near floor(p/2) at initialisation, about the number of key frequencies after grokking.
+    Source: participation ratio, as in Gao et al. 2017
+    """
+    return participation_ratio(embedding_power(snapshot))
+
+
+def readout_power(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Share of the readout's power at each frequency of the answer.
+
+    Formula: P_k / sum P of W_L = W_out W_U along its p answer columns, '=' left out; the constant is left out.
+    Unit: share
+    Range: 0 to 1, sum 1; after grokking each key frequency stands far above all others.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.2
+    """
+    return _shares(frequency_power(snapshot.W_L.T))
+
+
+def readout_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Sparsity of the readout over frequencies: Gini index of its norms.
+
+    Formula: Gini of sqrt(P_k) of W_L; K equal peaks among N frequencies give 1 - K/N.
+    Unit: index
+    Range: 0 to 1; 0.025 at initialisation, 0.7 to 0.95 after grokking. Of norms; that of powers is higher.
+    Source: Hurley & Rickard 2009, arXiv 0811.4706; Nanda et al. 2023, section 5.1
+    """
+    return gini(readout_power(snapshot).sqrt())
+
+
+def readout_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Effective number of frequencies in the readout.
+
+    Formula: (sum P)² / sum P² of W_L.
+    Unit: frequencies
+    Range: 1 to floor(p/2); near floor(p/2) at initialisation, about the number of key frequencies after grokking.
+    Source: participation ratio, as in Gao et al. 2017
+    """
+    return participation_ratio(readout_power(snapshot))
+
+
+def neuron_frequency(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
+    """The frequency that holds most of each neuron's variance; NaN for a dead neuron.
+
+    Formula: argmax over k = 1..floor(p/2) of the neuron's share at frequency k (see `neuron_purity`).
+    Unit: frequency
+    Range: 1 to floor(p/2)
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    shares = snapshot.neuron_frequency_shares
+    return torch.where(shares[0].isnan(), torch.nan, 1.0 + shares.argmax(dim=0)).float()
+
+
+def neuron_purity(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
+    """Share of each neuron's variance at its own frequency; NaN for a dead neuron.
+
+    Formula: centred squared norm over the p² pairs on {1, cos_k, sin_k}(a) x {1, cos_k, sin_k}(b) without the constant,
+        as a share of the whole; the largest over k.
+    Unit: share
+    Range: 0 to 1; an ideal single-frequency ReLU neuron scores 0.962 (0.033 lies at 2k). Pure is above 0.85.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    return snapshot.neuron_frequency_shares.amax(dim=0).float()
+
+
+def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Number of pure neurons of each frequency: the redundancy with which the network computes it.
+
+    Formula: count of neurons whose purity exceeds 0.85 and whose frequency is k.
+    Unit: neurons
+    Range: 0 to d_mlp; 100 to 200 for a key frequency after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    shares = snapshot.neuron_frequency_shares
+    pure = shares.amax(dim=0) > PURE  # False for the NaN of dead neurons
+    return torch.bincount(shares.argmax(dim=0)[pure], minlength=n_frequencies(snapshot.p)).double()
+
+
+def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of the living neurons that are pure: above 0.85 of their variance at one frequency.
+
+    Formula: pure neurons / neurons that are not dead; NaN if all are dead.
+    Unit: share
+    Range: 0 to 1; 0 at initialisation, above 0.8 after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    purity = snapshot.neuron_frequency_shares.amax(dim=0)
+    return (purity[~purity.isnan()] > PURE).double().mean()
+
+
+def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of neurons that never change over the p² pairs.
+
+    Formula: neurons with no variance over pairs / d_mlp.
+    Unit: share
+    Range: 0 to 1; 0 at initialisation.
+    Source: counts what `neuron_purity` leaves out
+    """
+    return snapshot.neuron_frequency_shares[0].isnan().double().mean()
+
+
+def token_plane(snapshot: Snapshot) -> Float[Tensor, "frequency token axis"]:
+    """Tokens seen in the plane that each frequency spans in d_model: a circle, once the network uses the frequency.
+
+    Formula: centred W_E projected on an orthonormal basis of span(F_cos_k W_E, F_sin_k W_E), x along F_cos_k W_E. All
+        of W_E is projected, so what other frequencies put into the plane is seen as scatter. k = p/2 has no y: 0.
+    Unit: embedding norm
+    Range: any; noise at initialisation, a circle on which neighbours stand k steps apart after grokking.
+    Source: Liu et al. 2022, arXiv 2205.10343, figure 1, with planes found by Fourier transform
+    """
+    p = snapshot.p
+    W_E = snapshot.W_E.double() - snapshot.W_E.double().mean(dim=0)
+    waves = fourier_basis(p) @ W_E
+    planes = []
+    for k in range(1, n_frequencies(p) + 1):
+        axes, _ = torch.linalg.qr(waves[components_of(p, k)].T)
+        coordinates = W_E @ axes
+        # QR leaves the signs open: x is taken along cos, y along sin.
+        coordinates = coordinates * torch.einsum("ca,ca->a", waves[components_of(p, k)].T, axes).sign()
+        planes.append(torch.nn.functional.pad(coordinates, (0, 2 - coordinates.shape[1])))
+    return torch.stack(planes).float()
+
+
+def _shares(power: Float[Tensor, "frequency"]) -> Float[Tensor, "frequency"]:
+    return power / power.sum()
+
+
+MEASURES = (
+    embedding_power,
+    embedding_constant_share,
+    embedding_gini,
+    embedding_participation_ratio,
+    readout_power,
+    readout_gini,
+    readout_participation_ratio,
+    neuron_frequency,
+    neuron_purity,
+    neurons_per_frequency,
+    pure_neuron_share,
+    dead_neuron_share,
+    token_plane,
+)

@@ -1,0 +1,103 @@
+"""A figure of one epoch, at many epochs, in little space: one whole figure, and per epoch only what differs.
+
+Numbers are kept as typed arrays in one binary block. Where the eye cannot tell, they are quantised: maps (`z`) to 8
+bits, other fractional numbers to 16, over the range that they have in all frames; whole numbers are kept exactly.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+Path = tuple[str | int, ...]
+MAP_LEVELS, NUMBER_LEVELS = 254, 65_534  # level 0 stands for NaN
+
+
+class Block:
+    """The binary block that the arrays of all figures go into. A class because it grows as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, values: np.ndarray) -> dict[str, Any]:
+        """Append an array, aligned for JavaScript's typed arrays, and return where it is."""
+        padding = -self._size % 8
+        content = values.tobytes()
+        place = {"at": self._size + padding, "type": values.dtype.str.lstrip("<|"), "shape": list(values.shape)}
+        self._parts += [bytes(padding), content]
+        self._size += padding + len(content)
+        return place
+
+    def content(self) -> bytes:
+        """All arrays, little-endian, each at its place."""
+        return b"".join(self._parts)
+
+
+def frames(figures: Sequence[go.Figure], block: Block) -> dict[str, Any]:
+    """The last figure whole (`base`), and for each path into it that differs the values in every frame (`changes`).
+
+    A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first
+    axis is the frame, and `low`, `high` if it is quantised.
+    """
+    flat = [dict(_leaves(figure.to_plotly_json())) for figure in figures]
+    paths = list(flat[-1])
+    if any(leaves.keys() != flat[-1].keys() for leaves in flat):
+        raise ValueError("a figure has other traces at other epochs, so it cannot be shown in frames")
+    changes = [
+        _change(path, [leaves[path] for leaves in flat], block)
+        for path in paths
+        if any(not _equal(leaves[path], flat[-1][path]) for leaves in flat)
+    ]
+    return {"base": figures[-1].to_plotly_json(), "changes": changes}
+
+
+def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The leaves of a figure: numbers, texts, lists, arrays. A layout's template is the same everywhere and is skipped."""
+    if isinstance(node, Mapping) and "bdata" in node:
+        yield path, _array(node)
+    elif isinstance(node, Mapping):
+        for name, child in node.items():
+            if path != ("layout",) or name != "template":
+                yield from _leaves(child, (*path, name))
+    elif isinstance(node, list | tuple) and any(isinstance(child, Mapping) for child in node):
+        for index, child in enumerate(node):
+            yield from _leaves(child, (*path, index))
+    else:
+        yield path, node
+
+
+def _array(encoded: Mapping[str, Any]) -> np.ndarray:
+    """The array that plotly has encoded as base64."""
+    flat = np.frombuffer(base64.b64decode(encoded["bdata"]), dtype=encoded["dtype"])
+    shape = str(encoded.get("shape", flat.size))
+    return flat.reshape([int(n) for n in shape.split(",")])
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    return type(one) is type(other) and bool(one == other)
+
+
+def _change(path: Path, values: list[Any], block: Block) -> dict[str, Any]:
+    arrays = [np.asarray(value) for value in values] if isinstance(values[-1], np.ndarray) else []
+    if not arrays or any(array.shape != arrays[-1].shape for array in arrays):
+        return {"path": path, "values": [value.tolist() if isinstance(value, np.ndarray) else value for value in values]}
+    stacked = np.stack(arrays)
+    if stacked.dtype.kind != "f":
+        return {"path": path, "array": block.add(stacked.astype(np.int32))}
+    levels = MAP_LEVELS if path[-1] == "z" else NUMBER_LEVELS
+    quantised, low, high = _quantised(stacked, levels)
+    return {"path": path, "array": block.add(quantised), "low": low, "high": high, "levels": levels}
+
+
+def _quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, float, float]:
+    """Whole numbers 1..levels + 1 over the range of the values; 0 for NaN."""
+    finite = np.isfinite(values)
+    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    scaled = (values.astype(np.float64) - low) / ((high - low) or 1.0) * levels
+    whole = np.where(finite, np.rint(np.where(finite, scaled, 0.0)) + 1, 0)
+    return whole.astype(np.uint8 if levels < 256 else np.uint16), low, high
