@@ -3,7 +3,7 @@
     run = grokviz.train(grokviz.preset("quick"), "runs/quick")     # train, with checkpoints
     measurements = grokviz.measure(run)                            # every measure at every checkpoint
     grokviz.figures.losses(measurements).show()                    # interactive figures
-    grokviz.report(run)                                            # all of it as one offline page
+    grokviz.write_report(run)                                      # all of it as one offline page
 
 Names are imported when they are first used, so that `import grokviz` is instant.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from grokviz.errors import GrokvizError as GrokvizError
     from grokviz.measures import MEASURES as MEASURES
     from grokviz.measuring import measure as measure
-    from grokviz.phases import phases as phases
-    from grokviz.report import report as report
+    from grokviz.phases import find_phases as find_phases
+    from grokviz.report import write_report as write_report
     from grokviz.run import Run as Run
     from grokviz.run import open_run as open_run
     from grokviz.snapshot import Snapshot as Snapshot
@@ -40,13 +40,13 @@ _HOME = {
     "Snapshot": "grokviz.snapshot",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
+    "find_phases": "grokviz.phases",
     "measure": "grokviz.measuring",
     "open_run": "grokviz.run",
-    "phases": "grokviz.phases",
     "preset": "grokviz.config",
-    "report": "grokviz.report",
     "take_snapshot": "grokviz.snapshot",
     "train": "grokviz.training",
+    "write_report": "grokviz.report",
 }
 
 __all__ = [*_HOME, "figures"]

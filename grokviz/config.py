@@ -206,10 +206,14 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 def _same_names(what: str, got: Any, expected: set[str]) -> None:
     if not isinstance(got, dict):
-        raise GrokvizError(f"{what} is {got!r:.60}, but must be an object with the fields {', '.join(sorted(expected))}")
+        raise GrokvizError(
+            f"{what} is {got!r:.60}, but must be an object with the fields {', '.join(sorted(expected))}"
+        )
     for problem, names in (("lacks", expected - got.keys()), ("has the unknown", got.keys() - expected)):
         if names:
-            raise GrokvizError(f"{what} {problem} {', '.join(sorted(names))}; was it written by another version of grokviz?")
+            raise GrokvizError(
+                f"{what} {problem} {', '.join(sorted(names))}; was it written by another version of grokviz?"
+            )
 
 
 DEFAULT = RunConfig()

@@ -56,20 +56,24 @@ def last_position_logits(weights: Weights, pairs: Int[Tensor, "pair operand"]) -
     query = einsum(equals, w.W_Q, "d_model, head d_model d_head -> head d_head") * w.W_Q.shape[-1] ** -0.5
     key_direction = einsum(w.W_K, query, "head d_model d_head, head d_head -> d_model head")
     scores = residual @ key_direction  # [operand, token, head]
-    values = residual @ rearrange(w.W_V, "head d_model d_head -> d_model (head d_head)")  # [operand, token, head d_head]
+    values = residual @ rearrange(
+        w.W_V, "head d_model d_head -> d_model (head d_head)"
+    )  # [operand, token, head d_head]
     equals_score = equals @ key_direction
     equals_value = einsum(equals, w.W_V, "d_model, head d_model d_head -> head d_head")
 
     a, b = pairs.unbind(dim=1)
-    pattern = torch.stack(
-        [_rows(scores[0], a), _rows(scores[1], b), equals_score.expand(len(a), -1)], dim=-1
-    ).softmax(dim=-1)  # [pair, head, source]
+    pattern = torch.stack([_rows(scores[0], a), _rows(scores[1], b), equals_score.expand(len(a), -1)], dim=-1).softmax(
+        dim=-1
+    )  # [pair, head, source]
     mixed = (
         pattern[..., 0:1] * rearrange(_rows(values[0], a), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
         + pattern[..., 1:2] * rearrange(_rows(values[1], b), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
         + pattern[..., 2:3] * equals_value
     )
-    x = equals + rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(w.W_O, "head d_head d_model -> (head d_head) d_model")
+    x = equals + rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(
+        w.W_O, "head d_head d_model -> (head d_head) d_model"
+    )
     return x @ w.W_U + (x @ w.W_in).relu() @ (w.W_out @ w.W_U)
 
 

@@ -53,7 +53,9 @@ class MeasureSpec:
         value = self.function(snapshot, keys) if self.uses_key_frequencies else self.function(snapshot)
         if not isinstance(value, Tensor) or value.ndim != len(self.axes):
             got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise GrokvizError(f"measure '{self.name}' returned {got}, but is annotated with the axes {list(self.axes)}; make them agree")
+            raise GrokvizError(
+                f"measure '{self.name}' returned {got}, but is annotated with the axes {list(self.axes)}; make them agree"
+            )
         return value.detach().cpu().numpy()
 
 
@@ -147,7 +149,9 @@ def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
     columns: dict[str, _Column] = {}
     if (run.directory / MEASUREMENTS_FILE).exists():
         stored = run.measurements
-        same_program = stored.attrs.get("config") == _config_json(run.config) and stored.attrs.get("grokviz_version") == version("grokviz")
+        same_program = stored.attrs.get("config") == _config_json(run.config) and stored.attrs.get(
+            "grokviz_version"
+        ) == version("grokviz")
         same_keys = tuple(np.atleast_1d(stored.attrs.get("key_frequencies", [])).tolist()) == keys
         for name, variable in stored.data_vars.items():
             if "epoch" in variable.dims and same_program and (same_keys or not variable.attrs["uses_key_frequencies"]):
@@ -182,7 +186,12 @@ def _dataset(run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final
         variables[name] = (("epoch", *column.axes), stacked, attributes)
     history = run.history.rename({"epoch": "history_epoch"})
     variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
-    sizes = {axis: variables[name][1].shape[1 + i] for name, c in columns.items() if c.values for i, axis in enumerate(c.axes)}
+    sizes = {
+        axis: variables[name][1].shape[1 + i]
+        for name, c in columns.items()
+        if c.values
+        for i, axis in enumerate(c.axes)
+    }
     known = {axis: values for axis, values in _coordinates(run.config, keys).items() if axis in sizes}
     coordinates = {**known, "epoch": epochs, "history_epoch": history["history_epoch"].values}
     return xr.Dataset(variables, coordinates, _facts(run, keys, final_epoch))
@@ -229,7 +238,9 @@ def _config_json(config: RunConfig) -> str:
 def _save(dataset: xr.Dataset, run: Run) -> None:
     path = run.directory / MEASUREMENTS_FILE
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    large = {name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items() if variable.size > 10_000}
+    large = {
+        name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items() if variable.size > 10_000
+    }
     try:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=large)
         temporary.replace(path)

@@ -120,9 +120,14 @@ def _bare_model(config: RunConfig) -> HookedTransformer:
 
 def _write_weights(model: HookedTransformer, weights: Mapping[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
-    for problem, names in (("lack", parameters.keys() - weights.keys()), ("hold the unknown", weights.keys() - parameters.keys())):
+    for problem, names in (
+        ("lack", parameters.keys() - weights.keys()),
+        ("hold the unknown", weights.keys() - parameters.keys()),
+    ):
         if names:
-            raise GrokvizError(f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration")
+            raise GrokvizError(
+                f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"
+            )
     for name, values in weights.items():
         if values.shape != parameters[name].shape:
             raise GrokvizError(

@@ -74,7 +74,9 @@ class Phases:
             start = max(start, end)
 
 
-def phases(measurements: xr.Dataset, *, train_threshold: float = TRAIN_THRESHOLD, test_threshold: float = TEST_THRESHOLD) -> Phases:
+def find_phases(
+    measurements: xr.Dataset, *, train_threshold: float = TRAIN_THRESHOLD, test_threshold: float = TEST_THRESHOLD
+) -> Phases:
     """The times and phases of a run.
 
     A threshold counts as reached at the first of 3 evaluations in a row that hold it.
@@ -106,15 +108,17 @@ def phases(measurements: xr.Dataset, *, train_threshold: float = TRAIN_THRESHOLD
         cleanup_start = _crossing((test_loss < chance) & (test_loss["history_epoch"] >= memorisation_end), held=1)
         if cleanup_start is None:
             lowest = test_loss.where(test_loss["history_epoch"] >= memorisation_end).min().item()
-            not_yet.append(f"no cleanup: after memorisation the test loss stays at {lowest:.2f} or above, over ln p = {chance:.2f}")
+            not_yet.append(
+                f"no cleanup: after memorisation the test loss stays at {lowest:.2f} or above, over ln p = {chance:.2f}"
+            )
     last_epoch = int(measurements["history_epoch"][-1])
     return Phases(memorised, memorisation_end, cleanup_start, grokked, last_epoch, tuple(not_yet))
 
 
 def _crossing(across: xr.DataArray, *, held: int) -> Interval | None:
     """The first evaluation that begins `held` evaluations in a row that are across."""
-    flags: Bool[np.ndarray, "evaluation"] = across.values
-    epochs: Int[np.ndarray, "evaluation"] = across["history_epoch"].values
+    flags: Bool[np.ndarray, evaluation] = across.values
+    epochs: Int[np.ndarray, evaluation] = across["history_epoch"].values
     for i in range(len(flags) - held + 1):
         if flags[i : i + held].all():
             return Interval(after=int(epochs[i - 1]) if i else None, by=int(epochs[i]))
@@ -129,7 +133,10 @@ def _best(split: str, accuracy: xr.DataArray, threshold: float) -> str:
 
 def _memorisation_end(measurements: xr.Dataset) -> tuple[int | None, str]:
     if "excluded_loss" not in measurements or measurements["excluded_loss"].isnull().all():
-        return None, "no phases: the readout has no key frequencies at the last checkpoint, so excluded loss is undefined"
+        return (
+            None,
+            "no phases: the readout has no key frequencies at the last checkpoint, so excluded loss is undefined",
+        )
     excluded = measurements["excluded_loss"].dropna("epoch")
     lowest = int(excluded["epoch"][excluded.values.argmin()])
     if lowest == int(measurements["epoch"][-1]):

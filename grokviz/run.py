@@ -78,7 +78,13 @@ class Run:
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs of the complete checkpoints, ascending."""
-        return tuple(sorted(int(Path(name).stem.removeprefix("epoch_")) for name in self._manifest["files"] if name.startswith(f"{CHECKPOINT_FOLDER}/")))
+        return tuple(
+            sorted(
+                int(Path(name).stem.removeprefix("epoch_"))
+                for name in self._manifest["files"]
+                if name.startswith(f"{CHECKPOINT_FOLDER}/")
+            )
+        )
 
     @property
     def history(self) -> xr.Dataset:
@@ -99,12 +105,15 @@ class Run:
         """
         path = self.directory / MEASUREMENTS_FILE
         if not path.exists():
-            raise GrokvizError(f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}")
+            raise GrokvizError(
+                f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
+            )
         try:
             return xr.load_dataset(path, engine="h5netcdf")
         except (OSError, ValueError, KeyError) as error:
             raise GrokvizError(
-                f"{path} cannot be read ({_first_line(error)}); move it away and make it anew with: grokviz measure {self.directory}"
+                f"{path} cannot be read ({_first_line(error)}); move it away "
+                f"and make it anew with: grokviz measure {self.directory}"
             ) from error
 
     def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
@@ -122,7 +131,9 @@ class Run:
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise GrokvizError(f"checkpoint {path} cannot be read ({_first_line(error)}); restore it or train again") from error
+            raise GrokvizError(
+                f"checkpoint {path} cannot be read ({_first_line(error)}); restore it or train again"
+            ) from error
 
     def model(self, epoch: int) -> "HookedTransformer":
         """A plain `HookedTransformer` with the weights of epoch's checkpoint."""
@@ -141,7 +152,9 @@ class Run:
         reader = csv.reader(complete.splitlines())
         header = next(reader, [])
         if header != ["epoch", *HISTORY_COLUMNS]:
-            raise GrokvizError(f"{path} begins with {','.join(header)!r:.80}; expected the columns epoch, {', '.join(HISTORY_COLUMNS)}")
+            raise GrokvizError(
+                f"{path} begins with {','.join(header)!r:.80}; expected the columns epoch, {', '.join(HISTORY_COLUMNS)}"
+            )
         try:
             rows = [[float(cell) if cell else np.nan for cell in row] for row in reader]
             return np.array(rows, dtype=np.float64).reshape(-1, len(header))
@@ -152,14 +165,18 @@ class Run:
     def _config_file(self) -> dict[str, Any]:
         content = _read_json(self.directory / CONFIG_FILE)
         if "config" not in content:
-            raise GrokvizError(f"{self.directory / CONFIG_FILE} is not a grokviz configuration: it has no 'config' section")
+            raise GrokvizError(
+                f"{self.directory / CONFIG_FILE} is not a grokviz configuration: it has no 'config' section"
+            )
         return content
 
     @property
     def _manifest(self) -> dict[str, Any]:
         manifest = _read_json(self.directory / MANIFEST_FILE)
         if not isinstance(manifest.get("files"), dict) or "status" not in manifest:
-            raise GrokvizError(f"{self.directory / MANIFEST_FILE} is not a grokviz manifest: it lacks 'files' or 'status'")
+            raise GrokvizError(
+                f"{self.directory / MANIFEST_FILE} is not a grokviz manifest: it lacks 'files' or 'status'"
+            )
         return manifest
 
 
@@ -172,16 +189,24 @@ def open_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not directory.is_dir():
         found = "a file, not a directory" if directory.exists() else "not there"
-        raise GrokvizError(f"{directory} is {found}; give the directory of a run, or make one with: grokviz train --out {directory}")
+        raise GrokvizError(
+            f"{directory} is {found}; give the directory of a run, or make one with: grokviz train --out {directory}"
+        )
     if not (directory / CONFIG_FILE).exists():
-        raise GrokvizError(f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train")
+        raise GrokvizError(
+            f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
+        )
     run = Run(directory)
     version = run._config_file.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise GrokvizError(f"{directory} has schema version {version!r}, and this grokviz reads {SCHEMA_VERSION}; use the grokviz that wrote it")
+        raise GrokvizError(
+            f"{directory} has schema version {version!r}, and this grokviz reads {SCHEMA_VERSION}; use the grokviz that wrote it"
+        )
     run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
     if not (directory / MANIFEST_FILE).exists() or not run.epochs:
-        raise GrokvizError(f"{directory} holds no checkpoint: its training ended before the first one; train again into another directory")
+        raise GrokvizError(
+            f"{directory} holds no checkpoint: its training ended before the first one; train again into another directory"
+        )
     return run
 
 

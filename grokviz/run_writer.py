@@ -54,14 +54,18 @@ class RunWriter:
         _make_directory(directory)
         described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
         self._write(CONFIG_FILE, _json(described))
-        self._history = (directory / HISTORY_FILE).open("w", newline="", buffering=1)  # each row is there to be followed
+        self._history = (directory / HISTORY_FILE).open(
+            "w", newline="", buffering=1
+        )  # each row is there to be followed
         self._rows = csv.writer(self._history, lineterminator="\n")
         self._rows.writerow(["epoch", *HISTORY_COLUMNS])
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._history.close()
 
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
@@ -98,7 +102,9 @@ def refuse_existing(directory: Path) -> None:
                 f"{directory} already holds a run, and a run is never overwritten; look at it with "
                 f"'grokviz measure {directory}' and 'grokviz report {directory}', give another --out, or move it away"
             )
-        raise GrokvizError(f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away")
+        raise GrokvizError(
+            f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away"
+        )
     if directory.exists() and not directory.is_dir():
         raise GrokvizError(f"{directory} is a file, not a directory; give another --out")
 

@@ -91,7 +91,7 @@ def snapshot_of(model: HookedTransformer, config: RunConfig, *, epoch: int, hook
     """The snapshot of a model that need not be in any run. No hook stays on the model."""
     pairs = torch.from_numpy(all_pairs(config.task.p))
     tokens = torch.cat([pairs, torch.full((len(pairs), 1), config.equals_token)], dim=1)
-    chunks = [_activations(model, chunk, hooks) for chunk in tokens.split(CHUNK_PAIRS)]
+    chunks = [_activations(model, chunk, hooks) for chunk in torch.split(tokens, CHUNK_PAIRS)]
     scores, pattern, neurons, logits = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     return Snapshot(
         config=config,
@@ -121,6 +121,10 @@ def _activations(model: HookedTransformer, tokens: Int[Tensor, "pair position"],
 
     # The MLP need not see the first two positions; an intervention, however, may count on finding them.
     spare: list[Hook] = [] if hooks else [(HOOK_RESID_MID, pass_on_last_position)]
-    ours: list[Hook] = [(HOOK_SCORES, keep_last_query), (HOOK_PATTERN, keep_last_query), (HOOK_MLP_POST, keep_last_position)]
+    ours: list[Hook] = [
+        (HOOK_SCORES, keep_last_query),
+        (HOOK_PATTERN, keep_last_query),
+        (HOOK_MLP_POST, keep_last_position),
+    ]
     logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
     return [seen[HOOK_SCORES], seen[HOOK_PATTERN], seen[HOOK_MLP_POST], logits[:, -1]]

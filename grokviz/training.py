@@ -74,7 +74,9 @@ def _train_loop(config: RunConfig, device: torch.device, writer: RunWriter) -> s
             row = {"train_loss": loss.item(), "train_accuracy": _accuracy(logits, train_batch)}
             if epoch % training.test_every == 0 or epoch == last:
                 row |= _evaluate(weights, test_batch)
-                bar.set_postfix_str(f"train loss {row['train_loss']:.2e}, test loss {row['test_loss']:.2e}", refresh=False)
+                bar.set_postfix_str(
+                    f"train loss {row['train_loss']:.2e}, test loss {row['test_loss']:.2e}", refresh=False
+                )
                 held = held + 1 if row["test_accuracy"] >= training.stop_accuracy else 0
                 if training.stop_after is not None and held == HELD_EVALUATIONS:
                     reached = epoch - (HELD_EVALUATIONS - 1) * training.test_every
@@ -103,7 +105,10 @@ def learning_rate(training: TrainingConfig, epoch: int) -> float:
 @torch.no_grad()
 def _evaluate(weights: Weights, batch: Batch) -> dict[str, float]:
     logits = last_position_logits(weights, batch.pairs)
-    return {"test_loss": cross_entropies(logits, batch.answers).mean().item(), "test_accuracy": _accuracy(logits, batch)}
+    return {
+        "test_loss": cross_entropies(logits, batch.answers).mean().item(),
+        "test_accuracy": _accuracy(logits, batch),
+    }
 
 
 def _accuracy(logits: Float[Tensor, "pair class"], batch: Batch) -> float:

@@ -10,27 +10,6 @@ import plotly.graph_objects as go
 
 from grokviz.errors import GrokvizError
 from grokviz.figures import attention, fourier, performance, progress, superposition, weights
-from grokviz.figures.attention import attention_over_training, attention_patterns, attention_scores
-from grokviz.figures.fourier import (
-    embedding_spectrum,
-    neuron_purity,
-    neurons_by_frequency,
-    readout_spectrum,
-    sparsity,
-    spectrum,
-    token_circles,
-)
-from grokviz.figures.performance import accuracies, losses, margins
-from grokviz.figures.progress import excluded_losses
-from grokviz.figures.superposition import (
-    component_dimensionality,
-    component_interference,
-    dimensionality,
-    frequencies_per_neuron,
-    ranks,
-    token_geometry,
-)
-from grokviz.figures.weights import weight_norms
 
 FigureFunction = Callable[..., go.Figure]
 
@@ -39,6 +18,18 @@ FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for fi
 """Figures of all of training: functions of the measurements."""
 EPOCH_FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for figure in family.EPOCH_FIGURES)
 """Figures of one epoch: functions of the measurements and the epoch; the last one if none is given."""
+
+
+def __getattr__(name: str) -> FigureFunction:
+    """Each figure function under its own name: `grokviz.figures.losses`."""
+    try:
+        return figure_named(name)
+    except GrokvizError as error:
+        raise AttributeError(str(error)) from None
+
+
+def __dir__() -> list[str]:
+    return [function.__name__ for function in (*FIGURES, *EPOCH_FIGURES)]
 
 
 def figure_named(name: str) -> FigureFunction:
@@ -50,5 +41,4 @@ def figure_named(name: str) -> FigureFunction:
     for function in (*FIGURES, *EPOCH_FIGURES):
         if function.__name__ == name:
             return function
-    names = ", ".join(function.__name__ for function in (*FIGURES, *EPOCH_FIGURES))
-    raise GrokvizError(f"figure {name!r} is unknown; choose one of: {names}")
+    raise GrokvizError(f"figure {name!r} is unknown; choose one of: {', '.join(__dir__())}")

@@ -17,7 +17,9 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None) -> go
     heads = len(to_a)
     columns = min(heads, 4)
     rows = -(-heads // columns)
-    figure = make_subplots(rows=rows, cols=columns, subplot_titles=[f"head {h}" for h in range(heads)], horizontal_spacing=0.04)
+    figure = make_subplots(
+        rows=rows, cols=columns, subplot_titles=[f"head {h}" for h in range(heads)], horizontal_spacing=0.04
+    )
     hover = "a = %{y}, b = %{x}: %{z:.1%} of the attention goes to a<extra></extra>"
     for head in range(heads):
         place = {"row": head // columns + 1, "col": head % columns + 1}
@@ -26,24 +28,35 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None) -> go
         figure.update_xaxes(title="b", **place)
         figure.update_yaxes(title="a" if place["col"] == 1 else None, scaleanchor=anchor, constrain="domain", **place)
     colorbar = {"title": "to a", "tickformat": ".0%"}
-    figure.update_layout(coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}, height=60 + 320 * rows)
+    figure.update_layout(
+        coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}, height=60 + 320 * rows
+    )
     swing = to_a.reshape(heads, -1)
     widest = int(np.ptp(swing, axis=1).argmax())
-    finding = f"Head {widest} moves between {swing[widest].min():.0%} and {swing[widest].max():.0%} attention to a, depending on the pair"
-    return titled(figure, finding, f"Attention from '=' to the first operand for all pairs at epoch {int(now['epoch']):,}; most of the rest goes to b")
+    finding = (
+        f"Head {widest} moves between {swing[widest].min():.0%} and "
+        f"{swing[widest].max():.0%} attention to a, depending on the pair"
+    )
+    return titled(
+        figure,
+        finding,
+        f"Attention from '=' to the first operand for all pairs at epoch {int(now['epoch']):,}; most of the rest goes to b",
+    )
 
 
 def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Attention score of each token as first and as second operand, by head, at an epoch."""
     now = at_epoch(measurements, epoch)
     (scores,) = needed(now, "attention_score")
-    figure = make_subplots(cols=2, shared_yaxes=True, subplot_titles=("as first operand", "as second operand"), horizontal_spacing=0.04)
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, subplot_titles=("as first operand", "as second operand"), horizontal_spacing=0.04
+    )
     for col, source in ((1, "a"), (2, "b")):
         for head in scores["head"].values.tolist():
             hover = f"token %{{x}} as {source}: score %{{y:.2f}} in head {head}<extra></extra>"
             figure.add_scatter(
-                x=scores["token"].values, y=small(scores.sel(head=head, source=source)), name=f"head {head}", legendgroup=str(head),
-                line_color=SERIES_COLOURS[head % len(SERIES_COLOURS)], showlegend=col == 1, hovertemplate=hover, row=1, col=col,
+                x=scores["token"].values, y=small(scores.sel(head=head, source=source)),
+                name=f"head {head}", legendgroup=str(head), line_color=SERIES_COLOURS[head % len(SERIES_COLOURS)], showlegend=col == 1, hovertemplate=hover, row=1, col=col,
             )  # fmt: skip
     reach = 1.05 * float(np.abs(measurements["attention_score"].sel(source=["a", "b"])).max())
     figure.update_xaxes(title="token")
@@ -52,21 +65,27 @@ def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.F
     figure.update_layout(legend=LEGEND_BELOW)
     operands = scores.sel(source=["a", "b"])
     spread = operands.std("token").mean().item()
-    return titled(figure, f"Scores vary over tokens by {spread:.2f} (standard deviation)", f"Attention score from '=' before the softmax at epoch {int(now['epoch']):,}")
+    return titled(
+        figure,
+        f"Scores vary over tokens by {spread:.2f} (standard deviation)",
+        f"Attention score from '=' before the softmax at epoch {int(now['epoch']):,}",
+    )
 
 
 def attention_over_training(measurements: xr.Dataset) -> go.Figure:
     """Mean attention of each head to the operands, and the entropy of its pattern, over training."""
     mean, entropy = needed(measurements, "attention_mean", "attention_entropy")
-    figure = make_subplots(cols=2, subplot_titles=("mean attention to a (solid) and b (dotted)", "entropy of the pattern"))
+    figure = make_subplots(
+        cols=2, subplot_titles=("mean attention to a (solid) and b (dotted)", "entropy of the pattern")
+    )
     for head in entropy["head"].values.tolist():
         style = {"color": SERIES_COLOURS[head % len(SERIES_COLOURS)]}
         for source, dash in (("a", "solid"), ("b", "dot")):
             hover = f"epoch %{{x:,}}: head {head} pays %{{y:.1%}} to {source}<extra></extra>"
             values = mean.sel(head=head, source=source)
             figure.add_scatter(
-                x=values["epoch"].values, y=small(values), line={**style, "dash": dash}, name=f"head {head}", legendgroup=str(head),
-                showlegend=source == "a", hovertemplate=hover, row=1, col=1,
+                x=values["epoch"].values, y=small(values), line={**style, "dash": dash},
+                name=f"head {head}", legendgroup=str(head), showlegend=source == "a", hovertemplate=hover, row=1, col=1,
             )  # fmt: skip
         hover = f"epoch %{{x:,}}: entropy %{{y:.3f}} nats in head {head}<extra></extra>"
         values = entropy.sel(head=head)
@@ -80,14 +99,20 @@ def attention_over_training(measurements: xr.Dataset) -> go.Figure:
     figure.update_layout(legend=LEGEND_BELOW)
     to_equals = mean.sel(source="=").mean("head")
     finding = f"Attention to '=' itself goes from {to_equals[0].item():.0%} to {to_equals[-1].item():.1%}"
-    return titled(figure, finding, "Where '=' looks, mean over all pairs; entropy ln 3 = 1.10 is all three alike, ln 2 = 0.69 both operands alike")
+    return titled(
+        figure,
+        finding,
+        "Where '=' looks, mean over all pairs; entropy ln 3 = 1.10 is all three alike, ln 2 = 0.69 both operands alike",
+    )
 
 
 def pattern(scores: Float[np.ndarray, "head source token"]) -> Float[np.ndarray, "head a b source"]:
     """The attention pattern of every pair, rebuilt from the scores of single tokens: their softmax over the sources."""
     first, second, equals = scores.astype(np.float64).swapaxes(0, 1)
     shape = (len(first), first.shape[1], second.shape[1])
-    stacked = np.stack([np.broadcast_to(s, shape) for s in (first[:, :, None], second[:, None, :], equals[:, :1, None])], axis=-1)
+    stacked = np.stack(
+        [np.broadcast_to(s, shape) for s in (first[:, :, None], second[:, None, :], equals[:, :1, None])], axis=-1
+    )
     weights = np.exp(stacked - stacked.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 

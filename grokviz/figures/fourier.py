@@ -6,8 +6,8 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokviz.figures.theme import (
-    LEGEND_BELOW,
     EMBEDDING,
+    LEGEND_BELOW,
     NEURONS,
     NEUTRAL,
     READOUT,
@@ -52,7 +52,9 @@ def sparsity(measurements: xr.Dataset) -> go.Figure:
     figure.update_layout(legend=LEGEND_BELOW)
     first, last = values["readout_participation_ratio"][[0, -1]].values
     finding = f"The readout goes from {first:.0f} effective frequencies to {last:.1f}"
-    return titled(figure, finding, "Sparsity over frequencies, cos and sin combined: participation ratio of power, Gini of norms")
+    return titled(
+        figure, finding, "Sparsity over frequencies, cos and sin combined: participation ratio of power, Gini of norms"
+    )
 
 
 def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
@@ -64,15 +66,30 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
     for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
         hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power<extra></extra>"
-        figure.add_bar(x=frequencies, y=small(power), marker_color=colours, name=what, showlegend=False, hovertemplate=hover, row=row, col=1)
-        figure.update_yaxes(title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row, col=1)
+        figure.add_bar(
+            x=frequencies,
+            y=small(power),
+            marker_color=colours,
+            name=what,
+            showlegend=False,
+            hovertemplate=hover,
+            row=row,
+            col=1,
+        )
+        figure.update_yaxes(
+            title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row, col=1
+        )
     figure.update_xaxes(title="frequency", row=2, col=1)
     if keys:
         share = readout.sel(frequency=keys).sum().item()
         finding = f"The key frequencies {listed(keys)} hold {share:.1%} of the readout's power"
     else:
         finding = "No frequency stands out: there are no key frequencies"
-    return titled(figure, finding, f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final checkpoint")
+    return titled(
+        figure,
+        finding,
+        f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final checkpoint",
+    )
 
 
 def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
@@ -81,7 +98,9 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
     (plane,) = needed(now, "token_plane")
     keys = key_frequencies(measurements)
     p = measurements.attrs["p"]
-    shown = f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; colour: k × token mod p"
+    shown = (
+        f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; colour: k × token mod p"
+    )
     if not keys:
         return titled(go.Figure(), "No circles: there are no key frequencies", shown)
     columns = min(len(keys), 4)
@@ -96,7 +115,14 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
         marker = {"color": (k * tokens % p).astype(np.float32), "colorscale": "HSV", "size": 6}
         hover = f"token %{{text}} in the plane of frequency {k}<extra></extra>"
         figure.add_scatter(
-            x=xy[:, 0], y=xy[:, 1], text=tokens.tolist(), mode="markers", marker=marker, showlegend=False, hovertemplate=hover, **place
+            x=xy[:, 0],
+            y=xy[:, 1],
+            text=tokens.tolist(),
+            mode="markers",
+            marker=marker,
+            showlegend=False,
+            hovertemplate=hover,
+            **place,
         )
         reach = 1.08 * float(np.abs(measurements["token_plane"].sel(frequency=k)).max())
         anchor = "x" if i == 0 else f"x{i + 1}"
@@ -104,7 +130,9 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
         figure.update_yaxes(range=[-reach, reach], showticklabels=False, scaleanchor=anchor, **place)
     figure.update_layout(height=360 if len(keys) <= columns else 320 * -(-len(keys) // columns))
     roundest = max(keys, key=lambda k: _roundness(small(plane.sel(frequency=k))))
-    finding = f"Tokens lie {_roundness(small(plane.sel(frequency=roundest))):.0%} round on the circle of frequency {roundest}"
+    finding = (
+        f"Tokens lie {_roundness(small(plane.sel(frequency=roundest))):.0%} round on the circle of frequency {roundest}"
+    )
     return titled(figure, finding, shown + "; round: 1 - std / mean of the radius")
 
 
@@ -116,7 +144,9 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
     colours = frequency_colours(measurements, frequencies.tolist())
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
     hover = "frequency %{x}: %{y} pure neurons<extra></extra>"
-    figure.add_bar(x=frequencies, y=small(counts), marker_color=colours, showlegend=False, hovertemplate=hover, row=1, col=1)
+    figure.add_bar(
+        x=frequencies, y=small(counts), marker_color=colours, showlegend=False, hovertemplate=hover, row=1, col=1
+    )
     living = frequency.fillna(0).astype(int).values  # a dead neuron has no purity either, so it is not drawn
     # Neurons of one frequency are spread around it, in their own order, so that each can be pointed at.
     spread = (np.arange(len(living)) * 0.618034 % 1 - 0.5) * 0.7
@@ -132,8 +162,16 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
     figure.update_xaxes(title="frequency", range=[0.2, frequencies[-1] + 0.8], row=2, col=1)
     pure = int((purity > PURE).sum())
     serving = int((counts > 0).sum())
-    finding = f"{pure} of {purity.size} neurons are pure, each with one of {serving} frequencies" if pure else "No neuron is pure yet"
-    return titled(figure, finding, f"At epoch {int(now['epoch']):,}; pure: over {PURE:.0%} of a neuron's variance at one frequency (dotted line)")
+    finding = (
+        f"{pure} of {purity.size} neurons are pure, each with one of {serving} frequencies"
+        if pure
+        else "No neuron is pure yet"
+    )
+    return titled(
+        figure,
+        finding,
+        f"At epoch {int(now['epoch']):,}; pure: over {PURE:.0%} of a neuron's variance at one frequency (dotted line)",
+    )
 
 
 def neuron_purity(measurements: xr.Dataset) -> go.Figure:
@@ -145,7 +183,11 @@ def neuron_purity(measurements: xr.Dataset) -> go.Figure:
         figure.add_scatter(x=values["epoch"].values, y=small(values), name=name, line_color=colour, hovertemplate=hover)
     figure.update_yaxes(title="share of neurons", range=[-0.02, 1.02], tickformat=".0%")
     figure.update_xaxes(title="epoch")
-    return titled(figure, f"In the end {pure[-1].item():.0%} of the neurons serve one frequency", f"Pure: over {PURE:.0%} of a neuron's variance at one frequency; dead: it never changes")
+    return titled(
+        figure,
+        f"In the end {pure[-1].item():.0%} of the neurons serve one frequency",
+        f"Pure: over {PURE:.0%} of a neuron's variance at one frequency; dead: it never changes",
+    )
 
 
 def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> go.Figure:
@@ -162,7 +204,10 @@ def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matr
     figure.update_yaxes(title="frequency")
     if keys:
         share = power.sel(frequency=keys).sum("frequency")
-        finding = f"The {what} gathers {share[-1].item():.0%} of its power on the frequencies {listed(keys)} ({share[0].item():.0%} at the start)"
+        finding = (
+            f"The {what} gathers {share[-1].item():.0%} of its power on the "
+            f"frequencies {listed(keys)} ({share[0].item():.0%} at the start)"
+        )
     else:
         finding = f"The {what}'s power has not gathered on key frequencies"
     return titled(figure, finding, f"Share of the power of {matrix} at each frequency, the constant left out")

@@ -15,21 +15,30 @@ from grokviz.figures.theme import (
     thinned,
     titled,
 )
-from grokviz.phases import Interval, phases
+from grokviz.phases import Interval, find_phases
 
 
 def losses(measurements: xr.Dataset) -> go.Figure:
     """Train and test loss, with restricted and excluded loss at each checkpoint, and the phases shaded."""
     restricted, excluded = needed(measurements, "restricted_loss", "excluded_loss")
-    times = phases(measurements)
-    figure = go.Figure([_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)])
+    times = find_phases(measurements)
+    figure = go.Figure(
+        [_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)]
+    )
     checkpoint_curves = (
         ("restricted loss (test): key frequencies alone", restricted.sel(split="test"), RESTRICTED),
         ("excluded loss (train): all but the key frequencies", excluded, EXCLUDED),
     )
     for name, values, colour in checkpoint_curves:
         hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
-        figure.add_scatter(x=values["epoch"].values, y=small(values), name=name, line_color=colour, line_dash="dot", hovertemplate=hover)
+        figure.add_scatter(
+            x=values["epoch"].values,
+            y=small(values),
+            name=name,
+            line_color=colour,
+            line_dash="dot",
+            hovertemplate=hover,
+        )
     figure.update_yaxes(type="log", title="loss (nats)", exponentformat="power")
     figure.update_xaxes(title="epoch")
     shade_phases(figure, times)
@@ -38,7 +47,7 @@ def losses(measurements: xr.Dataset) -> go.Figure:
 
 def accuracies(measurements: xr.Dataset) -> go.Figure:
     """Train and test accuracy, with the phases shaded."""
-    times = phases(measurements)
+    times = find_phases(measurements)
     figure = go.Figure(
         [_history_curve(measurements, "train_accuracy", TRAIN), _history_curve(measurements, "test_accuracy", TEST)]
     )
@@ -56,11 +65,16 @@ def margins(measurements: xr.Dataset) -> go.Figure:
     for split, colour in (("train", TRAIN), ("test", TEST)):
         values = margin.sel(split=split)
         hover = f"epoch %{{x:,}}: the right answer leads by %{{y:.2f}} on {split} pairs<extra></extra>"
-        figure.add_scatter(x=values["epoch"].values, y=small(values), name=split, line_color=colour, hovertemplate=hover)
+        figure.add_scatter(
+            x=values["epoch"].values, y=small(values), name=split, line_color=colour, hovertemplate=hover
+        )
     figure.update_yaxes(title="logit margin")
     figure.update_xaxes(title="epoch")
     lead = margin.sel(split="test")[-1].item()
-    finding = f"On test pairs the right answer ends {abs(lead):.1f} logits {'ahead of' if lead >= 0 else 'behind'} the best wrong one"
+    finding = (
+        f"On test pairs the right answer ends {abs(lead):.1f} logits "
+        f"{'ahead of' if lead >= 0 else 'behind'} the best wrong one"
+    )
     return titled(figure, finding, "Logit of the right answer minus the largest other one, mean over pairs")
 
 

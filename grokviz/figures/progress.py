@@ -19,7 +19,11 @@ def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> go.Fi
     hover = "without frequency %{x}: train loss %{y:.3g} nats<extra></extra>"
     # Markers, not bars: on a log axis a bar has no base.
     marker = {"color": frequency_colours(measurements, frequencies.tolist()), "size": 9}
-    figure = go.Figure(go.Scatter(x=frequencies, y=small(excluded), mode="markers", marker=marker, hovertemplate=hover, showlegend=False))
+    figure = go.Figure(
+        go.Scatter(
+            x=frequencies, y=small(excluded), mode="markers", marker=marker, hovertemplate=hover, showlegend=False
+        )
+    )
     figure.add_hline(y=train_loss, line={"color": "#666666", "dash": "dot", "width": 1})
     figure.update_xaxes(title="frequency removed")
     seen = np.append(measurements["excluded_loss_by_frequency"].values, chance)
@@ -29,7 +33,11 @@ def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> go.Fi
     keys = key_frequencies(measurements)
     kind = "key frequency" if worst in keys else "frequency"
     finding = f"Without {kind} {worst} the train loss is {jump:,.3g} times as high"
-    return titled(figure, finding, f"Train loss with one frequency taken out of the logits, at epoch {int(now['epoch']):,}; dotted: none taken out")
+    return titled(
+        figure,
+        finding,
+        f"Train loss with one frequency taken out of the logits, at epoch {int(now['epoch']):,}; dotted: none taken out",
+    )
 
 
 FIGURES = ()

@@ -6,9 +6,9 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokviz.figures.theme import (
-    LEGEND_BELOW,
     DIVERGING,
     EMBEDDING,
+    LEGEND_BELOW,
     NEURONS,
     at_epoch,
     frequency_colours,
@@ -29,21 +29,32 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Fig
     figure.update_yaxes(title="token")
     off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
     finding = f"Two tokens overlap by |cosine| {np.nanmean(off):.2f} on average, {np.nanmax(off):.2f} at most"
-    return titled(figure, finding, f"Cosine between rows of W_E at epoch {int(now['epoch']):,}; bands along the diagonal are circles")
+    return titled(
+        figure,
+        finding,
+        f"Cosine between rows of W_E at epoch {int(now['epoch']):,}; bands along the diagonal are circles",
+    )
 
 
 def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Cosine between the directions of the key Fourier components at an epoch."""
     now = at_epoch(measurements, epoch)
     (cosine,) = needed(now, "fourier_interference")
-    shown = f"Cosine between rows of F W_E for the key frequencies at epoch {int(now['epoch']):,}; white off the diagonal is no interference"
+    shown = (
+        "Cosine between rows of F W_E for the key frequencies at epoch "
+        f"{int(now['epoch']):,}; white off the diagonal is no interference"
+    )
     if not key_frequencies(measurements):
         return titled(go.Figure(), "No interference to show: there are no key frequencies", shown)
     labels = [str(label) for label in cosine["key_component"].values]
     hover = "%{y} and %{x}: cosine %{z:.3f}<extra></extra>"
     figure = _cosine_map(small(cosine), hover, labels)
     off = np.abs(cosine.values[~np.eye(len(labels), dtype=bool)])
-    return titled(figure, f"Key components overlap by |cosine| {off.max():.2f} at most" if off.size else "There is one key component", shown)
+    return titled(
+        figure,
+        f"Key components overlap by |cosine| {off.max():.2f} at most" if off.size else "There is one key component",
+        shown,
+    )
 
 
 def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
@@ -54,14 +65,25 @@ def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None)
     frequencies = [(i + 1) // 2 for i in range(len(labels))]
     hover = "%{text}: norm %{x:.3g}, %{y:.2f} of a dimension for itself<extra></extra>"
     marker = {"color": frequency_colours(measurements, frequencies), "size": 8}
-    figure = go.Figure(go.Scatter(x=small(norm), y=small(D), text=labels, mode="markers", marker=marker, showlegend=False, hovertemplate=hover))
+    figure = go.Figure(
+        go.Scatter(
+            x=small(norm), y=small(D), text=labels, mode="markers", marker=marker, showlegend=False, hovertemplate=hover
+        )
+    )
     figure.update_xaxes(title="norm of the component", range=[0, 1.05 * float(measurements["component_norm"].max())])
     figure.update_yaxes(title="dimensionality D", range=[-0.02, 1.05])
-    shown = f"Fourier components of W_E at epoch {int(now['epoch']):,}; coloured: key frequencies. D knows no scale: read it with the norm"
+    shown = (
+        f"Fourier components of W_E at epoch {int(now['epoch']):,}; "
+        "coloured: key frequencies. D knows no scale: read it with the norm"
+    )
     is_key = np.isin(frequencies, key_frequencies(measurements))
     if not is_key.any():
         return titled(figure, "There are no key components", shown)
-    return titled(figure, f"Key components have {D.values[is_key].min():.2f} to {D.values[is_key].max():.2f} of a dimension for themselves", shown)
+    return titled(
+        figure,
+        f"Key components have {D.values[is_key].min():.2f} to {D.values[is_key].max():.2f} of a dimension for themselves",
+        shown,
+    )
 
 
 def dimensionality(measurements: xr.Dataset) -> go.Figure:
@@ -70,10 +92,21 @@ def dimensionality(measurements: xr.Dataset) -> go.Figure:
     figure = make_subplots(cols=2, subplot_titles=("dimensions occupied: sum of D", "tokens per dimension"))
     for col, values, unit in ((1, capacity, "dimensions"), (2, packing, "tokens per dimension")):
         hover = f"epoch %{{x:,}}: %{{y:.1f}} {unit}<extra></extra>"
-        figure.add_scatter(x=values["epoch"].values, y=small(values), line_color=EMBEDDING, showlegend=False, hovertemplate=hover, row=1, col=col)
+        figure.add_scatter(
+            x=values["epoch"].values,
+            y=small(values),
+            line_color=EMBEDDING,
+            showlegend=False,
+            hovertemplate=hover,
+            row=1,
+            col=col,
+        )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(rangemode="tozero")
-    finding = f"{measurements.attrs['p']} tokens share {capacity[-1].item():.1f} dimensions in the end, {capacity[0].item():.1f} at the start"
+    finding = (
+        f"{measurements.attrs['p']} tokens share {capacity[-1].item():.1f} "
+        f"dimensions in the end, {capacity[0].item():.1f} at the start"
+    )
     return titled(figure, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
 
 
@@ -94,7 +127,11 @@ def ranks(measurements: xr.Dataset) -> go.Figure:
     figure.update_layout(legend=LEGEND_BELOW)
     rank = measurements["embedding_participation_rank"]
     finding = f"The embedding's participation rank goes from {rank[0].item():.0f} to {rank[-1].item():.1f}"
-    return titled(figure, finding, "Participation rank is the headline, entropy-based effective rank feels a long tail, stable rank the strongest direction")
+    return titled(
+        figure,
+        finding,
+        "Participation rank is the headline, entropy-based effective rank feels a long tail, stable rank the strongest direction",
+    )
 
 
 def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
@@ -104,20 +141,46 @@ def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
     epochs = values["epoch"].values
     hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
     figure = go.Figure()
-    figure.add_scatter(x=epochs, y=high, name="upper quartile", line={"color": NEURONS, "width": 0}, showlegend=False, hovertemplate=hover)
+    figure.add_scatter(
+        x=epochs,
+        y=high,
+        name="upper quartile",
+        line={"color": NEURONS, "width": 0},
+        showlegend=False,
+        hovertemplate=hover,
+    )
     band = "rgba(153, 119, 0, 0.2)"
     figure.add_scatter(
-        x=epochs, y=low, name="half of the neurons", line={"color": NEURONS, "width": 0}, fill="tonexty", fillcolor=band, hovertemplate=hover
+        x=epochs,
+        y=low,
+        name="half of the neurons",
+        line={"color": NEURONS, "width": 0},
+        fill="tonexty",
+        fillcolor=band,
+        hovertemplate=hover,
     )
     figure.add_scatter(x=epochs, y=median, name="median", line_color=NEURONS, hovertemplate=hover)
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="frequencies per neuron", rangemode="tozero")
     finding = f"The median neuron goes from {median[0]:.0f} frequencies to {median[-1]:.2f}"
-    return titled(figure, finding, "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded")
+    return titled(
+        figure,
+        finding,
+        "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded",
+    )
 
 
 def _cosine_map(z: np.ndarray, hover: str, labels: list[str] | None = None) -> go.Figure:
-    heatmap = go.Heatmap(z=z, x=labels, y=labels, colorscale=DIVERGING, zmin=-1, zmax=1, colorbar={"title": "cosine"}, hovertemplate=hover)
+    heatmap = go.Heatmap(
+        z=z,
+        x=labels,
+        y=labels,
+        colorscale=DIVERGING,
+        zmin=-1,
+        zmax=1,
+        colorbar={"title": "cosine"},
+        hovertemplate=hover,
+    )
     figure = go.Figure(heatmap)
     figure.update_yaxes(scaleanchor="x", constrain="domain", autorange="reversed")
     figure.update_xaxes(constrain="domain")

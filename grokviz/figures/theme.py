@@ -6,6 +6,7 @@ thing in every figure.
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -61,7 +62,9 @@ def needed(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
     """
     for name in names:
         if name not in measurements:
-            raise GrokvizError(f"this figure needs the measure '{name}', which has not been measured; run grokviz measure on the run")
+            raise GrokvizError(
+                f"this figure needs the measure '{name}', which has not been measured; run grokviz measure on the run"
+            )
     return [measurements[name] for name in names]
 
 
@@ -76,7 +79,9 @@ def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
         epoch = int(epochs[-1])
     if epoch not in epochs:
         near = sorted(epochs[np.argsort(np.abs(epochs - epoch))[:3]].tolist())
-        raise GrokvizError(f"epoch {epoch} was not measured, having no checkpoint; the nearest are {', '.join(map(str, near))}")
+        raise GrokvizError(
+            f"epoch {epoch} was not measured, having no checkpoint; the nearest are {', '.join(map(str, near))}"
+        )
     return measurements.sel(epoch=epoch)
 
 
@@ -111,7 +116,7 @@ def thinned(
         return x, y
     edges = np.linspace(0, len(x), buckets + 1).astype(int)
     kept = {0, len(x) - 1}
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         kept |= {start + int(y[start:end].argmin()), start + int(y[start:end].argmax())}
     indices = np.array(sorted(kept))
     return x[indices], y[indices]
@@ -121,13 +126,20 @@ def shade_phases(figure: go.Figure, phases: Phases) -> go.Figure:
     """`figure`, whose x axis is the epoch, with the phases shaded behind it and named at its top."""
     for phase in phases:
         if phase.end > phase.start:
-            figure.add_vrect(x0=phase.start, x1=phase.end, fillcolor=PHASE_COLOURS[phase.name], line_width=0, layer="below")
+            figure.add_vrect(
+                x0=phase.start, x1=phase.end, fillcolor=PHASE_COLOURS[phase.name], line_width=0, layer="below"
+            )
     return figure
 
 
 def phase_names(phases: Phases) -> str:
     """The shaded phases in words, for the subtitle of a figure that shows them."""
-    spans = [f"{phase.name.replace('_', ' ')} to epoch {phase.end:,}" if phase.over else f"{phase.name.replace('_', ' ')} until now" for phase in phases]
+    spans = [
+        f"{phase.name.replace('_', ' ')} to epoch {phase.end:,}"
+        if phase.over
+        else f"{phase.name.replace('_', ' ')} until now"
+        for phase in phases
+    ]
     return "Shaded: " + ", ".join(spans)
 
 

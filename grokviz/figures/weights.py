@@ -4,16 +4,18 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.figures.theme import needed, phase_names, shade_phases, small, titled
-from grokviz.phases import phases
+from grokviz.phases import find_phases
 
 
 def weight_norms(measurements: xr.Dataset) -> go.Figure:
     """Norm of each weight matrix and of all weights, with the phases shaded."""
     by_matrix, total = needed(measurements, "weight_norm", "total_weight_norm")
-    times = phases(measurements)
+    times = find_phases(measurements)
     epochs = total["epoch"].values
     hover = "epoch %{x:,}: norm %{y:.2f}<extra>%{fullData.name}</extra>"
-    figure = go.Figure(go.Scatter(x=epochs, y=small(total), name="all", line={"color": "black", "width": 2.5}, hovertemplate=hover))
+    figure = go.Figure(
+        go.Scatter(x=epochs, y=small(total), name="all", line={"color": "black", "width": 2.5}, hovertemplate=hover)
+    )
     for matrix in by_matrix["matrix"].values:
         figure.add_scatter(x=epochs, y=small(by_matrix.sel(matrix=matrix)), name=str(matrix), hovertemplate=hover)
     figure.update_xaxes(title="epoch")

@@ -82,7 +82,10 @@ def _projected(snapshot: Snapshot, frequencies: Sequence[int]) -> Float[Tensor, 
     means = torch.zeros(p, snapshot.logits.shape[1], dtype=torch.float64)
     means.index_add_(0, _sums(p), snapshot.logits / p)
     basis = fourier_basis(p)
-    parts = [einsum(basis[rows], basis[rows], means, "w s, w t, t c -> s c") for rows in (components_of(p, k) for k in frequencies)]
+    parts = [
+        einsum(basis[rows], basis[rows], means, "w s, w t, t c -> s c")
+        for rows in (components_of(p, k) for k in frequencies)
+    ]
     return torch.stack(parts)
 
 

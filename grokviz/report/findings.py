@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from grokviz.figures.theme import key_frequencies, listed
-from grokviz.phases import TEST_THRESHOLD, TRAIN_THRESHOLD, Phases, phases
+from grokviz.phases import TEST_THRESHOLD, TRAIN_THRESHOLD, Phases, find_phases
 
 
 def findings(measurements: xr.Dataset) -> list[str]:
     """The findings of a run, in the order in which a reader wants them: what happened, how it computes, how it packs."""
-    times = phases(measurements)
+    times = find_phases(measurements)
     parts = (
         _times(times),
         _circuit(measurements),
@@ -30,7 +30,10 @@ def _times(times: Phases) -> Iterator[str]:
     if times.grokked:
         yield f"Grokked {times.grokked}: test accuracy reached {TEST_THRESHOLD:g} and held it."
     if times.memorisation_end is not None:
-        yield f"Memorisation ended at checkpoint {times.memorisation_end:,}, where excluded loss is lowest: from there a circuit forms."
+        yield (
+            f"Memorisation ended at checkpoint {times.memorisation_end:,}, "
+            "where excluded loss is lowest: from there a circuit forms."
+        )
     if times.cleanup_start is not None:
         yield f"Cleanup began {times.cleanup_start}: the test loss fell below ln p."
 
@@ -50,7 +53,8 @@ def _circuit(measurements: xr.Dataset) -> Iterator[str]:
     if {"restricted_loss", "excluded_loss", "loss"} <= set(measurements):
         last = measurements.isel(epoch=-1)
         yield (
-            f"With these frequencies alone the test loss is {last['restricted_loss'].sel(split='test').item():.2e} nats (full network: "
+            "With these frequencies alone the test loss is "
+            f"{last['restricted_loss'].sel(split='test').item():.2e} nats (full network: "
             f"{last['loss'].sel(split='test').item():.2e}); without them the train loss is {last['excluded_loss'].item():.2f} "
             f"(ln p = {math.log(measurements.attrs['p']):.2f})."
         )
@@ -62,7 +66,8 @@ def _neurons(measurements: xr.Dataset, times: Phases) -> Iterator[str]:
     median = measurements["frequencies_per_neuron"].median("neuron")
     start = times.memorisation_end if times.memorisation_end is not None else int(median["epoch"][0])
     yield (
-        f"{measurements['pure_neuron_share'][-1].item():.0%} of the living neurons serve a single frequency; the median neuron went "
+        f"{measurements['pure_neuron_share'][-1].item():.0%} of the living "
+        "neurons serve a single frequency; the median neuron went "
         f"from {median.sel(epoch=start).item():.1f} frequencies at epoch {start:,} to {median[-1].item():.2f}."
     )
 
@@ -76,7 +81,10 @@ def _superposition(measurements: xr.Dataset) -> Iterator[str]:
         overlaps = measurements["fourier_interference"].isel(epoch=-1).values
         largest = np.abs(overlaps[~np.eye(len(overlaps), dtype=bool)]).max(initial=0)
         verdict = "hardly interfere" if largest < 0.1 else "interfere"
-        yield f"The Fourier components that the circuit uses {verdict}: their directions overlap by a cosine of {largest:.2f} at most."
+        yield (
+            f"The Fourier components that the circuit uses {verdict}: their "
+            f"directions overlap by a cosine of {largest:.2f} at most."
+        )
 
 
 def _attention(measurements: xr.Dataset) -> Iterator[str]:

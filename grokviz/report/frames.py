@@ -85,7 +85,10 @@ def _equal(one: Any, other: Any) -> bool:
 def _change(path: Path, values: list[Any], block: Block) -> dict[str, Any]:
     arrays = [np.asarray(value) for value in values] if isinstance(values[-1], np.ndarray) else []
     if not arrays or any(array.shape != arrays[-1].shape for array in arrays):
-        return {"path": path, "values": [value.tolist() if isinstance(value, np.ndarray) else value for value in values]}
+        return {
+            "path": path,
+            "values": [value.tolist() if isinstance(value, np.ndarray) else value for value in values],
+        }
     stacked = np.stack(arrays)
     if stacked.dtype.kind != "f":
         return {"path": path, "array": block.add(stacked.astype(np.int32))}

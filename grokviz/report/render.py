@@ -5,9 +5,9 @@ import gzip
 import hashlib
 import html
 import json
-import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -17,12 +17,12 @@ import xarray as xr
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
-from grokviz.errors import GrokvizError
 from grokviz.figures import FAMILIES
 from grokviz.figures.theme import key_frequencies
 from grokviz.report.findings import findings
 from grokviz.report.frames import Block, frames
-from grokviz.run import Run
+from grokviz.run import REPORT_FILE, Run
+from grokviz.run_writer import write_atomically
 
 MAX_STOPS = 200
 SECTIONS = {
@@ -33,6 +33,17 @@ SECTIONS = {
     "superposition": "Superposition",
     "weights": "Weights",
 }
+
+
+def write_report(run: Run) -> Path:
+    """Write RUN/report.html and return its path. An older report of the run is replaced.
+
+    Raises:
+        GrokvizError: the run has not been measured, or the file cannot be written.
+    """
+    path = run.directory / REPORT_FILE
+    write_atomically(path, render_report(run, run.measurements).encode())
+    return path
 
 
 def render_report(run: Run, measurements: xr.Dataset) -> str:
@@ -108,7 +119,10 @@ def _caption(function: Callable[..., go.Figure]) -> str:
 def _reading(measurements: xr.Dataset, epoch: int) -> str:
     """Losses and accuracies at a stop, beside the slider."""
     now = measurements[["loss", "accuracy"]].sel(epoch=epoch)
-    parts = [f"{s} loss {now['loss'].sel(split=s).item():.2e} ({now['accuracy'].sel(split=s).item():.1%} right)" for s in ("train", "test")]
+    parts = [
+        f"{s} loss {now['loss'].sel(split=s).item():.2e} ({now['accuracy'].sel(split=s).item():.1%} right)"
+        for s in ("train", "test")
+    ]
     return ", ".join(parts)
 
 
@@ -119,17 +133,34 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
     environment = run.environment
     return [
         ("run", f"{measurements.attrs['run']} ({run.status})"),
-        ("task", f"{task.operation} mod {task.p}, {task.n_train:,} of {task.p**2:,} pairs trained on, split seed {task.split_seed}"),
-        ("model", f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} neurons, initialisation {model.initialisation}, seed {model.seed}"),
-        ("training", f"AdamW, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, {training.epochs:,} epochs, full batch"),
+        (
+            "task",
+            f"{task.operation} mod {task.p}, {task.n_train:,} of {task.p**2:,} pairs trained on, split seed {task.split_seed}",
+        ),
+        (
+            "model",
+            f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
+            f"neurons, initialisation {model.initialisation}, seed {model.seed}",
+        ),
+        (
+            "training",
+            f"AdamW, learning rate {training.learning_rate:g}, weight decay "
+            f"{training.weight_decay:g}, {training.epochs:,} epochs, full batch",
+        ),
         ("checkpoints", f"{measurements.sizes['epoch']} of epochs 0 to {int(measurements['epoch'][-1]):,}"),
         ("key frequencies", f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements.attrs['key_frequency_rule']}"),
-        ("made with", f"{', '.join(f'{name} {number}' for name, number in versions.items())}; {environment.get('device')}, {environment.get('threads')} threads"),
+        (
+            "made with",
+            f"{', '.join(f'{name} {number}' for name, number in versions.items())}; "
+            f"{environment.get('device')}, {environment.get('threads')} threads",
+        ),
     ]
 
 
 def _rows(pairs: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in pairs)
+    return "\n".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in pairs
+    )
 
 
 def _section(family: str, panels: Sequence[dict[str, Any]]) -> str:
@@ -149,7 +180,9 @@ def _stops_note(stops: Sequence[int], measurements: xr.Dataset) -> str:
 
 
 def _measure_table(measurements: xr.Dataset) -> str:
-    measures = [(name, variable.attrs) for name, variable in measurements.data_vars.items() if "fingerprint" in variable.attrs]
+    measures = [
+        (name, variable.attrs) for name, variable in measurements.data_vars.items() if "fingerprint" in variable.attrs
+    ]
     cells = ("description", "formula", "unit", "range", "source")
     rows = "".join(
         f"<tr><th scope='row'><code>{html.escape(str(name))}</code></th>"
@@ -173,5 +206,7 @@ def _plain(value: Any) -> Any:
 
 def _content_security_policy(*scripts: str) -> str:
     """No network, and no script but ours: each is named by its hash."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"

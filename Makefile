@@ -1,0 +1,44 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test check clean
+
+help:
+	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
+	@echo "make test    everything that CI runs: checks, tests, examples"
+	@echo "make check   ruff, mypy and import-linter only"
+	@echo "make clean   remove the virtual environment and caches; runs are kept"
+
+demo: runs/demo/report.html
+	@echo "open in a browser: $(CURDIR)/runs/demo/report.html"
+
+runs/demo/report.html: | $(VENV)/installed
+	$(BIN)/grokviz run quick --out runs/demo
+
+test: check
+	$(BIN)/pytest
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and pinned, so that no dependency can pull another build of it.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt torch
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable '.[test]'
+	@touch $@
