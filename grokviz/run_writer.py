@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -60,7 +60,7 @@ class RunWriter:
         self._rows = csv.writer(self._history, lineterminator="\n")
         self._rows.writerow(["epoch", *HISTORY_COLUMNS])
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunWriter":
         return self
 
     def __exit__(

@@ -56,7 +56,8 @@ def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.F
             hover = f"token %{{x}} as {source}: score %{{y:.2f}} in head {head}<extra></extra>"
             figure.add_scatter(
                 x=scores["token"].values, y=small(scores.sel(head=head, source=source)),
-                name=f"head {head}", legendgroup=str(head), line_color=SERIES_COLOURS[head % len(SERIES_COLOURS)], showlegend=col == 1, hovertemplate=hover, row=1, col=col,
+                name=f"head {head}", legendgroup=str(head), line_color=SERIES_COLOURS[head % len(SERIES_COLOURS)],
+                showlegend=col == 1, hovertemplate=hover, row=1, col=col,
             )  # fmt: skip
     reach = 1.05 * float(np.abs(measurements["attention_score"].sel(source=["a", "b"])).max())
     figure.update_xaxes(title="token")

@@ -15,6 +15,9 @@ from grokviz.harmonics import components_of, fourier_basis, n_frequencies
 from grokviz.loss import cross_entropies
 from grokviz.snapshot import SPLITS, Snapshot
 
+SAFE_LOG = -600.0
+"""Sums of exponentials above e^-600 have lost nothing that counts to underflow, which begins at e^-708."""
+
 
 def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
     """Loss of the network restricted to its key frequencies; it falls while the test loss is still high.
@@ -65,6 +68,8 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
     shift = removed.amin(dim=2, keepdim=True)
     factors = rearrange((shift - removed).exp(), "frequency sum c -> sum c frequency")
     log_totals = rearrange((kept @ factors).log(), "sum pair frequency -> (sum pair) frequency")
+    if log_totals.min() < SAFE_LOG:
+        return torch.stack([excluded_loss(snapshot, (k,)) for k in range(1, n_frequencies(p) + 1)])
     rows = torch.empty_like(log_totals)
     rows[by_sum] = log_totals  # back to row-major order
     log_totals = rows + largest[:, None] - shift[:, sums, 0].T

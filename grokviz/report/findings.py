@@ -80,10 +80,9 @@ def _superposition(measurements: xr.Dataset) -> Iterator[str]:
     if key_frequencies(measurements) and "fourier_interference" in measurements:
         overlaps = measurements["fourier_interference"].isel(epoch=-1).values
         largest = np.abs(overlaps[~np.eye(len(overlaps), dtype=bool)]).max(initial=0)
-        verdict = "hardly interfere" if largest < 0.1 else "interfere"
         yield (
-            f"The Fourier components that the circuit uses {verdict}: their "
-            f"directions overlap by a cosine of {largest:.2f} at most."
+            "The Fourier components that the circuit uses keep to themselves up to a cosine of "
+            f"{largest:.2f} between their directions (0 is no interference)."
         )
 
 

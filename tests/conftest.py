@@ -1,0 +1,66 @@
+"""Runs that many tests read, trained once a session; and run-time checks of the shapes in every signature."""
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Every module that handles tensors; not config, which must itself refuse what has the wrong type.
+CHECKED = [
+    f"grokviz.{name}"
+    for name in (
+        *("tasks", "splits", "harmonics", "loss", "model", "forward", "training", "run", "snapshot"),
+        *("measures", "measuring", "phases", "figures", "report"),
+    )
+]
+
+with install_import_hook(CHECKED, "beartype.beartype"):
+    import grokviz
+    import grokviz.figures
+    import grokviz.report
+    import grokviz.training
+    from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
+    from grokviz.run import Run
+
+TINY = RunConfig(
+    task=TaskConfig(p=7, train_fraction=0.6),
+    model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32),
+    training=TrainingConfig(epochs=40, checkpoint_every=20, geometric_checkpoints=4, threads=1),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> RunConfig:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A measured run of p = 7: 41 epochs of history, too short to learn anything. Not to be changed by a test."""
+    run = grokviz.train(TINY, tmp_path_factory.mktemp("runs") / "tiny")
+    grokviz.measure(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A measured real grokking run: the preset `quick`, whole. Takes about two minutes."""
+    run = grokviz.train(grokviz.preset("quick"), tmp_path_factory.mktemp("runs") / "quick")
+    grokviz.measure(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of published checkpoints, for development only."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the published checkpoints are not here: they are no part of grokviz")
+    return folder
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

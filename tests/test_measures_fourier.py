@@ -1,0 +1,145 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fixtures import (
+    CLOCK_FREQUENCIES,
+    P,
+    blank,
+    circles,
+    clock,
+    random_snapshot,
+    waves,
+    with_embedding,
+    with_neurons,
+    with_readout,
+)
+from grokviz.harmonics import fourier_basis
+from grokviz.measures.fourier import (
+    dead_neuron_share,
+    embedding_constant_share,
+    embedding_gini,
+    embedding_participation_ratio,
+    embedding_power,
+    key_frequencies,
+    neuron_frequency,
+    neuron_purity,
+    neurons_per_frequency,
+    pure_neuron_share,
+    readout_gini,
+    readout_participation_ratio,
+    readout_power,
+    token_plane,
+)
+from grokviz.snapshot import Snapshot
+
+
+def test_the_clock_has_the_sparsity_known_on_paper() -> None:
+    snapshot = clock()
+    assert embedding_gini(snapshot).item() == pytest.approx(0.910714, abs=5e-7)
+    assert embedding_participation_ratio(snapshot).item() == pytest.approx(5)
+    assert readout_gini(snapshot).item() == pytest.approx(1 - 5 / 56)
+    assert readout_participation_ratio(snapshot).item() == pytest.approx(5)
+    peaks = embedding_power(snapshot)[[k - 1 for k in CLOCK_FREQUENCIES]]
+    torch.testing.assert_close(peaks, torch.full((5,), 0.2, dtype=torch.float64))
+    assert key_frequencies(snapshot) == CLOCK_FREQUENCIES
+
+
+def test_the_constant_component_is_left_out_of_the_powers_and_told_by_itself() -> None:
+    snapshot = clock()
+    shifted = with_embedding(snapshot, snapshot.W_E + 1.0)
+    torch.testing.assert_close(embedding_power(shifted), embedding_power(snapshot))
+    assert embedding_constant_share(snapshot).item() == pytest.approx(0, abs=1e-20)
+    # five circles of radius 1 have the squared norm 5 at each token, the shift adds 128
+    assert embedding_constant_share(shifted).item() == pytest.approx(128 / 133, rel=1e-6)
+
+
+def readout_of(p: int, power: dict[int, float]) -> Snapshot:
+    basis = fourier_basis(p)
+    rows = [share**0.5 * basis[2 * k - 1] for k, share in power.items()]
+    return with_readout(blank(p, d_mlp=len(rows)), torch.stack(rows))
+
+
+@pytest.mark.parametrize("p", [11, 12, 113])
+def test_the_last_frequency_can_be_key(p: int) -> None:
+    last = p // 2
+    snapshot = readout_of(p, dict.fromkeys((1, last), 0.5))
+    assert key_frequencies(snapshot) == (1, last)
+
+
+def test_a_weak_key_counts_and_what_lies_below_a_tenth_of_the_largest_does_not() -> None:
+    assert key_frequencies(readout_of(97, {3: 0.5, 7: 0.44, 9: 0.051, 11: 0.049})) == (3, 7, 9)
+
+
+def test_a_flat_readout_has_no_key_frequencies() -> None:
+    flat = with_readout(blank(97, d_mlp=97), fourier_basis(97))
+    assert key_frequencies(flat) == ()
+    assert key_frequencies(random_snapshot(59, d_model=128, d_mlp=512)) == ()
+
+
+def test_many_equal_keys_are_not_capped_in_number() -> None:
+    twenty = dict.fromkeys(range(2, 22), 0.05)
+    assert key_frequencies(readout_of(97, twenty)) == tuple(twenty)
+
+
+def test_a_passenger_with_embedding_power_but_no_readout_is_not_key() -> None:
+    snapshot = readout_of(P, dict.fromkeys((3, 7), 0.5))
+    passenger = with_embedding(snapshot, circles(P, (3, 7, 20), (1.0, 1.0, 0.5), 128))
+    assert embedding_power(passenger)[19] > 0.1
+    assert key_frequencies(passenger) == (3, 7)
+
+
+def grid_waves(p: int, k: int, phase: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """cos(w a + f) over the grid, and the same in b."""
+    cos, sin = waves(p, k, torch.arange(p))
+    wave = torch.tensor(phase).cos() * cos - torch.tensor(phase).sin() * sin
+    return wave[:, None].expand(p, p), wave[None, :].expand(p, p)
+
+
+def test_an_ideal_relu_neuron_has_the_purity_known_on_paper_and_the_rest_at_twice_the_frequency() -> None:
+    a, b = grid_waves(P, 14, 0.4)
+    neuron = (a + b).relu()
+    snapshot = with_neurons(blank(P, d_mlp=1), neuron[:, :, None])
+    assert neuron_purity(snapshot).item() == pytest.approx(0.962, abs=5e-4)
+    assert neuron_frequency(snapshot).item() == 14
+    assert snapshot.neuron_frequency_shares[27].item() == pytest.approx(0.033, abs=5e-4)
+
+
+def test_the_square_law_neuron_has_four_fifths_at_its_frequency_and_one_fifth_at_twice_it() -> None:
+    a, b = grid_waves(P, 14, 0.4)
+    snapshot = with_neurons(blank(P, d_mlp=1), ((a + b) ** 2)[:, :, None])
+    # cos² puts its variance at 2k; the product of the two waves stays at k
+    assert sorted(snapshot.neuron_frequency_shares[:, 0].tolist())[-2:] == pytest.approx([0.2, 0.8], abs=1e-9)
+    assert neuron_purity(snapshot).item() == pytest.approx(0.8)
+
+
+def test_dead_neurons_are_nan_and_counted_and_no_other_measure_counts_them() -> None:
+    a, b = grid_waves(P, 14, 0.4)
+    neurons = torch.stack([(a + b).relu(), torch.zeros(P, P), torch.full((P, P), 2.0)], dim=2)
+    snapshot = with_neurons(blank(P, d_mlp=3), neurons)
+    assert neuron_purity(snapshot).isnan().tolist() == [False, True, True]
+    assert neuron_frequency(snapshot).isnan().tolist() == [False, True, True]
+    assert dead_neuron_share(snapshot).item() == pytest.approx(2 / 3)
+    assert pure_neuron_share(snapshot).item() == 1
+    assert neurons_per_frequency(snapshot).sum().item() == 1
+    assert neurons_per_frequency(snapshot)[13].item() == 1
+    assert pure_neuron_share(with_neurons(blank(P, d_mlp=1), torch.zeros(P, P, 1))).isnan()
+
+
+def test_the_plane_of_a_frequency_shows_its_tokens_on_a_circle_k_steps_apart() -> None:
+    snapshot = with_embedding(blank(P), circles(P, (14, 35), (2.0, 1.0), 128))
+    xy = token_plane(snapshot)[13].double()
+    torch.testing.assert_close(xy.norm(dim=1), torch.full((P,), 2.0, dtype=torch.float64), atol=1e-5, rtol=0)
+    cos, sin = waves(P, 14, torch.arange(P))
+    torch.testing.assert_close(xy, 2 * torch.stack([cos, sin], dim=1), atol=1e-5, rtol=0)
+
+
+def test_even_p_has_its_lonely_last_frequency_everywhere() -> None:
+    snapshot = random_snapshot(12)
+    alternating = (1 - 2 * (torch.arange(12) % 2)).double()
+    embedded = with_embedding(snapshot, alternating[:, None] * torch.ones(16).double())
+    assert embedding_power(embedded).argmax().item() == 5
+    assert readout_power(embedded).shape == (6,)
+    assert (token_plane(embedded)[5, :, 1] == 0).all()
+    assert replace(embedded, epoch=3).neuron_frequency_shares.shape[0] == 6

@@ -1,0 +1,162 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import grokviz
+from grokviz import measuring
+from grokviz.errors import GrokvizError
+from grokviz.measures.performance import loss
+from grokviz.snapshot import Snapshot
+
+
+@pytest.fixture
+def copy(tiny_run: grokviz.Run, tmp_path: Path) -> grokviz.Run:
+    """A copy of the tiny run that may be measured again."""
+    return grokviz.open_run(shutil.copytree(tiny_run.directory, tmp_path / "copy"))
+
+
+@pytest.fixture
+def snapshots_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The epochs of which measuring has taken a snapshot."""
+    taken: list[int] = []
+    real = measuring.take_snapshot
+
+    def counting(run, epoch, **options):
+        taken.append(epoch)
+        return real(run, epoch, **options)
+
+    monkeypatch.setattr(measuring, "take_snapshot", counting)
+    return taken
+
+
+def largest_weight(snapshot: Snapshot) -> Float[Tensor, "head corner"]:
+    """A user's own measure, with an axis that grokviz does not know.
+
+    Unit: furlongs
+    """
+    return snapshot.weights.W_Q.abs().amax(dim=2)[:, :3]
+
+
+def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(tiny_run: grokviz.Run) -> None:
+    data = tiny_run.measurements
+    assert tuple(data["epoch"].values) == tiny_run.epochs
+    for spec in measuring.specs_of(grokviz.MEASURES):
+        assert data[spec.name].dims == ("epoch", *spec.axes)
+    assert data["loss"].sel(split="test").attrs["unit"] == "nats"
+    assert data["loss"].attrs["description"].startswith("Cross-entropy")
+    assert data["frequency"].values.tolist() == [1, 2, 3]
+    assert data["component"].values.tolist() == ["constant", "cos 1", "sin 1", "cos 2", "sin 2", "cos 3", "sin 3"]
+    assert data.attrs["p"] == 7
+    assert "key_frequencies" in data.attrs
+    assert "10 times the median" in data.attrs["key_frequency_rule"]
+    np.testing.assert_array_equal(data["history_train_loss"].values, tiny_run.history["train_loss"].values)
+
+
+def test_what_measure_returns_is_what_it_keeps(copy: grokviz.Run) -> None:
+    returned = grokviz.measure(copy)
+    assert returned.identical(copy.measurements.assign_attrs(returned.attrs)) or set(returned) == set(copy.measurements)
+    for name in returned.data_vars:
+        np.testing.assert_array_equal(returned[name].values, copy.measurements[name].values)
+
+
+def test_a_second_call_computes_nothing_again(copy: grokviz.Run, snapshots_taken: list[int]) -> None:
+    grokviz.measure(copy)
+    assert snapshots_taken == [40]  # for the key frequencies
+
+
+def test_only_a_new_measure_is_computed_and_the_others_stay(copy: grokviz.Run, snapshots_taken: list[int]) -> None:
+    before = copy.measurements
+    data = grokviz.measure(copy, measures=(*grokviz.MEASURES, largest_weight))
+    assert len(snapshots_taken) == len(copy.epochs)
+    assert data["largest_weight"].dims == ("epoch", "head", "corner")
+    assert data["largest_weight"].attrs["unit"] == "furlongs"
+    expected = np.abs(copy.weights(20)["blocks.0.attn.W_Q"]).max(axis=2)[:, :3]
+    np.testing.assert_array_equal(data["largest_weight"].sel(epoch=20), expected)
+    np.testing.assert_array_equal(data["loss"], before["loss"])
+    # and it stays where a later call does not ask for it
+    assert "largest_weight" in grokviz.measure(copy)
+
+
+def test_only_new_checkpoints_are_measured(copy: grokviz.Run, snapshots_taken: list[int]) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    grokviz.measure(copy, measures=(loss,))
+    snapshots_taken.clear()
+    data = grokviz.measure(copy, measures=(loss, largest_weight))
+    assert not data["loss"].isnull().any()
+    assert len(snapshots_taken) == len(copy.epochs)
+
+
+def test_an_edited_measure_is_computed_anew(copy: grokviz.Run) -> None:
+    def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    assert (grokviz.measure(copy, measures=(mine,))["mine"] == 1).all()
+
+    def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(2.0)
+
+    assert (grokviz.measure(copy, measures=(mine,))["mine"] == 2).all()
+
+
+def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: grokviz.Run, monkeypatch) -> None:
+    def with_keys(snapshot: Snapshot, key_frequencies: tuple[int, ...]) -> Float[Tensor, ""]:
+        return torch.tensor(float(sum(key_frequencies)))
+
+    monkeypatch.setattr(measuring, "key_frequencies", lambda snapshot: (1, 2))
+    assert (grokviz.measure(copy, measures=(loss, with_keys))["with_keys"] == 3).all()
+    monkeypatch.setattr(measuring, "key_frequencies", lambda snapshot: (3,))
+    data = grokviz.measure(copy, measures=(loss, with_keys))
+    assert (data["with_keys"] == 3.0).all()
+    assert data.attrs["key_frequencies"].tolist() == [3]
+
+
+def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> None:
+    (copy.directory / "measurements.nc").unlink()
+
+    def fails_late(snapshot: Snapshot) -> Float[Tensor, ""]:
+        if snapshot.epoch >= 20:
+            raise ZeroDivisionError
+        return torch.tensor(1.0)
+
+    with pytest.raises(ZeroDivisionError):
+        grokviz.measure(copy, measures=(loss, fails_late))
+    kept = copy.measurements
+    assert not kept["loss"].sel(epoch=20).isnull().any()
+    assert kept["fails_late"].sel(epoch=20).isnull()
+    # and the next call goes on from there
+    data = grokviz.measure(copy, measures=(loss,))
+    assert not data["loss"].isnull().any()
+    assert kept["fails_late"].sel(epoch=0) == data["fails_late"].sel(epoch=0) == 1
+
+
+def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: grokviz.Run) -> None:
+    def no_axes(snapshot: Snapshot) -> Tensor:
+        return torch.zeros(3)
+
+    def wrong_axes(snapshot: Snapshot) -> Float[Tensor, "head token"]:
+        return torch.zeros(3)
+
+    with pytest.raises(GrokvizError, match=r"'no_axes' does not say its axes; annotate its return as Float\[Tensor"):
+        grokviz.measure(copy, measures=(no_axes,))
+    with pytest.raises(GrokvizError, match=r"'wrong_axes' returned a tensor of shape \(3,\)"):
+        grokviz.measure(copy, measures=(wrong_axes,))
+    with pytest.raises(GrokvizError, match="two measures are called 'loss'"):
+        grokviz.measure(copy, measures=(loss, loss))
+
+
+def test_an_even_modulus_is_measured_and_drawn_whole(tmp_path: Path) -> None:
+    config = grokviz.RunConfig(
+        task=grokviz.TaskConfig(p=8, train_fraction=0.6),
+        model=grokviz.ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32),
+        training=grokviz.TrainingConfig(epochs=20),
+    )
+    data = grokviz.measure(grokviz.train(config, tmp_path / "even"))
+    assert data["frequency"].values.tolist() == [1, 2, 3, 4]
+    assert data["component"].values[-1] == "alternating"
+    for function in grokviz.figures.FIGURES + grokviz.figures.EPOCH_FIGURES:
+        function(data)

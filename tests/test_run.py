@@ -1,0 +1,107 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grokviz
+from grokviz.errors import GrokvizError
+
+
+@pytest.fixture
+def copy(tiny_run: grokviz.Run, tmp_path: Path) -> Path:
+    """A copy of the tiny run that may be damaged."""
+    return shutil.copytree(tiny_run.directory, tmp_path / "copy")
+
+
+def test_a_run_gives_its_config_history_epochs_and_models(tiny_run: grokviz.Run) -> None:
+    run = grokviz.open_run(str(tiny_run.directory))
+    assert run.config == tiny_run.config
+    assert run.status == "finished"
+    assert run.epochs[0] == 0
+    assert run.epochs[-1] == 40
+    assert list(run.history.data_vars) == ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+    model = run.model(40)
+    assert type(model).__name__ == "HookedTransformer"
+    _, cache = model.run_with_cache(np.array([[1, 2, 7]]).tolist() and __import__("torch").tensor([[1, 2, 7]]))
+    assert cache["blocks.0.attn.hook_pattern"].shape == (1, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda d: shutil.rmtree(d), "is not there"),
+        (lambda d: (shutil.rmtree(d), d.write_text("")), "a file, not a directory"),
+        (lambda d: (d / "config.json").unlink(), "not a grokviz run"),
+        (lambda d: (d / "config.json").write_text("{"), "is damaged"),
+        (lambda d: (d / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda d: (d / "config.json").write_text('{"schema_version": 1}'), "no 'config' section"),
+        (lambda d: (d / "manifest.json").unlink(), "holds no checkpoint"),
+        (lambda d: (d / "manifest.json").write_text('{"files": {}, "status": "training"}'), "holds no checkpoint"),
+        (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "not a grokviz manifest"),
+        (lambda d: (d / "manifest.json").write_text('{"files": {"a'), "is damaged"),
+    ],
+)
+def test_what_is_no_run_or_half_a_run_is_refused_in_one_line(copy: Path, damage, says: str) -> None:
+    damage(copy)
+    with pytest.raises(GrokvizError) as error:
+        grokviz.open_run(copy)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_of_a_newer_schema_or_with_a_senseless_config_is_refused(copy: Path) -> None:
+    described = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(described | {"schema_version": 99}))
+    with pytest.raises(GrokvizError, match="schema version 99, and this grokviz reads 1"):
+        grokviz.open_run(copy)
+    described["config"]["task"]["p"] = -7
+    (copy / "config.json").write_text(json.dumps(described))
+    with pytest.raises(GrokvizError, match=r"config\.json: p is -7"):
+        grokviz.open_run(copy)
+
+
+def test_a_missing_epoch_is_refused_with_the_nearest_ones(tiny_run: grokviz.Run) -> None:
+    with pytest.raises(GrokvizError, match="no checkpoint of epoch 17; the nearest are"):
+        tiny_run.model(17)
+
+
+def test_a_damaged_checkpoint_is_named(copy: Path) -> None:
+    (copy / "checkpoints" / "epoch_000040.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
+    with pytest.raises(GrokvizError, match=r"epoch_000040\.safetensors cannot be read"):
+        grokviz.open_run(copy).weights(40)
+
+
+def test_missing_and_damaged_measurements_are_refused_with_the_way_on(copy: Path) -> None:
+    (copy / "measurements.nc").write_bytes(b"nonsense")
+    with pytest.raises(GrokvizError, match=r"measurements\.nc cannot be read.*grokviz measure"):
+        _ = grokviz.open_run(copy).measurements
+    (copy / "measurements.nc").unlink()
+    with pytest.raises(GrokvizError, match="no measurements yet; make them with: grokviz measure"):
+        _ = grokviz.open_run(copy).measurements
+
+
+def test_a_history_that_is_being_written_is_read_up_to_its_last_whole_line(copy: Path) -> None:
+    with (copy / "history.csv").open("a") as file:
+        file.write("41,1.2,0.")
+    assert grokviz.open_run(copy).history["epoch"][-1].item() == 40
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n", "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n0,x,1,,\n"])
+def test_a_damaged_history_is_refused_in_one_line(copy: Path, content: str) -> None:
+    (copy / "history.csv").write_text(content)
+    with pytest.raises(GrokvizError, match=r"history\.csv"):
+        _ = grokviz.open_run(copy).history
+
+
+def test_opening_a_run_its_measurements_and_figures_needs_no_torch(tiny_run: grokviz.Run) -> None:
+    code = f"""
+import sys, grokviz
+run = grokviz.open_run({str(tiny_run.directory)!r})
+grokviz.figures.spectrum(run.measurements)
+assert not {{"torch", "transformer_lens"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
