@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 import grokviz
 from grokviz.errors import GrokvizError
@@ -26,7 +26,7 @@ def test_a_run_gives_its_config_history_epochs_and_models(tiny_run: grokviz.Run)
     assert list(run.history.data_vars) == ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
     model = run.model(40)
     assert type(model).__name__ == "HookedTransformer"
-    _, cache = model.run_with_cache(np.array([[1, 2, 7]]).tolist() and __import__("torch").tensor([[1, 2, 7]]))
+    _, cache = model.run_with_cache(torch.tensor([[1, 2, 7]]))
     assert cache["blocks.0.attn.hook_pattern"].shape == (1, 2, 3, 3)
 
 

@@ -148,4 +148,4 @@ def log_range(values: np.ndarray) -> list[float]:
     positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         return [-1.0, 1.0]
-    return [math.floor(math.log10(positive.min())), math.ceil(math.log10(positive.max()) + 0.01)]
+    return [float(math.floor(math.log10(positive.min()))), float(math.ceil(math.log10(positive.max()) + 0.01))]

@@ -1,0 +1,58 @@
+"""The import rules: kept, and noticed when broken."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import grokviz
+
+ROOT = Path(__file__).parents[1]
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess:
+    linter = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [linter, "--no-cache"], cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder)}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("tasks.py", "from grokviz import training", "layers import only downwards"),
+        ("training.py", "import transformer_lens", "only model.py imports transformer_lens"),
+        ("figures/theme.py", "import torch", "what reads and shows a run needs no torch"),
+        ("report/render.py", "from grokviz import measuring", "what reads and shows a run needs no torch"),
+        ("measures/attention.py", "from grokviz.measures import fourier", "measure families do not import each other"),
+        ("stray.py", "", "layers import only downwards"),
+    ],
+)
+def test_a_broken_import_rule_is_noticed_and_named(tmp_path: Path, file: str, line: str, contract: str) -> None:
+    shutil.copytree(ROOT / "grokviz", tmp_path / "grokviz")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    broken = tmp_path / "grokviz" / file
+    broken.write_text((broken.read_text() if broken.exists() else "") + f"\n{line}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert f"{contract} BROKEN" in said or "stray" in said
+
+
+@pytest.mark.slow
+def test_the_import_rules_are_kept(tmp_path: Path) -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_importing_grokviz_imports_nothing_heavy_and_every_public_name_is_there() -> None:
+    heavy = "{'torch', 'transformer_lens', 'plotly', 'xarray', 'numpy'}"
+    code = f"import sys, grokviz; assert not {heavy} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in grokviz.__all__:
+        assert getattr(grokviz, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'tarin'"):
+        _ = grokviz.tarin

@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+
+import grokviz
+from grokviz.errors import GrokvizError
+from grokviz.figures import EPOCH_FIGURES, FAMILIES, FIGURES, figure_named
+from grokviz.figures.theme import TEMPLATE, frequency_colours, thinned
+from grokviz.measures import MEASURES
+
+ALL = pytest.mark.parametrize("function", [*FIGURES, *EPOCH_FIGURES], ids=lambda function: function.__name__)
+AT_EPOCH = pytest.mark.parametrize("function", EPOCH_FIGURES, ids=lambda function: function.__name__)
+
+
+@pytest.fixture(scope="session")
+def measured(tiny_run: grokviz.Run) -> xr.Dataset:
+    """The tiny run, with two frequencies declared key: it has learnt none, and its key measures are NaN."""
+    data = tiny_run.measurements.copy(deep=True)
+    data.attrs["key_frequencies"] = np.array([1, 3])
+    wave = np.array(["cos 1", "sin 1", "cos 3", "sin 3"], dtype=object)
+    data = data.drop_dims(["key_component", "other_key_component"])
+    cosines = np.broadcast_to(np.eye(4), (data.sizes["epoch"], 4, 4)).copy()
+    return data.assign(fourier_interference=(("epoch", "key_component", "other_key_component"), cosines)).assign_coords(
+        key_component=wave, other_key_component=wave
+    )
+
+
+@ALL
+def test_a_figure_states_its_finding_and_what_it_shows_and_draws_something(function, measured: xr.Dataset) -> None:
+    figure = function(measured)
+    assert isinstance(figure, go.Figure)
+    assert len(figure.layout.title.text) > 15
+    assert len(figure.layout.title.subtitle.text) > 15
+    assert figure.layout.template.layout.colorway == TEMPLATE.layout.colorway
+    assert len(figure.data) >= 1
+    assert all("<extra>" in trace.hovertemplate for trace in figure.data)
+
+
+@ALL
+def test_numbers_in_a_figure_take_four_bytes_at_most(function, measured: xr.Dataset) -> None:
+    def arrays(node):
+        if isinstance(node, dict):
+            if "bdata" in node:
+                yield node["dtype"]
+            for child in node.values():
+                yield from arrays(child)
+        elif isinstance(node, list | tuple):
+            for child in node:
+                yield from arrays(child)
+
+    for dtype in arrays(function(measured).to_plotly_json()["data"]):
+        assert np.dtype(dtype).itemsize <= 4
+
+
+@ALL
+def test_a_figure_changes_no_measurement_and_makes_valid_json(function, measured: xr.Dataset) -> None:
+    before = measured.copy(deep=True)
+    json.loads(function(measured).to_json())
+    assert measured.identical(before)
+
+
+@ALL
+def test_a_run_without_key_frequencies_has_every_figure(function, tiny_run: grokviz.Run) -> None:
+    assert tiny_run.measurements.attrs["key_frequencies"].size == 0
+    assert function(tiny_run.measurements).layout.title.text
+
+
+@AT_EPOCH
+def test_a_figure_of_an_epoch_shows_the_last_one_unless_told(function, measured: xr.Dataset) -> None:
+    assert function(measured).to_json() == function(measured, 40).to_json()
+    first = function(measured, 0)
+    assert "0" in first.layout.title.subtitle.text
+    with pytest.raises(GrokvizError, match=r"epoch 17 was not measured.*nearest are"):
+        function(measured, 17)
+
+
+@AT_EPOCH
+def test_axes_stand_still_over_the_epochs(function, measured: xr.Dataset) -> None:
+    def ranges(figure: go.Figure) -> list:
+        layout = figure.to_plotly_json()["layout"]
+        return [layout[name].get("range") for name in sorted(layout) if "axis" in name and name != "coloraxis"]
+
+    assert ranges(function(measured, 0)) == ranges(function(measured, 40))
+
+
+@ALL
+def test_a_measure_that_was_not_taken_is_named(function, measured: xr.Dataset) -> None:
+    without = measured.drop_vars([measure.__name__ for measure in MEASURES if measure.__name__ in measured])
+    if function.__name__ == "accuracies":  # needs the history alone, and phases do without excluded loss
+        function(without)
+    else:
+        with pytest.raises(GrokvizError, match=r"needs the measure '.*', which has not been measured"):
+            function(without)
+
+
+def test_every_figure_is_reached_by_its_name_and_a_wrong_name_lists_them() -> None:
+    for function in (*FIGURES, *EPOCH_FIGURES):
+        assert getattr(grokviz.figures, function.__name__) is figure_named(function.__name__) is function
+    with pytest.raises(GrokvizError, match="choose one of: losses, accuracies"):
+        figure_named("loses")
+    assert not hasattr(grokviz.figures, "loses")
+
+
+def test_figure_families_mirror_the_measure_families() -> None:
+    names = [family.__name__.rsplit(".", 1)[-1] for family in FAMILIES]
+    assert names == ["performance", "fourier", "progress", "attention", "superposition", "weights"]
+    assert {measure.__module__.rsplit(".", 1)[-1] for measure in MEASURES} == set(names)
+
+
+def test_the_bars_of_the_spectrum_are_the_measured_shares(measured: xr.Dataset) -> None:
+    figure = grokviz.figures.spectrum(measured, 20)
+    np.testing.assert_allclose(figure.data[1].y, measured["readout_power"].sel(epoch=20), rtol=1e-6)
+    grey, coloured = figure.data[0].marker.color[1], figure.data[0].marker.color[0]
+    assert frequency_colours(measured, [1, 2]) == [coloured, grey]
+
+
+def test_thinning_keeps_every_spike_of_a_long_curve() -> None:
+    y = np.sin(np.arange(50_000) / 1000)
+    y[[1234, 40_001]] = [9.0, -9.0]
+    x, kept = thinned(np.arange(50_000), y)
+    assert len(x) <= 2002
+    assert {1234, 40_001, 0, 49_999} <= set(x.tolist())
+    np.testing.assert_array_equal(y[x], kept)

@@ -1,0 +1,95 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from grokviz.errors import GrokvizError
+from grokviz.phases import Interval, Phase, find_phases
+
+NAN = float("nan")
+
+
+def measurements(
+    *, train: Sequence[float], test: Sequence[float], test_loss: Sequence[float], excluded: Sequence[float]
+) -> xr.Dataset:
+    """A history with a row every epoch, the test set evaluated at every second one, and a checkpoint at every fourth."""
+    n = len(train)
+    test_rows, loss_rows = np.full(n, NAN), np.full(n, NAN)
+    test_rows[::2], loss_rows[::2] = test, test_loss
+    return xr.Dataset(
+        {
+            "history_train_accuracy": ("history_epoch", np.array(train)),
+            "history_test_accuracy": ("history_epoch", test_rows),
+            "history_test_loss": ("history_epoch", loss_rows),
+            "excluded_loss": ("epoch", np.array(excluded)),
+        },
+        coords={"history_epoch": np.arange(n), "epoch": np.arange(0, n, 4)},
+        attrs={"p": 7},  # ln 7 = 1.95
+    )
+
+
+GROKS = {
+    "train": [0.1, 0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    "test": [0.1, 0.1, 0.2, 0.3, 0.96, 1, 1, 1],
+    "test_loss": [1.9, 5.0, 6.0, 1.8, 0.2, 0.1, 0.1, 0.1],
+    "excluded": [1.9, 0.4, 1.5, 2.5],
+}
+
+
+def test_a_grokking_run_has_its_times_as_intervals_and_three_phases() -> None:
+    found = find_phases(measurements(**GROKS))
+    assert found.memorised == Interval(1, 2)
+    assert found.grokked == Interval(6, 8)
+    assert found.memorisation_end == 4
+    assert found.cleanup_start == Interval(4, 6)  # not epoch 0, where the test loss is low for another reason
+    assert found.not_yet == ()
+    assert list(found) == [
+        Phase("memorisation", 0, 4, over=True),
+        Phase("circuit_formation", 4, 6, over=True),
+        Phase("cleanup", 6, 8, over=True),
+    ]
+
+
+def test_an_accuracy_that_does_not_hold_is_no_crossing() -> None:
+    found = find_phases(measurements(**{**GROKS, "test": [0.1, 0.96, 1, 0.5, 0.96, 1, 1, 1]}))
+    assert found.grokked == Interval(6, 8)
+    found = find_phases(measurements(**{**GROKS, "test": [0.1, 0.96, 1, 0.5, 0.96, 0.5, 1, 1]}))
+    assert found.grokked is None
+    assert found.not_yet == ("not grokked: test accuracy has not held 0.95 for 3 evaluations (highest 1.000)",)
+    assert list(found)[-1] == Phase("cleanup", 6, 15, over=False)
+
+
+def test_a_run_across_from_the_first_evaluation_has_no_lower_end() -> None:
+    found = find_phases(measurements(**{**GROKS, "test": [1] * 8}))
+    assert found.grokked == Interval(None, 0)
+    assert str(found.grokked) == "by epoch 0"
+
+
+def test_a_run_that_only_memorises_says_why_nothing_else_has_happened() -> None:
+    found = find_phases(
+        measurements(
+            train=GROKS["train"], test=[0.1] * 8, test_loss=[1.9, 5, 6, 7, 8, 9, 9, 9], excluded=[1.9, 0.4, 0.5, 0.6]
+        )
+    )
+    assert found.memorised is not None
+    assert found.cleanup_start is None
+    assert [reason.split(":")[0] for reason in found.not_yet] == ["not grokked", "no cleanup"]
+    assert "5.00" not in found.not_yet[1]
+    assert "stays at 6.00 or above" in found.not_yet[1]
+    assert list(found) == [Phase("memorisation", 0, 4, over=True), Phase("circuit_formation", 4, 15, over=False)]
+
+
+def test_excluded_loss_that_still_falls_or_does_not_exist_is_told() -> None:
+    falling = find_phases(measurements(**{**GROKS, "excluded": [1.9, 1.5, 1.0, 0.5]}))
+    assert falling.memorisation_end is None
+    assert "still falling" in falling.not_yet[0]
+    undefined = find_phases(measurements(**{**GROKS, "excluded": [NAN] * 4}))
+    assert "no key frequencies" in undefined.not_yet[0]
+    assert list(undefined) == [Phase("memorisation", 0, 15, over=False)]
+
+
+def test_thresholds_are_parameters_and_must_be_accuracies() -> None:
+    assert find_phases(measurements(**GROKS), test_threshold=0.3).grokked == Interval(4, 6)
+    with pytest.raises(GrokvizError, match=r"test_threshold is 95\.0"):
+        find_phases(measurements(**GROKS), test_threshold=95.0)
