@@ -40,7 +40,7 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None) -> go
     return titled(
         figure,
         finding,
-        f"Attention from '=' to the first operand for all pairs at epoch {int(now['epoch']):,}; most of the rest goes to b",
+        f"Attention from '=' to the first operand for all pairs at epoch {int(now['epoch']):,}; the rest goes to b and '='",
     )
 
 

@@ -29,6 +29,7 @@ PHASE_COLOURS = {
 LEGEND_BELOW = {"x": 0.5, "xanchor": "center", "y": -0.14, "yanchor": "top"}
 SEQUENTIAL, DIVERGING = "Viridis", "RdBu"
 
+HEIGHT = 420
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _AXIS = {"gridcolor": "#E8E8E8", "linecolor": "#888888", "zeroline": False, "ticks": "outside", "automargin": True}
 TEMPLATE = go.layout.Template(
@@ -43,7 +44,6 @@ TEMPLATE = go.layout.Template(
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         "margin": {"t": 108, "r": 24, "b": 48, "l": 64},
         "hoverlabel": {"font": {"family": FONT}},
-        "height": 420,
     }
 )
 
@@ -51,7 +51,7 @@ TEMPLATE = go.layout.Template(
 def titled(figure: go.Figure, finding: str, shows: str) -> go.Figure:
     """`figure` with the template, its finding as title, and what it shows as subtitle."""
     title = {"text": finding, "subtitle": {"text": shows, "font": {"size": 12, "color": "#666666"}}}
-    return figure.update_layout(template=TEMPLATE, title=title)
+    return figure.update_layout(template=TEMPLATE, title=title, height=figure.layout.height or HEIGHT)
 
 
 def needed(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:

@@ -160,7 +160,7 @@ def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
 
     Formula: neurons with no variance over pairs / d_mlp.
     Unit: share
-    Range: 0 to 1; 0 at initialisation.
+    Range: 0 to 1; some are dead at initialisation, few later.
     Source: counts what `neuron_purity` leaves out
     """
     return snapshot.neuron_frequency_shares[0].isnan().double().mean()
