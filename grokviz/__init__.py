@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokviz import figures as figures
+    from grokviz import measures as measures
     from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
@@ -49,12 +50,14 @@ _HOME = {
     "write_report": "grokviz.report",
 }
 
-__all__ = [*_HOME, "figures"]
+_SUBPACKAGES = ("figures", "measures")
+
+__all__ = [*_HOME, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "figures":
-        return import_module("grokviz.figures")
+    if name in _SUBPACKAGES:
+        return import_module(f"grokviz.{name}")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'grokviz' has no attribute {name!r}")

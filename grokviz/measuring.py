@@ -5,58 +5,28 @@ measures that take them, the key frequencies of the final checkpoint; where one 
 are made anew.
 """
 
-import hashlib
-import inspect
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from torch import Tensor
 from tqdm import tqdm
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.harmonics import component_labels, components_of
+from grokviz.measure_specs import MeasureSpec, specs_of
 from grokviz.measures import MEASURES, Measure
 from grokviz.measures.fourier import KEY_FREQUENCY_RULE, key_frequencies
 from grokviz.measures.weights import MATRICES
 from grokviz.run import MEASUREMENTS_FILE, Run
-from grokviz.snapshot import SPLITS, Snapshot, take_snapshot
+from grokviz.snapshot import SPLITS, take_snapshot
 
 SOURCES = ("a", "b", "=")
-
-
-@dataclass(frozen=True)
-class MeasureSpec:
-    """What measuring knows of a measure, all of it read off the function."""
-
-    function: Measure
-    name: str
-    axes: tuple[str, ...]
-    attributes: dict[str, str]
-    uses_key_frequencies: bool
-    fingerprint: str
-    """Hash of the source: values of an edited measure are computed anew."""
-
-    def __call__(self, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
-        """The measure's value.
-
-        Raises:
-            GrokvizError: it has not the axes that the annotation promises.
-        """
-        value = self.function(snapshot, keys) if self.uses_key_frequencies else self.function(snapshot)
-        if not isinstance(value, Tensor) or value.ndim != len(self.axes):
-            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise GrokvizError(
-                f"measure '{self.name}' returned {got}, but is annotated with the axes {list(self.axes)}; make them agree"
-            )
-        return value.detach().cpu().numpy()
 
 
 @dataclass
@@ -81,67 +51,38 @@ def measure(run: Run, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
     final = take_snapshot(run, run.epochs[-1])
     keys = key_frequencies(final)
     columns = _known_columns(run, specs, keys)
+    lengths = _axis_lengths(run.config, keys, columns)
     missing = {epoch: [spec for spec in specs if epoch not in columns[spec.name].values] for epoch in run.epochs}
     todo = [epoch for epoch in run.epochs if missing[epoch]]
     try:
         for epoch in tqdm(todo, desc=f"measuring {run.directory}", unit="checkpoint", disable=None):
             snapshot = final if epoch == final.epoch else take_snapshot(run, epoch)
             for spec in missing[epoch]:
-                columns[spec.name].values[epoch] = spec(snapshot, keys)
+                columns[spec.name].values[epoch] = _of_length(spec, spec(snapshot, keys), lengths)
     finally:  # an interrupt or a faulty measure must not cost what is done already
         dataset = _dataset(run, columns, keys, final.epoch)
         _save(dataset, run)
     return dataset
 
 
-def specs_of(measures: Sequence[Measure]) -> list[MeasureSpec]:
-    """The specifications of `measures`.
-
-    Raises:
-        GrokvizError: one has no axes in its return annotation, or two have the same name.
-    """
-    specs = [_spec(function) for function in measures]
-    names = [spec.name for spec in specs]
-    for name in names:
-        if names.count(name) > 1:
-            raise GrokvizError(f"two measures are called '{name}'; rename one")
-    return specs
+def _axis_lengths(config: RunConfig, keys: tuple[int, ...], columns: dict[str, _Column]) -> dict[str, int]:
+    """The length of every axis that is known: grokviz's own, and those of the stored values."""
+    lengths = {axis: len(labels) for axis, labels in _coordinates(config, keys).items()}
+    for column in columns.values():
+        for value in column.values.values():
+            lengths |= dict(zip(column.axes, value.shape, strict=True))
+    return lengths
 
 
-def _spec(function: Measure) -> MeasureSpec:
-    name = getattr(function, "__name__", repr(function))
-    axes = getattr(get_type_hints(function).get("return"), "dim_str", None)
-    if axes is None:
-        raise GrokvizError(
-            f"measure '{name}' does not say its axes; annotate its return as Float[Tensor, \"head token\"] with the "
-            'names of its axes, or Float[Tensor, ""] for one number'
-        )
-    return MeasureSpec(
-        function=function,
-        name=name,
-        axes=tuple(axes.split()),
-        attributes=_described(inspect.getdoc(function) or ""),
-        uses_key_frequencies="key_frequencies" in inspect.signature(function).parameters,
-        fingerprint=_fingerprint(function),
-    )
-
-
-def _described(docstring: str) -> dict[str, str]:
-    """The first line as `description`, and the lines `Formula:`, `Unit:`, `Range:`, `Source:` with what is under them."""
-    attributes = {"description": docstring.split("\n", 1)[0]}
-    for part in ("Formula", "Unit", "Range", "Source"):
-        found = re.search(rf"^{part}:((?:.|\n(?=\s))*)", docstring, re.MULTILINE)
-        if found:
-            attributes[part.lower()] = " ".join(found[1].split())
-    return {name: text for name, text in attributes.items() if text}
-
-
-def _fingerprint(function: Measure) -> str:
-    try:
-        code = inspect.getsource(function).encode()
-    except (OSError, TypeError):  # typed into a bare interpreter: there is no source, but there is byte code
-        code = function.__code__.co_code + repr(function.__code__.co_consts).encode()
-    return hashlib.sha256(code).hexdigest()[:16]
+def _of_length(spec: MeasureSpec, value: np.ndarray, lengths: dict[str, int]) -> np.ndarray:
+    """`value`, whose axes must be as long as they are elsewhere; an axis not seen before enters `lengths`."""
+    for axis, length in zip(spec.axes, value.shape, strict=True):
+        if lengths.setdefault(axis, length) != length:
+            raise GrokvizError(
+                f"measure '{spec.name}' returned {length} values along '{axis}', which has {lengths[axis]} elsewhere; "
+                "an axis has one length in a run, so give this one another name"
+            )
+    return value
 
 
 def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, _Column]:
@@ -154,7 +95,11 @@ def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
         ) == version("grokviz")
         same_keys = tuple(np.atleast_1d(stored.attrs.get("key_frequencies", [])).tolist()) == keys
         for name, variable in stored.data_vars.items():
-            if "epoch" in variable.dims and same_program and (same_keys or not variable.attrs["uses_key_frequencies"]):
+            if (
+                "epoch" in variable.dims
+                and same_program
+                and (same_keys or not variable.attrs.get("uses_key_frequencies", True))
+            ):
                 columns[str(name)] = _stored_column(variable)
     for spec in specs:
         column = columns.get(spec.name)

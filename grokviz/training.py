@@ -136,8 +136,8 @@ def _batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
+        torch.zeros(1, device=device, dtype=torch.float64)  # the loss is float64
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them for a device that cannot
         reason = str(error).splitlines()[0]
         raise GrokvizError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
     return device

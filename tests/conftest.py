@@ -10,7 +10,7 @@ CHECKED = [
     f"grokviz.{name}"
     for name in (
         *("tasks", "splits", "harmonics", "loss", "model", "forward", "training", "run", "snapshot"),
-        *("measures", "measuring", "phases", "figures", "report"),
+        *("measures", "measure_specs", "measuring", "phases", "figures", "report"),
     )
 ]
 

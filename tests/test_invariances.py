@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fixtures import random_snapshot
+from grokviz.measure_specs import MeasureSpec, specs_of
 from grokviz.measures import MEASURES, fourier, progress, superposition
-from grokviz.measuring import MeasureSpec, specs_of
 from grokviz.model import initial_model
 from grokviz.snapshot import Snapshot, snapshot_of
 

@@ -10,6 +10,7 @@ from torch import Tensor
 import grokviz
 from grokviz import measuring
 from grokviz.errors import GrokvizError
+from grokviz.measure_specs import specs_of
 from grokviz.measures.performance import loss
 from grokviz.snapshot import Snapshot
 
@@ -45,7 +46,7 @@ def largest_weight(snapshot: Snapshot) -> Float[Tensor, "head corner"]:
 def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(tiny_run: grokviz.Run) -> None:
     data = tiny_run.measurements
     assert tuple(data["epoch"].values) == tiny_run.epochs
-    for spec in measuring.specs_of(grokviz.MEASURES):
+    for spec in specs_of(grokviz.MEASURES):
         assert data[spec.name].dims == ("epoch", *spec.axes)
     assert data["loss"].sel(split="test").attrs["unit"] == "nats"
     assert data["loss"].attrs["description"].startswith("Cross-entropy")
@@ -145,6 +146,12 @@ def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: 
         grokviz.measure(copy, measures=(no_axes,))
     with pytest.raises(GrokvizError, match=r"'wrong_axes' returned a tensor of shape \(3,\)"):
         grokviz.measure(copy, measures=(wrong_axes,))
+
+    def long_head(snapshot: Snapshot) -> Float[Tensor, "head"]:
+        return torch.zeros(5)
+
+    with pytest.raises(GrokvizError, match="'long_head' returned 5 values along 'head', which has 2 elsewhere"):
+        grokviz.measure(copy, measures=(long_head,))
     with pytest.raises(GrokvizError, match="two measures are called 'loss'"):
         grokviz.measure(copy, measures=(loss, loss))
 
