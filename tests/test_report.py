@@ -73,11 +73,12 @@ def test_a_figure_that_changes_its_traces_cannot_be_framed() -> None:
         frames([one, two], Block())
 
 
-def test_the_slider_stops_at_all_checkpoints_or_at_two_hundred_with_both_ends() -> None:
-    assert slider_stops(range(0, 50)) == list(range(50))
-    many = slider_stops(range(0, 1000, 2))
-    assert len(many) == 200
+def test_the_slider_stops_at_all_checkpoints_or_evenly_at_some_with_both_ends() -> None:
+    assert slider_stops(range(0, 50), most=50) == list(range(50))
+    many = slider_stops(range(0, 1000, 2), most=200)
+    assert len(set(many)) == 200
     assert (many[0], many[-1]) == (0, 998)
+    assert slider_stops(range(0, 1000, 2), most=2) == [0, 998]
 
 
 def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: grokviz.Run) -> None:

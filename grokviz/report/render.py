@@ -24,7 +24,8 @@ from grokviz.report.frames import Block, frames
 from grokviz.run import REPORT_FILE, Run
 from grokviz.run_writer import write_atomically
 
-MAX_STOPS = 200
+MAP_BYTES = 11_000_000
+"""Room for the maps of all stops before compression: with plotly.js the page stays below 20 MB."""
 SECTIONS = {
     "performance": "Losses and accuracies",
     "fourier": "Fourier structure",
@@ -47,12 +48,14 @@ def write_report(run: Run) -> Path:
 
 
 def render_report(run: Run, measurements: xr.Dataset) -> str:
-    """The page. Every checkpoint is a stop of the slider; above 200, evenly chosen ones are, and the page says so.
+    """The page. Every checkpoint is a stop of the slider, or as many evenly chosen ones as a page below 20 MB has room
+    for; the page says how many.
 
     Raises:
         GrokvizError: a figure needs a measure that was not taken.
     """
-    stops = slider_stops(measurements["epoch"].values.tolist())
+    map_bytes = (measurements.sizes["head"] + 1) * measurements.attrs["p"] ** 2  # a pattern per head, and the cosines
+    stops = slider_stops(measurements["epoch"].values.tolist(), most=max(2, MAP_BYTES // map_bytes))
     block = Block()
     panels = _panels(run, measurements, stops, block)
     data = {
@@ -82,7 +85,7 @@ def render_report(run: Run, measurements: xr.Dataset) -> str:
     )
 
 
-def slider_stops(epochs: Sequence[int], most: int = MAX_STOPS) -> list[int]:
+def slider_stops(epochs: Sequence[int], *, most: int) -> list[int]:
     """The epochs that the slider stops at: all, or `most` evenly chosen ones with the first and the last."""
     if len(epochs) <= most:
         return list(epochs)
