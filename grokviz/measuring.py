@@ -6,7 +6,6 @@ are made anew.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from grokviz.measures import MEASURES, Measure
 from grokviz.measures.fourier import KEY_FREQUENCY_RULE, key_frequencies
 from grokviz.measures.weights import MATRICES
 from grokviz.run import MEASUREMENTS_FILE, Run
+from grokviz.run_writer import write_atomically
 from grokviz.snapshot import SPLITS, take_snapshot
 
 SOURCES = ("a", "b", "=")
@@ -87,26 +87,27 @@ def _of_length(spec: MeasureSpec, value: np.ndarray, lengths: dict[str, int]) ->
 
 def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, _Column]:
     """A column for each measure, with the stored values that still hold."""
-    columns: dict[str, _Column] = {}
-    if (run.directory / MEASUREMENTS_FILE).exists():
-        stored = run.measurements
-        same_program = stored.attrs.get("config") == _config_json(run.config) and stored.attrs.get(
-            "grokviz_version"
-        ) == version("grokviz")
-        same_keys = tuple(np.atleast_1d(stored.attrs.get("key_frequencies", [])).tolist()) == keys
-        for name, variable in stored.data_vars.items():
-            if (
-                "epoch" in variable.dims
-                and same_program
-                and (same_keys or not variable.attrs.get("uses_key_frequencies", True))
-            ):
-                columns[str(name)] = _stored_column(variable)
+    columns = _stored_columns(run.measurements, run, keys) if (run.directory / MEASUREMENTS_FILE).exists() else {}
     for spec in specs:
         column = columns.get(spec.name)
-        if column is None or column.attributes["fingerprint"] != spec.fingerprint:
+        if column is None or column.attributes.get("fingerprint") != spec.fingerprint:
             attributes = {"fingerprint": spec.fingerprint, "uses_key_frequencies": int(spec.uses_key_frequencies)}
             columns[spec.name] = _Column(spec.axes, {**spec.attributes, **attributes})
     return columns
+
+
+def _stored_columns(stored: xr.Dataset, run: Run, keys: tuple[int, ...]) -> dict[str, _Column]:
+    """The stored values that were made by this grokviz of this configuration, and with these keys if they use keys."""
+    if stored.attrs.get("grokviz_version") != version("grokviz") or stored.attrs.get("config") != _config_json(
+        run.config
+    ):
+        return {}
+    same_keys = tuple(np.atleast_1d(stored.attrs.get("key_frequencies", [])).tolist()) == keys
+    return {
+        str(name): _stored_column(variable)
+        for name, variable in stored.data_vars.items()
+        if "epoch" in variable.dims and (same_keys or not variable.attrs.get("uses_key_frequencies", True))
+    }
 
 
 def _stored_column(variable: xr.DataArray) -> _Column:
@@ -124,7 +125,8 @@ def _dataset(run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final
     for name, column in columns.items():
         if not column.values:
             continue
-        absent = np.full_like(next(iter(column.values.values())), np.nan)
+        first = next(iter(column.values.values()))
+        absent = np.full(first.shape, np.nan, np.result_type(first.dtype, np.float16))  # whole numbers have no NaN
         stacked = np.stack([column.values.get(epoch, absent) for epoch in epochs])
         not_measured = [epoch for epoch in epochs if epoch not in column.values]
         attributes = column.attributes | ({"not_measured": not_measured} if not_measured else {})
@@ -181,15 +183,6 @@ def _config_json(config: RunConfig) -> str:
 
 
 def _save(dataset: xr.Dataset, run: Run) -> None:
-    path = run.directory / MEASUREMENTS_FILE
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    large = {
-        name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items() if variable.size > 10_000
-    }
-    try:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=large)
-        temporary.replace(path)
-    except OSError as error:
-        raise GrokvizError(f"{path} cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    large = {name: {"zlib": True, "complevel": 1} for name, values in dataset.data_vars.items() if values.size > 10_000}
+    content = dataset.to_netcdf(engine="h5netcdf", encoding=large)
+    write_atomically(run.directory / MEASUREMENTS_FILE, content)
