@@ -23,6 +23,7 @@ def copy(tiny_run: grokviz.Run, in_tmp_path: Path) -> str:
     return "copy"
 
 
+@pytest.mark.slow
 def test_run_trains_measures_and_reports_and_says_what_it_did(in_tmp_path: Path, capsys) -> None:
     assert main(["run", "quick", *TINY, "--out", "mine"]) == 0
     said = capsys.readouterr().out
@@ -32,6 +33,7 @@ def test_run_trains_measures_and_reports_and_says_what_it_did(in_tmp_path: Path,
     assert (in_tmp_path / "mine" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_three_steps_by_themselves_name_the_next_command(in_tmp_path: Path, capsys) -> None:
     assert main(["train", *TINY]) == 0
     assert "next: grokviz measure runs/default" in capsys.readouterr().out
@@ -141,6 +143,7 @@ assert not {"torch", "numpy", "plotly", "tyro"} & sys.modules.keys()
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_installed_command_answers_and_is_quiet_where_stderr_is_no_terminal(in_tmp_path: Path) -> None:
     command = [sys.executable, "-m", "grokviz.cli", "train", *TINY, "--out", "mine"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -149,6 +152,7 @@ def test_the_installed_command_answers_and_is_quiet_where_stderr_is_no_terminal(
     assert done.stdout.startswith("trained: mine")
 
 
+@pytest.mark.slow
 def test_the_history_can_be_followed_while_it_grows(in_tmp_path: Path) -> None:
     flags = [*TINY, "--epochs", "1000000", "--out", "long", "--checkpoint-every", "100000"]
     process = subprocess.Popen([sys.executable, "-m", "grokviz.cli", "train", *flags], stderr=subprocess.PIPE)

@@ -58,18 +58,22 @@ def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(ti
     np.testing.assert_array_equal(data["history_train_loss"].values, tiny_run.history["train_loss"].values)
 
 
+@pytest.mark.slow
 def test_what_measure_returns_is_what_it_keeps(copy: grokviz.Run) -> None:
     returned = grokviz.measure(copy)
-    assert set(returned) == set(copy.measurements)
+    kept = copy.measurements
+    assert set(returned) == set(kept)
     for name in returned.data_vars:
-        np.testing.assert_array_equal(returned[name].values, copy.measurements[name].values)
+        np.testing.assert_array_equal(returned[name].values, kept[name].values)
 
 
+@pytest.mark.slow
 def test_a_second_call_computes_nothing_again(copy: grokviz.Run, snapshots_taken: list[int]) -> None:
     grokviz.measure(copy)
     assert snapshots_taken == [40]  # for the key frequencies
 
 
+@pytest.mark.slow
 def test_only_a_new_measure_is_computed_and_the_others_stay(copy: grokviz.Run, snapshots_taken: list[int]) -> None:
     before = copy.measurements
     data = grokviz.measure(copy, measures=(*grokviz.MEASURES, largest_weight))
@@ -92,6 +96,7 @@ def test_only_new_checkpoints_are_measured(copy: grokviz.Run, snapshots_taken: l
     assert len(snapshots_taken) == len(copy.epochs)
 
 
+@pytest.mark.slow
 def test_an_edited_measure_is_computed_anew(copy: grokviz.Run) -> None:
     def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
         return torch.tensor(1.0)
@@ -104,6 +109,7 @@ def test_an_edited_measure_is_computed_anew(copy: grokviz.Run) -> None:
     assert (grokviz.measure(copy, measures=(mine,))["mine"] == 2).all()
 
 
+@pytest.mark.slow
 def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: grokviz.Run, monkeypatch) -> None:
     def with_keys(snapshot: Snapshot, key_frequencies: tuple[int, ...]) -> Float[Tensor, ""]:
         return torch.tensor(float(sum(key_frequencies)))
@@ -135,6 +141,7 @@ def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> 
     assert kept["fails_late"].sel(epoch=0) == data["fails_late"].sel(epoch=0) == 1
 
 
+@pytest.mark.slow
 def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: grokviz.Run) -> None:
     def no_axes(snapshot: Snapshot) -> Tensor:
         return torch.zeros(3)
@@ -156,6 +163,7 @@ def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: 
         grokviz.measure(copy, measures=(loss, loss))
 
 
+@pytest.mark.slow
 def test_an_even_modulus_is_measured_and_drawn_whole(tmp_path: Path) -> None:
     config = grokviz.RunConfig(
         task=grokviz.TaskConfig(p=8, train_fraction=0.6),

@@ -110,6 +110,7 @@ def test_text_from_a_run_is_escaped(tiny_run: grokviz.Run, tmp_path: Path) -> No
     assert page.count("<script>") == 2  # plotly.js and ours
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_torch(copy: grokviz.Run) -> None:
     code = (
         f"import sys; from grokviz.cli import main; assert main(['report', {str(copy.directory)!r}]) == 0; "

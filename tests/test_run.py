@@ -97,6 +97,7 @@ def test_a_damaged_history_is_refused_in_one_line(copy: Path, content: str) -> N
         _ = grokviz.open_run(copy).history
 
 
+@pytest.mark.slow
 def test_opening_a_run_its_measurements_and_figures_needs_no_torch(tiny_run: grokviz.Run) -> None:
     code = f"""
 import sys, grokviz

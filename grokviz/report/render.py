@@ -54,7 +54,7 @@ def render_report(run: Run, measurements: xr.Dataset) -> str:
     Raises:
         GrokvizError: a figure needs a measure that was not taken.
     """
-    map_bytes = (measurements.sizes["head"] + 1) * measurements.attrs["p"] ** 2  # a pattern per head, and the cosines
+    map_bytes = (run.config.model.n_heads + 1) * run.config.task.p**2  # a pattern per head, and the cosines of tokens
     stops = slider_stops(measurements["epoch"].values.tolist(), most=max(2, MAP_BYTES // map_bytes))
     block = Block()
     panels = _panels(run, measurements, stops, block)
