@@ -16,6 +16,7 @@ demo: runs/demo/report.html
 	@echo "open in a browser: $(CURDIR)/runs/demo/report.html"
 
 runs/demo/report.html: | $(VENV)/installed
+	@test ! -e runs/demo || { echo "runs/demo is unfinished: an earlier demo was interrupted; remove it, then: make demo"; exit 1; }
 	$(BIN)/grokviz run quick --out runs/demo
 
 test: check

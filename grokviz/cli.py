@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GrokvizError as error:
         print(f"grokviz: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:  # not about a file of the user's, so a bug
+            raise
+        print(f"grokviz: {error.filename} cannot be used ({error.strerror})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("grokviz: interrupted; what was complete is kept", file=sys.stderr)
         return 130

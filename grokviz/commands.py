@@ -14,9 +14,10 @@ from typing import Annotated, TypeVar
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from grokviz.config import RunConfig, preset
+from grokviz.config import PRESETS, RunConfig, preset
 from grokviz.errors import GrokvizError
 from grokviz.run import Run, open_run
+from grokviz.run_writer import write_atomically
 
 Arguments = TypeVar("Arguments")
 
@@ -90,10 +91,7 @@ def figure(arguments: Sequence[str]) -> None:
         raise GrokvizError(f"{out} exists and is not overwritten; give another -o, or move it away")
     measurements = open_run(parsed.run).measurements
     drawn = function(measurements, parsed.epoch) if function in EPOCH_FIGURES else function(measurements)
-    try:
-        drawn.write_html(out, include_plotlyjs=True)
-    except OSError as error:
-        raise GrokvizError(f"{out} cannot be written ({error.strerror})") from error
+    write_atomically(out, drawn.to_html(include_plotlyjs=True).encode())
     print(f"figure: {out}")
 
 
@@ -101,7 +99,8 @@ def _train(command: str, description: str | None, arguments: Sequence[str]) -> R
     name, rest = (
         (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else ("default", arguments)
     )
-    parsed = _parsed(f"{command} [PRESET]", description, TrainArguments, rest, default=TrainArguments(preset(name)))
+    said = f"{description} PRESET comes first and is one of: {', '.join(PRESETS)}."
+    parsed = _parsed(f"{command} [PRESET]", said, TrainArguments, rest, default=TrainArguments(preset(name)))
     from grokviz.training import train as train_run
 
     trained = train_run(parsed.config, parsed.out or Path("runs") / name)

@@ -16,6 +16,11 @@ OutputVocabulary = Literal["tokens", "answers"]
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in so many evaluations in a row."""
 
+PURE_NEURON = 0.85
+"""A neuron is pure with more than this share of its variance at one frequency; an ideal ReLU neuron has 0.962."""
+
+MAX_SEED = 2**63 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
@@ -44,7 +49,7 @@ class TaskConfig:
                 f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.p**2} "
                 "pairs to train on; choose one that leaves pairs on both sides"
             )
-        _whole("split_seed", self.split_seed, least=0)
+        _seed("split_seed", self.split_seed)
 
     @property
     def n_train(self) -> int:
@@ -82,7 +87,7 @@ class ModelConfig:
             )
         _one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
         _one_of("initialisation", self.initialisation, get_args(Initialisation))
-        _whole("seed", self.seed, least=0)
+        _seed("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +148,9 @@ class TrainingConfig:
             _whole("threads", self.threads, least=1)
 
 
+SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that decides a run."""
@@ -150,6 +158,11 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        for name, section in SECTIONS.items():
+            if not isinstance(getattr(self, name), section):
+                raise GrokvizError(f"{name} is {getattr(self, name)!r:.60}, but must be a {section.__name__}(...)")
 
     @property
     def equals_token(self) -> int:
@@ -177,10 +190,9 @@ class RunConfig:
         Raises:
             GrokvizError: a section or field is unknown, missing or senseless; the message names it.
         """
-        sections = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
-        _same_names("config", values, set(sections))
+        _same_names("config", values, set(SECTIONS))
         parts: dict[str, Any] = {}
-        for name, section in sections.items():
+        for name, section in SECTIONS.items():
             _same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
             parts[name] = section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
         return cls(**parts)
@@ -192,6 +204,12 @@ def _whole(name: str, value: Any, *, least: int, why: str = "") -> None:
         raise GrokvizError(f"{name} is {value!r}, but must be a whole number, at least {least}{reason}")
     if value < least:
         raise GrokvizError(f"{name} is {value}, but must be at least {least}{reason}")
+
+
+def _seed(name: str, value: Any) -> None:
+    _whole(name, value, least=0)
+    if value > MAX_SEED:
+        raise GrokvizError(f"{name} is {value}, but must be at most {MAX_SEED}: seeds have 63 bits")
 
 
 def _number(name: str, value: Any) -> None:

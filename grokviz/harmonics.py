@@ -1,4 +1,6 @@
-"""Harmonics of the integers mod p: the real Fourier basis, and power by frequency. Pure maths, float64.
+"""Harmonics of the integers mod p: the real Fourier basis, power by frequency, and how concentrated power is.
+
+Pure maths in float64, but for `pair_frequency_shares`, which works in the precision of its input.
 
 Components stand in the order constant, cos 1, sin 1, cos 2, sin 2, ...; for even p, (-1)^x comes last, alone. The
 frequencies are k = 1..floor(p/2).
@@ -109,3 +111,16 @@ def participation_ratio(power: Float[Tensor, "*batch feature"]) -> Float[Tensor,
     """(sum P)² / sum P² over the last axis, in [1, N]: K equal peaks give K. All zero is undefined, NaN."""
     power = power.double()
     return power.sum(dim=-1).square() / power.square().sum(dim=-1)
+
+
+def singular_values(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "value"]:
+    """The singular values of a float64 matrix; NaN where it is not finite, as after a divergence.
+
+    A tall matrix goes through its Gram matrix, which costs the digits of values below 1e-8 of the largest.
+    """
+    rows, columns = matrix.shape
+    if not matrix.isfinite().all():
+        return matrix.new_full((min(rows, columns),), torch.nan)
+    if rows > 2 * columns:
+        return torch.linalg.eigvalsh(matrix.T @ matrix).clamp(min=0).sqrt()
+    return torch.linalg.svdvals(matrix)

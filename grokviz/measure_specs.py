@@ -3,13 +3,16 @@
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import get_type_hints
 
 import numpy as np
 from torch import Tensor
 
+from grokviz import forward, harmonics, loss, snapshot
 from grokviz.errors import GrokvizError
 from grokviz.measures import Measure
 from grokviz.snapshot import Snapshot
@@ -25,7 +28,7 @@ class MeasureSpec:
     attributes: dict[str, str]
     uses_key_frequencies: bool
     fingerprint: str
-    """Hash of the source: values of an edited measure are computed anew."""
+    """Hash of what the value depends on: values of an edited measure are computed anew."""
 
     def __call__(self, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
         """The measure's value.
@@ -85,8 +88,24 @@ def _described(docstring: str) -> dict[str, str]:
 
 
 def _fingerprint(function: Measure) -> str:
+    """Hash of what the value depends on: the function's source, defaults and closure, and for grokviz's own measures
+    the files that they are computed with. Functions that a user's measure calls are not looked into.
+    """
+    if function.__module__.split(".")[0] == "grokviz":
+        parts = [function.__name__, inspect.getsource(sys.modules[function.__module__]), _shared_sources()]
+    else:
+        cells = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+        parts = [_code(function), *cells, repr(getattr(function, "__defaults__", None))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _code(function: Measure) -> str:
     try:
-        code = inspect.getsource(function).encode()
+        return inspect.getsource(function)
     except (OSError, TypeError):  # typed into a bare interpreter: there is no source, but there is byte code
-        code = function.__code__.co_code + repr(function.__code__.co_consts).encode()
-    return hashlib.sha256(code).hexdigest()[:16]
+        return function.__code__.co_code.hex() + repr(function.__code__.co_consts)
+
+
+@cache
+def _shared_sources() -> str:
+    return "\n".join(inspect.getsource(module) for module in (harmonics, loss, forward, snapshot))

@@ -22,9 +22,9 @@ from grokviz.measure_specs import MeasureSpec, specs_of
 from grokviz.measures import MEASURES, Measure
 from grokviz.measures.fourier import KEY_FREQUENCY_RULE, key_frequencies
 from grokviz.measures.weights import MATRICES
-from grokviz.run import MEASUREMENTS_FILE, Run
+from grokviz.run import MEASUREMENTS_FILE, PREVIOUS_MEASUREMENTS_FILE, Run
 from grokviz.run_writer import write_atomically
-from grokviz.snapshot import SPLITS, take_snapshot
+from grokviz.snapshot import SPLITS, Snapshot, take_snapshot
 
 SOURCES = ("a", "b", "=")
 
@@ -45,24 +45,57 @@ def measure(run: Run, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
     `(snapshot) -> Float[Tensor, "axis names"]`; add it with `measures=(*grokviz.MEASURES, mine)`.
 
     Raises:
-        GrokvizError: a measure has no axes in its annotation, or returns others; or a checkpoint is damaged.
+        GrokvizError: a measure has no axes in its annotation, or returns others; or checkpoints are damaged, which is
+            said when all others have been measured.
     """
+    if not isinstance(run, Run):
+        raise GrokvizError(f"measure needs a Run, but got {run!r:.60}; open one with grokviz.open_run(directory)")
     specs = specs_of(measures)
-    final = take_snapshot(run, run.epochs[-1])
+    for spec in specs:
+        if spec.name in _coordinates(run.config, ()) or spec.name.startswith(("history_", "epoch")):
+            raise GrokvizError(f"a measure cannot be called '{spec.name}', which is the name of an axis; rename it")
+    damaged: dict[int, str] = {}
+    final = _newest_snapshot(run, damaged)
     keys = key_frequencies(final)
     columns = _known_columns(run, specs, keys)
     lengths = _axis_lengths(run.config, keys, columns)
     missing = {epoch: [spec for spec in specs if epoch not in columns[spec.name].values] for epoch in run.epochs}
-    todo = [epoch for epoch in run.epochs if missing[epoch]]
+    todo = [epoch for epoch in run.epochs if missing[epoch] and epoch < final.epoch]
+    if missing[final.epoch]:
+        todo.insert(0, final.epoch)  # first, because what is read off the end must be there after an interrupt, too
     try:
         for epoch in tqdm(todo, desc=f"measuring {run.directory}", unit="checkpoint", disable=None):
-            snapshot = final if epoch == final.epoch else take_snapshot(run, epoch)
+            snapshot = final if epoch == final.epoch else _snapshot_or_none(run, epoch, damaged)
+            if snapshot is None:
+                continue
             for spec in missing[epoch]:
                 columns[spec.name].values[epoch] = _of_length(spec, spec(snapshot, keys), lengths)
     finally:  # an interrupt or a faulty measure must not cost what is done already
         dataset = _dataset(run, columns, keys, final.epoch)
-        _save(dataset, run)
+        write_atomically(run.directory / MEASUREMENTS_FILE, _as_bytes(dataset))
+    if damaged:
+        raise GrokvizError(
+            f"{len(damaged)} of {len(run.epochs)} checkpoints cannot be read, all others are measured; "
+            f"the first is epoch {min(damaged)}: {damaged[min(damaged)]}"
+        )
     return dataset
+
+
+def _newest_snapshot(run: Run, damaged: dict[int, str]) -> Snapshot:
+    """The snapshot of the newest checkpoint that can be read; those that cannot enter `damaged` with the reason."""
+    for epoch in reversed(run.epochs):
+        snapshot = _snapshot_or_none(run, epoch, damaged)
+        if snapshot:
+            return snapshot
+    raise GrokvizError(f"none of the {len(run.epochs)} checkpoints can be read; the newest: {damaged[run.epochs[-1]]}")
+
+
+def _snapshot_or_none(run: Run, epoch: int, damaged: dict[int, str]) -> Snapshot | None:
+    try:
+        return take_snapshot(run, epoch)
+    except GrokvizError as error:
+        damaged[epoch] = str(error)
+        return None
 
 
 def _axis_lengths(config: RunConfig, keys: tuple[int, ...], columns: dict[str, _Column]) -> dict[str, int]:
@@ -87,7 +120,7 @@ def _of_length(spec: MeasureSpec, value: np.ndarray, lengths: dict[str, int]) ->
 
 def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, _Column]:
     """A column for each measure, with the stored values that still hold."""
-    columns = _stored_columns(run.measurements, run, keys) if (run.directory / MEASUREMENTS_FILE).exists() else {}
+    columns = _stored_columns(run, keys) if (run.directory / MEASUREMENTS_FILE).exists() else {}
     for spec in specs:
         column = columns.get(spec.name)
         if column is None or column.attributes.get("fingerprint") != spec.fingerprint:
@@ -96,18 +129,24 @@ def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
     return columns
 
 
-def _stored_columns(stored: xr.Dataset, run: Run, keys: tuple[int, ...]) -> dict[str, _Column]:
-    """The stored values that were made by this grokviz of this configuration, and with these keys if they use keys."""
-    if stored.attrs.get("grokviz_version") != version("grokviz") or stored.attrs.get("config") != _config_json(
-        run.config
-    ):
-        return {}
-    same_keys = tuple(np.atleast_1d(stored.attrs.get("key_frequencies", [])).tolist()) == keys
-    return {
-        str(name): _stored_column(variable)
-        for name, variable in stored.data_vars.items()
-        if "epoch" in variable.dims and (same_keys or not variable.attrs.get("uses_key_frequencies", True))
+def _stored_columns(run: Run, keys: tuple[int, ...]) -> dict[str, _Column]:
+    """The stored values of this configuration, and with these keys if they use keys.
+
+    Where others are stored, too, the whole file is kept beside the new one, as measurements.previous.nc.
+    """
+    stored = run.measurements
+    measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
+    same_keys = tuple(stored.attrs["key_frequencies"].tolist()) == keys
+    same_config = stored.attrs.get("config") == _config_json(run.config)
+    valid = {
+        name: _stored_column(values)
+        for name, values in measured.items()
+        if same_config and (same_keys or not values.attrs.get("uses_key_frequencies", True))
     }
+    if len(valid) < len(measured):
+        content = (run.directory / MEASUREMENTS_FILE).read_bytes()
+        write_atomically(run.directory / PREVIOUS_MEASUREMENTS_FILE, content)
+    return valid
 
 
 def _stored_column(variable: xr.DataArray) -> _Column:
@@ -120,13 +159,14 @@ def _stored_column(variable: xr.DataArray) -> _Column:
 
 
 def _dataset(run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final_epoch: int) -> xr.Dataset:
-    epochs = [epoch for epoch in run.epochs if epoch <= final_epoch]
+    measured = {epoch for column in columns.values() for epoch in column.values}
+    epochs = [epoch for epoch in run.epochs if epoch in measured]
     variables: dict[str, Any] = {}
     for name, column in columns.items():
         if not column.values:
             continue
         first = next(iter(column.values.values()))
-        absent = np.full(first.shape, np.nan, np.result_type(first.dtype, np.float16))  # whole numbers have no NaN
+        absent = np.full(first.shape, np.nan, np.result_type(first.dtype, np.float32))  # whole numbers have no NaN
         stacked = np.stack([column.values.get(epoch, absent) for epoch in epochs])
         not_measured = [epoch for epoch in epochs if epoch not in column.values]
         attributes = column.attributes | ({"not_measured": not_measured} if not_measured else {})
@@ -182,7 +222,7 @@ def _config_json(config: RunConfig) -> str:
     return json.dumps(config.to_dict(), sort_keys=True)
 
 
-def _save(dataset: xr.Dataset, run: Run) -> None:
+def _as_bytes(dataset: xr.Dataset) -> bytes | memoryview:
+    """The netCDF file, its large arrays compressed."""
     large = {name: {"zlib": True, "complevel": 1} for name, values in dataset.data_vars.items() if values.size > 10_000}
-    content = dataset.to_netcdf(engine="h5netcdf", encoding=large)
-    write_atomically(run.directory / MEASUREMENTS_FILE, content)
+    return dataset.to_netcdf(engine="h5netcdf", encoding=large)

@@ -53,7 +53,7 @@ class Phases:
     memorisation_end: int | None
     """The checkpoint at which excluded loss is lowest."""
     cleanup_start: Interval | None
-    """Test loss fell below ln p."""
+    """Test loss was first below ln p after memorisation had ended."""
     grokked: Interval | None
     """Test accuracy reached its threshold and held it."""
     last_epoch: int
@@ -105,9 +105,10 @@ def find_phases(
     chance = math.log(measurements.attrs["p"])
     cleanup_start = None
     if memorisation_end is not None:
-        cleanup_start = _crossing((test_loss < chance) & (test_loss["history_epoch"] >= memorisation_end), held=1)
+        after = test_loss[test_loss["history_epoch"] >= memorisation_end]
+        cleanup_start = _crossing(after < chance, held=1)
         if cleanup_start is None:
-            lowest = test_loss.where(test_loss["history_epoch"] >= memorisation_end).min().item()
+            lowest = after.min().item() if after.size else math.nan
             not_yet.append(
                 f"no cleanup: after memorisation the test loss stays at {lowest:.2f} or above, over ln p = {chance:.2f}"
             )

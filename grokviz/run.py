@@ -10,7 +10,9 @@ This file reads; `run_writer.py` writes. It needs no torch.
 """
 
 import csv
+import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
@@ -33,6 +35,7 @@ CONFIG_FILE = "config.json"
 HISTORY_FILE = "history.csv"
 MANIFEST_FILE = "manifest.json"
 MEASUREMENTS_FILE = "measurements.nc"
+PREVIOUS_MEASUREMENTS_FILE = "measurements.previous.nc"
 REPORT_FILE = "report.html"
 CHECKPOINT_FOLDER = "checkpoints"
 HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -67,7 +70,9 @@ class Run:
     @property
     def environment(self) -> dict[str, Any]:
         """Versions, device and threads that the run was trained with."""
-        environment: dict[str, Any] = self._config_file.get("environment", {})
+        environment = self._config_file.get("environment", {})
+        if not isinstance(environment, dict):
+            raise GrokvizError(f"{self.directory / CONFIG_FILE} is damaged: its environment is {environment!r:.60}")
         return environment
 
     @property
@@ -78,13 +83,10 @@ class Run:
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs of the complete checkpoints, ascending."""
-        return tuple(
-            sorted(
-                int(Path(name).stem.removeprefix("epoch_"))
-                for name in self._manifest["files"]
-                if name.startswith(f"{CHECKPOINT_FOLDER}/")
-            )
+        found = (
+            re.fullmatch(rf"{CHECKPOINT_FOLDER}/epoch_(\d+)\.safetensors", name) for name in self._manifest["files"]
         )
+        return tuple(sorted(int(match[1]) for match in found if match))
 
     @property
     def history(self) -> xr.Dataset:
@@ -109,12 +111,16 @@ class Run:
                 f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
             )
         try:
-            return xr.load_dataset(path, engine="h5netcdf")
+            measurements = xr.load_dataset(path, engine="h5netcdf")
+            # one number comes back as a scalar
+            measurements.attrs["key_frequencies"] = np.atleast_1d(measurements.attrs["key_frequencies"])
+            _ = measurements["epoch"], measurements["history_epoch"], measurements.attrs["p"]
         except (OSError, ValueError, KeyError) as error:
             raise GrokvizError(
-                f"{path} cannot be read ({_first_line(error)}); move it away "
-                f"and make it anew with: grokviz measure {self.directory}"
+                f"{path} cannot be read ({_first_line(error)}); "
+                f"move it away and make it anew with: grokviz measure {self.directory}"
             ) from error
+        return measurements
 
     def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
         """The parameters of epoch's checkpoint, by their TransformerLens names.
@@ -129,7 +135,12 @@ class Run:
             )
         path = self.directory / checkpoint_name(epoch)
         try:
-            return load_file(path)
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != self._manifest["files"][checkpoint_name(epoch)]["sha256"]:
+                raise GrokvizError(
+                    f"checkpoint {path} is damaged: it is not what was written; restore it or train again"
+                )
+            return load(content)
         except (OSError, SafetensorError) as error:
             raise GrokvizError(
                 f"checkpoint {path} cannot be read ({_first_line(error)}); restore it or train again"
@@ -146,8 +157,9 @@ class Run:
         path = self.directory / HISTORY_FILE
         try:
             text = path.read_text()
-        except OSError as error:
-            raise GrokvizError(f"{path} cannot be read ({error.strerror}); the run is incomplete") from error
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise GrokvizError(f"{path} cannot be read ({reason}); the run is incomplete") from error
         complete = text[: text.rfind("\n") + 1]  # while the run trains, its last line may be half-written
         reader = csv.reader(complete.splitlines())
         header = next(reader, [])
@@ -157,9 +169,12 @@ class Run:
             )
         try:
             rows = [[float(cell) if cell else np.nan for cell in row] for row in reader]
-            return np.array(rows, dtype=np.float64).reshape(-1, len(header))
+            values = np.array(rows, dtype=np.float64).reshape(-1, len(header))
         except ValueError as error:
             raise GrokvizError(f"{path} is damaged ({_first_line(error)})") from error
+        if not len(values):
+            raise GrokvizError(f"{path} has no rows: the training ended before its first epoch")
+        return values
 
     @cached_property
     def _config_file(self) -> dict[str, Any]:
@@ -203,6 +218,8 @@ def open_run(directory: str | Path) -> Run:
             f"{directory} has schema version {version!r}, and this grokviz reads {SCHEMA_VERSION}; use the grokviz that wrote it"
         )
     run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
+    if not (directory / MANIFEST_FILE).exists() and any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")):
+        raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; restore that file")
     if not (directory / MANIFEST_FILE).exists() or not run.epochs:
         raise GrokvizError(
             f"{directory} holds no checkpoint: its training ended before the first one; train again into another directory"

@@ -70,7 +70,11 @@ class RunWriter:
 
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add epoch's row; columns that `row` lacks stay empty."""
-        self._rows.writerow([epoch, *(row.get(name, "") for name in HISTORY_COLUMNS)])
+        try:
+            self._rows.writerow([epoch, *(row.get(name, "") for name in HISTORY_COLUMNS)])
+        except OSError as error:
+            path = self.directory / HISTORY_FILE
+            raise GrokvizError(f"{path} cannot be written ({error.strerror}); what was complete is kept") from error
 
     def save_checkpoint(self, epoch: int, weights: Mapping[str, np.ndarray]) -> None:
         """Keep `weights` as the checkpoint of `epoch`, and enter it in the manifest."""
@@ -97,6 +101,10 @@ def refuse_existing(directory: Path) -> None:
         GrokvizError: it holds something; the message names the ways on.
     """
     if directory.is_dir() and any(directory.iterdir()):
+        if (directory / CONFIG_FILE).exists() and not (directory / MANIFEST_FILE).exists():
+            raise GrokvizError(
+                f"{directory} holds the beginning of a run without any checkpoint; move it away, or give another --out"
+            )
         if (directory / CONFIG_FILE).exists():
             raise GrokvizError(
                 f"{directory} already holds a run, and a run is never overwritten; look at it with "

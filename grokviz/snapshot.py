@@ -12,7 +12,7 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.forward import Weights
-from grokviz.harmonics import pair_frequency_shares
+from grokviz.harmonics import pair_frequency_shares, singular_values
 from grokviz.model import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, HOOK_SCORES, HookedTransformer
 from grokviz.run import Run
 from grokviz.splits import train_mask
@@ -67,9 +67,8 @@ class Snapshot:
 
     @cached_property
     def neuron_spectrum(self) -> Float[Tensor, "value"]:
-        """Singular values of the centred activations, ascending, through their Gram matrix: d_mlp is far below p²."""
-        centred = self.neurons.double() - self.neurons.double().mean(dim=0)
-        return torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0).sqrt()
+        """Singular values of the centred activations over the p² pairs."""
+        return singular_values(self.neurons.double() - self.neurons.double().mean(dim=0))
 
     def split_means(self, by_pair: Float[Tensor, "pair"]) -> Float[Tensor, "split"]:
         """The means of a number per pair over the train pairs, the test pairs, and all."""
@@ -98,7 +97,7 @@ def snapshot_of(model: HookedTransformer, config: RunConfig, *, epoch: int, hook
         epoch=epoch,
         weights=Weights.copied_from(model),
         scores=scores,
-        pattern=pattern,
+        pattern=pattern.masked_fill(scores.isnan(), torch.nan),  # TransformerLens turns NaN, a divergence, into 0
         neurons=neurons,
         logits=logits.double(),
         answers=torch.from_numpy(answers(config.task.operation, config.task.p)),

@@ -42,11 +42,16 @@ def train(config: RunConfig, directory: str | Path) -> Run:
     Raises:
         GrokvizError: `directory` is not empty, or the device is not there. Nothing has been written then.
     """
+    if not isinstance(config, RunConfig):
+        raise GrokvizError(f"config is {config!r:.60}, but must be a RunConfig, such as grokviz.preset('quick')")
     directory = Path(directory)
     refuse_existing(directory)
     device = _device(config.training.device)
-    with _cpu_threads(config.training.threads), RunWriter(directory, config, _environment(device)) as writer:
-        writer.finish(_train_loop(config, device, writer))
+    with _cpu_threads(config.training.threads):
+        batches = _batches(config, device)
+        model = initial_model(config).to(device, print_details=False)
+        with RunWriter(directory, config, _environment(device)) as writer:
+            writer.finish(_train_loop(config.training, model, batches, writer))
     return open_run(directory)
 
 
@@ -57,11 +62,11 @@ def checkpoint_epochs(training: TrainingConfig) -> frozenset[int]:
     return frozenset({0, training.epochs, *geometric, *regular})
 
 
-def _train_loop(config: RunConfig, device: torch.device, writer: RunWriter) -> str:
+def _train_loop(
+    training: TrainingConfig, model: HookedTransformer, batches: tuple[Batch, Batch], writer: RunWriter
+) -> str:
     """Train to the end; return `finished`, or `stopped` where the stopping rule ended it before."""
-    training = config.training
-    train_batch, test_batch = _batches(config, device)
-    model = initial_model(config).to(device, print_details=False)
+    train_batch, test_batch = batches
     weights = Weights.of(model)
     optimizer = _optimizer(model, training)
     kept = checkpoint_epochs(training)
@@ -80,7 +85,7 @@ def _train_loop(config: RunConfig, device: torch.device, writer: RunWriter) -> s
                 held = held + 1 if row["test_accuracy"] >= training.stop_accuracy else 0
                 if training.stop_after is not None and held == HELD_EVALUATIONS:
                     reached = epoch - (HELD_EVALUATIONS - 1) * training.test_every
-                    last = min(last, max(epoch, reached + training.stop_after))
+                    last = bar.total = min(last, max(epoch, reached + training.stop_after))
             writer.append_history(epoch, row)
             if epoch in kept or epoch == last:
                 writer.save_checkpoint(epoch, weights_of(model))
@@ -126,17 +131,21 @@ def _optimizer(model: HookedTransformer, training: TrainingConfig) -> torch.opti
 
 
 def _batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
-    pairs = torch.from_numpy(all_pairs(config.task.p))
-    right = torch.from_numpy(answers(config.task.operation, config.task.p))
-    in_train = train_mask(config.task)
-    train_batch, test_batch = (Batch(pairs[m].to(device), right[m].to(device)) for m in (in_train, ~in_train))
+    p = config.task.p
+    try:
+        pairs = torch.from_numpy(all_pairs(p))
+        right = torch.from_numpy(answers(config.task.operation, p))
+        in_train = train_mask(config.task)
+        train_batch, test_batch = (Batch(pairs[m].to(device), right[m].to(device)) for m in (in_train, ~in_train))
+    except MemoryError as error:
+        raise GrokvizError(f"p is {p}, whose {p**2:,} pairs do not fit into memory; choose a smaller p") from error
     return train_batch, test_batch
 
 
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device, dtype=torch.float64)  # the loss is float64
+        torch.zeros(1, device=device, dtype=torch.float64).item()  # the loss is float64, and it is read
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them for a device that cannot
         reason = str(error).splitlines()[0]
         raise GrokvizError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
@@ -158,6 +167,6 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("grokviz", "torch", "transformer-lens", "numpy")},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": str(device) if device.type == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})",
+        "device": f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
     }

@@ -99,7 +99,7 @@ def test_bad_input_gets_one_line_that_says_what_to_do_and_code_2(copy: str, argu
     [
         (lambda d: (d / "measurements.nc").unlink(), "report copy", "grokviz measure copy"),
         (lambda d: (d / "measurements.nc").unlink(), "figure copy losses", "grokviz measure copy"),
-        (lambda d: (d / "manifest.json").unlink(), "measure copy", "holds no checkpoint"),
+        (lambda d: (d / "manifest.json").unlink(), "measure copy", "manifest.json is missing"),
         (lambda d: shutil.rmtree(d / "checkpoints"), "measure copy", "cannot be read"),
         (lambda d: (d / "history.csv").unlink(), "measure copy", "history.csv cannot be read"),
         (lambda d: (d / "config.json").write_text("{"), "report copy", "is damaged"),

@@ -28,6 +28,7 @@ from grokviz.tasks import all_pairs, answers
         (ModelConfig, "initialisation", "xavier", "choose one of: nanda2023, transformer_lens"),
         (ModelConfig, "output_vocabulary", "all", "choose one of: tokens, answers"),
         (ModelConfig, "seed", 1.5, "whole number"),
+        (ModelConfig, "seed", 2**64, "63 bits"),
         (TrainingConfig, "epochs", 0, "at least 1"),
         (TrainingConfig, "learning_rate", 0.0, "above 0"),
         (TrainingConfig, "weight_decay", -1.0, "must not be negative"),
@@ -58,6 +59,11 @@ def test_nonsense_is_refused_in_one_line_that_names_field_and_value(section, fie
 def test_a_configuration_survives_json(name: str) -> None:
     config = preset(name)
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_section_must_be_of_its_own_class() -> None:
+    with pytest.raises(GrokvizError, match=r"task is \{'p': 11\}, but must be a TaskConfig"):
+        RunConfig(task={"p": 11})
 
 
 def test_a_configuration_of_another_version_is_refused_by_the_names_that_differ() -> None:

@@ -118,6 +118,13 @@ def test_the_bars_of_the_spectrum_are_the_measured_shares(measured: xr.Dataset) 
     assert frequency_colours(measured, [1, 2]) == [coloured, grey]
 
 
+def test_attention_can_be_drawn_to_each_source_and_the_three_sum_to_one(measured: xr.Dataset) -> None:
+    maps = [grokviz.figures.attention_patterns(measured, 20, source=source).data[0].z for source in ("a", "b", "=")]
+    np.testing.assert_allclose(sum(maps), 1, rtol=1e-6)
+    with pytest.raises(GrokvizError, match="source is 'c'"):
+        grokviz.figures.attention_patterns(measured, 20, source="c")
+
+
 def test_thinning_keeps_every_spike_of_a_long_curve() -> None:
     y = np.sin(np.arange(50_000) / 1000)
     y[[1234, 40_001]] = [9.0, -9.0]

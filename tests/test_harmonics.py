@@ -17,6 +17,7 @@ from grokviz.harmonics import (
     n_frequencies,
     pair_frequency_shares,
     participation_ratio,
+    singular_values,
 )
 
 
@@ -75,6 +76,15 @@ def test_pair_shares_agree_with_the_projection_written_out(p: int) -> None:
         rows = [0, *components_of(p, k)]
         expected = both[rows][:, rows].sum(dim=(0, 1)) / centred.square().sum(dim=(0, 1))
         torch.testing.assert_close(pair_frequency_shares(functions)[k - 1], expected)
+
+
+@pytest.mark.parametrize("shape", [(40, 4), (4, 40), (5, 4)])
+def test_singular_values_are_those_of_the_matrix_and_nan_after_a_divergence(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, dtype=torch.float64)
+    found = singular_values(matrix).sort().values
+    torch.testing.assert_close(found, torch.linalg.svdvals(matrix).sort().values)
+    matrix[0, 0] = torch.inf
+    assert singular_values(matrix).isnan().all()
 
 
 def test_a_function_that_never_changes_has_no_shares() -> None:

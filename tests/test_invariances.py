@@ -60,6 +60,19 @@ def test_names_that_promise_a_range_keep_it(spec: MeasureSpec) -> None:
         assert ((found >= 0) & (found <= 1 + 1e-6)).logical_or(found.isnan()).all()
 
 
+@ALL
+def test_a_diverged_network_is_measured_without_an_error_and_never_as_a_number_that_looks_good(
+    spec: MeasureSpec,
+) -> None:
+    config = random_snapshot().config
+    model = initial_model(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    found = value(spec, snapshot_of(model, config, epoch=0))
+    assert found.isnan().all() or (spec.name == "accuracy" and (found < 0.5).all())
+
+
 @of_families(fourier, superposition)
 def test_rotating_d_model_changes_no_fourier_sparsity_or_superposition_measure(spec: MeasureSpec) -> None:
     snapshot = random_snapshot()

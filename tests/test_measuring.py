@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 import grokviz
@@ -126,7 +126,7 @@ def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> 
     (copy.directory / "measurements.nc").unlink()
 
     def fails_late(snapshot: Snapshot) -> Float[Tensor, ""]:
-        if snapshot.epoch >= 20:
+        if snapshot.epoch == 20:
             raise ZeroDivisionError
         return torch.tensor(1.0)
 
@@ -142,6 +142,89 @@ def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_factory_with_another_constant_is_another_measure(copy: grokviz.Run) -> None:
+    def make(number: float):
+        def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
+            return torch.tensor(number)
+
+        return mine
+
+    assert (grokviz.measure(copy, measures=(make(1.0),))["mine"] == 1).all()
+    assert (grokviz.measure(copy, measures=(make(2.0),))["mine"] == 2).all()
+
+
+@pytest.mark.slow
+def test_an_interrupt_loses_nothing_and_leaves_the_end_measured(copy: grokviz.Run) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    seen: list[int] = []
+
+    def interrupted(snapshot: Snapshot) -> Float[Tensor, ""]:
+        seen.append(snapshot.epoch)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return torch.tensor(1.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        grokviz.measure(copy, measures=(loss, interrupted))
+    assert seen == [40, *copy.epochs[:2]]
+    assert copy.measurements["epoch"].values.tolist() == sorted(seen)
+    assert not copy.measurements["loss"].isnull().any()
+
+
+@pytest.mark.slow
+def test_stored_values_that_no_longer_hold_are_kept_beside_the_new_ones(copy: grokviz.Run, monkeypatch) -> None:
+    old = (copy.directory / "measurements.nc").read_bytes()
+    monkeypatch.setattr(measuring, "_config_json", lambda config: "another")
+    grokviz.measure(copy, measures=(loss,))
+    assert (copy.directory / "measurements.previous.nc").read_bytes() == old
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_and_all_others_are_measured(copy: grokviz.Run) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    for epoch in (20, 40):  # one in the middle, and the last, which key frequencies are taken from
+        damaged = copy.directory / "checkpoints" / f"epoch_{epoch:06d}.safetensors"
+        content = bytearray(damaged.read_bytes())
+        content[-1] ^= 1
+        damaged.write_bytes(content)
+    with pytest.raises(GrokvizError, match=r"2 of \d+ checkpoints cannot be read, all others are measured.*epoch 20"):
+        grokviz.measure(copy)
+    kept = copy.measurements
+    assert set(kept["epoch"].values) == set(copy.epochs) - {20, 40}
+    assert not kept["loss"].isnull().any()
+    for function in (*grokviz.figures.FIGURES, *grokviz.figures.EPOCH_FIGURES):
+        function(kept)
+
+
+@pytest.mark.slow
+def test_whole_numbers_and_truths_may_have_gaps(copy: grokviz.Run) -> None:
+    def whole(snapshot: Snapshot) -> Int[Tensor, ""]:
+        if snapshot.epoch == 20:
+            raise ZeroDivisionError
+        return torch.tensor(16_777_217)
+
+    with pytest.raises(ZeroDivisionError):
+        grokviz.measure(copy, measures=(loss, whole))
+    assert copy.measurements["whole"].sel(epoch=0) == 16_777_217
+    assert copy.measurements["whole"].sel(epoch=20).isnull()
+
+
+@pytest.mark.parametrize("name", ["token", "history_train_loss", "epoch"])
+def test_a_measure_cannot_take_the_name_of_an_axis_or_of_the_history(copy: grokviz.Run, name: str) -> None:
+    def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    mine.__name__ = name
+    with pytest.raises(GrokvizError, match=f"cannot be called '{name}'"):
+        grokviz.measure(copy, measures=(mine,))
+
+
+def test_measure_needs_a_run() -> None:
+    with pytest.raises(GrokvizError, match=r"grokviz\.open_run"):
+        grokviz.measure("runs/quick")
+
+
 def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: grokviz.Run) -> None:
     def no_axes(snapshot: Snapshot) -> Tensor:
         return torch.zeros(3)

@@ -89,6 +89,11 @@ def test_excluded_loss_that_still_falls_or_does_not_exist_is_told() -> None:
     assert list(undefined) == [Phase("memorisation", 0, 15, over=False)]
 
 
+def test_a_test_loss_below_chance_all_along_is_not_said_to_fall() -> None:
+    found = find_phases(measurements(**{**GROKS, "test_loss": [1.0] * 8}))
+    assert found.cleanup_start == Interval(None, 4)
+
+
 def test_thresholds_are_parameters_and_must_be_accuracies() -> None:
     assert find_phases(measurements(**GROKS), test_threshold=0.3).grokked == Interval(4, 6)
     with pytest.raises(GrokvizError, match=r"test_threshold is 95\.0"):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -133,6 +134,17 @@ def wait_until(page, expression: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"never became true: {expression}")
+
+
+@pytest.mark.slow
+def test_a_diverged_run_is_measured_and_reported_and_says_so(tiny_config, tmp_path: Path) -> None:
+    training = replace(tiny_config.training, learning_rate=1e30)
+    run = grokviz.train(replace(tiny_config, training=training), tmp_path / "diverged")
+    data = grokviz.measure(run)
+    assert findings(data) == ["Diverged: the loss is no finite number at the last checkpoint."]
+    page = grokviz.write_report(run).read_text()
+    packed = re.search(r'id="data">([^<]*)<', page)[1]
+    json.loads(gzip.decompress(base64.b64decode(packed)), parse_constant=pytest.fail)  # no NaN, which browsers refuse
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,8 @@ def test_a_run_gives_its_config_history_epochs_and_models(tiny_run: grokviz.Run)
         (lambda d: (d / "config.json").write_text("{"), "is damaged"),
         (lambda d: (d / "config.json").write_text("[]"), "holds no JSON object"),
         (lambda d: (d / "config.json").write_text('{"schema_version": 1}'), "no 'config' section"),
-        (lambda d: (d / "manifest.json").unlink(), "holds no checkpoint"),
+        (lambda d: (d / "manifest.json").unlink(), "manifest.json is missing"),
+        (lambda d: ((d / "manifest.json").unlink(), shutil.rmtree(d / "checkpoints")), "holds no checkpoint"),
         (lambda d: (d / "manifest.json").write_text('{"files": {}, "status": "training"}'), "holds no checkpoint"),
         (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "not a grokviz manifest"),
         (lambda d: (d / "manifest.json").write_text('{"files": {"a'), "is damaged"),
@@ -71,7 +72,7 @@ def test_a_missing_epoch_is_refused_with_the_nearest_ones(tiny_run: grokviz.Run)
 
 def test_a_damaged_checkpoint_is_named(copy: Path) -> None:
     (copy / "checkpoints" / "epoch_000040.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    with pytest.raises(GrokvizError, match=r"epoch_000040\.safetensors cannot be read"):
+    with pytest.raises(GrokvizError, match=r"epoch_000040\.safetensors is damaged"):
         grokviz.open_run(copy).weights(40)
 
 
@@ -90,9 +91,18 @@ def test_a_history_that_is_being_written_is_read_up_to_its_last_whole_line(copy:
     assert grokviz.open_run(copy).history["epoch"][-1].item() == 40
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n", "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n0,x,1,,\n"])
-def test_a_damaged_history_is_refused_in_one_line(copy: Path, content: str) -> None:
-    (copy / "history.csv").write_text(content)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "a,b\n",
+        "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n0,x,1,,\n",
+        "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_damaged_history_is_refused_in_one_line(copy: Path, content: str | bytes) -> None:
+    (copy / "history.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(GrokvizError, match=r"history\.csv"):
         _ = grokviz.open_run(copy).history
 

@@ -6,41 +6,45 @@ import xarray as xr
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from grokviz.errors import GrokvizError
 from grokviz.figures.theme import LEGEND_BELOW, SEQUENTIAL, SERIES_COLOURS, at_epoch, needed, small, titled
 
 
-def attention_patterns(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
-    """Attention that each head pays to the first operand, for every pair, at an epoch."""
+def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, source: str = "a") -> go.Figure:
+    """Attention that each head pays to the first operand (or another `source`), for every pair, at an epoch."""
     now = at_epoch(measurements, epoch)
     (scores,) = needed(now, "attention_score")
-    to_a = pattern(scores.values)[..., 0]
-    heads = len(to_a)
+    sources = scores["source"].values.tolist()
+    if source not in sources:
+        raise GrokvizError(f"source is {source!r}, which is unknown; choose one of: {', '.join(sources)}")
+    attention = pattern(scores.values)[..., sources.index(source)]
+    heads = len(attention)
     columns = min(heads, 4)
     rows = -(-heads // columns)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[f"head {h}" for h in range(heads)], horizontal_spacing=0.04
     )
-    hover = "a = %{y}, b = %{x}: %{z:.1%} of the attention goes to a<extra></extra>"
+    hover = "a = %{y}, b = %{x}: %{z:.1%} of the attention goes to " + source + "<extra></extra>"
     for head in range(heads):
         place = {"row": head // columns + 1, "col": head % columns + 1}
-        figure.add_heatmap(z=small(to_a[head]), coloraxis="coloraxis", hovertemplate=hover, **place)
+        figure.add_heatmap(z=small(attention[head]), coloraxis="coloraxis", hovertemplate=hover, **place)
         anchor = "x" if head == 0 else f"x{head + 1}"
         figure.update_xaxes(title="b", **place)
         figure.update_yaxes(title="a" if place["col"] == 1 else None, scaleanchor=anchor, constrain="domain", **place)
-    colorbar = {"title": "to a", "tickformat": ".0%"}
+    colorbar = {"title": f"to {source}", "tickformat": ".0%"}
     figure.update_layout(
         coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}, height=60 + 320 * rows
     )
-    swing = to_a.reshape(heads, -1)
+    swing = attention.reshape(heads, -1)
     widest = int(np.ptp(swing, axis=1).argmax())
     finding = (
         f"Head {widest} moves between {swing[widest].min():.0%} and "
-        f"{swing[widest].max():.0%} attention to a, depending on the pair"
+        f"{swing[widest].max():.0%} attention to {source}, depending on the pair"
     )
     return titled(
         figure,
         finding,
-        f"Attention from '=' to the first operand for all pairs at epoch {int(now['epoch']):,}; the rest goes to b and '='",
+        f"Attention from '=' to {source} for all pairs at epoch {int(now['epoch']):,}; the rest goes to the other two of a, b, =",
     )
 
 

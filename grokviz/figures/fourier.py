@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from grokviz.config import PURE_NEURON
 from grokviz.figures.theme import (
     EMBEDDING,
     LEGEND_BELOW,
@@ -20,8 +21,6 @@ from grokviz.figures.theme import (
     small,
     titled,
 )
-
-PURE = 0.85
 
 
 def embedding_spectrum(measurements: xr.Dataset) -> go.Figure:
@@ -156,11 +155,11 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
         marker={"color": frequency_colours(measurements, living.tolist()), "size": 4}, showlegend=False, hovertemplate=hover,
         row=2, col=1,
     )  # fmt: skip
-    figure.add_hline(y=PURE, line={"color": "#666666", "dash": "dot", "width": 1}, row=2, col=1)
+    figure.add_hline(y=PURE_NEURON, line={"color": "#666666", "dash": "dot", "width": 1}, row=2, col=1)
     figure.update_yaxes(title="pure neurons", range=[0, _top(measurements, "neurons_per_frequency")], row=1, col=1)
     figure.update_yaxes(title="purity", range=[0, 1.02], tickformat=".0%", row=2, col=1)
     figure.update_xaxes(title="frequency", range=[0.2, frequencies[-1] + 0.8], row=2, col=1)
-    pure = int((purity > PURE).sum())
+    pure = int((purity > PURE_NEURON).sum())
     serving = int((counts > 0).sum())
     finding = (
         f"{pure} of {purity.size} neurons are pure, each with one of {serving} frequencies"
@@ -170,7 +169,7 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
     return titled(
         figure,
         finding,
-        f"At epoch {int(now['epoch']):,}; pure: over {PURE:.0%} of a neuron's variance at one frequency (dotted line)",
+        f"At epoch {int(now['epoch']):,}; pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency (dotted line)",
     )
 
 
@@ -185,8 +184,8 @@ def neuron_purity(measurements: xr.Dataset) -> go.Figure:
     figure.update_xaxes(title="epoch")
     return titled(
         figure,
-        f"In the end {pure[-1].item():.0%} of the neurons serve one frequency",
-        f"Pure: over {PURE:.0%} of a neuron's variance at one frequency; dead: it never changes",
+        f"In the end {pure[-1].item():.0%} of the living neurons serve one frequency",
+        f"Pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency; dead: it never changes",
     )
 
 

@@ -29,10 +29,10 @@ def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> go.Fi
     seen = np.append(measurements["excluded_loss_by_frequency"].values, chance)
     figure.update_yaxes(title="train loss (nats)", type="log", range=log_range(seen), exponentformat="power")
     worst = int(frequencies[excluded.values.argmax()])
-    jump = excluded.max().item() / train_loss
+    without = excluded.max().item()
     keys = key_frequencies(measurements)
     kind = "key frequency" if worst in keys else "frequency"
-    finding = f"Without {kind} {worst} the train loss is {jump:,.3g} times as high"
+    finding = f"Without {kind} {worst} the train loss rises from {train_loss:.2g} to {without:.2g} nats"
     return titled(
         figure,
         finding,

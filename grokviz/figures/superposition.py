@@ -28,7 +28,12 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Fig
     figure.update_xaxes(title="token")
     figure.update_yaxes(title="token")
     off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
-    finding = f"Two tokens overlap by |cosine| {np.nanmean(off):.2f} on average, {np.nanmax(off):.2f} at most"
+    off = off[np.isfinite(off)]
+    finding = (
+        f"Two tokens overlap by |cosine| {off.mean():.2f} on average, {off.max():.2f} at most"
+        if off.size
+        else "No token has a direction"
+    )
     return titled(
         figure,
         finding,
@@ -137,6 +142,10 @@ def ranks(measurements: xr.Dataset) -> go.Figure:
 def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
     """Effective number of frequencies in a neuron: median and quartiles over training."""
     (values,) = needed(measurements, "frequencies_per_neuron")
+    shown = "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded"
+    values = values.dropna("epoch", how="all")
+    if not values.size:
+        return titled(go.Figure(), "No neuron is alive at any checkpoint", shown)
     low, median, high = (small(values.quantile(q, "neuron")) for q in (0.25, 0.5, 0.75))
     epochs = values["epoch"].values
     hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
@@ -163,11 +172,7 @@ def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="frequencies per neuron", rangemode="tozero")
     finding = f"The median neuron goes from {median[0]:.0f} frequencies to {median[-1]:.2f}"
-    return titled(
-        figure,
-        finding,
-        "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded",
-    )
+    return titled(figure, finding, shown)
 
 
 def _cosine_map(z: np.ndarray, hover: str, labels: list[str] | None = None) -> go.Figure:

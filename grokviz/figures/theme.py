@@ -1,7 +1,7 @@
 """What all figures share: colours, template, titles, and how the measurements are read.
 
-Colours are from Paul Tol's colour-blind-safe schemes (bright for curves, muted for frequencies). A colour means the same
-thing in every figure.
+Colours are from Paul Tol's colour-blind-safe schemes: bright for losses, muted for frequencies, light for heads and
+matrices. A colour means the same thing in every figure.
 """
 
 import math
@@ -20,7 +20,7 @@ TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
 EMBEDDING, READOUT, NEURONS = "#66CCEE", "#004488", "#997700"
 NEUTRAL = "#BBBBBB"
 FREQUENCY_COLOURS = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
-SERIES_COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
+SERIES_COLOURS = ("#77AADD", "#EE8866", "#44BB99", "#AAAA00", "#FFAABB", "#BBCC33", "#99DDFF", "#EEDD88", "#555555")
 PHASE_COLOURS = {
     "memorisation": "rgba(68, 119, 170, 0.10)",
     "circuit_formation": "rgba(204, 187, 68, 0.16)",

@@ -14,7 +14,7 @@ def attention_score(snapshot: Snapshot) -> Float[Tensor, "head source token"]:
     Formula: q(=) . k(source) / sqrt(d_head), mean over the other operand (in one layer it does not depend on it); the
         score of '=' depends on no operand and stands in every token's place. The pattern of any pair follows from it.
     Unit: score
-    Range: any; about 0 +- 1 at initialisation, waves over the tokens after grokking.
+    Range: any; near 0 at initialisation, waves over the tokens after grokking.
     Source: Nanda et al. 2023, arXiv 2301.05217, appendix C.1
     """
     grid = rearrange(snapshot.scores.double(), "(a b) head source -> a b head source", a=snapshot.p)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokviz.config import PURE_NEURON
 from grokviz.harmonics import components_of, fourier_basis, frequency_power, gini, n_frequencies, participation_ratio
 from grokviz.snapshot import Snapshot
 
@@ -13,7 +14,6 @@ KEY_FREQUENCY_RULE = (
     f"readout power at least {KEY_SHARE_OF_LARGEST:.0%} of the largest frequency's and at least "
     f"{KEY_MULTIPLE_OF_MEDIAN:g} times the median over frequencies"
 )
-PURE = 0.85
 
 
 def key_frequencies(snapshot: Snapshot) -> tuple[int, ...]:
@@ -21,10 +21,11 @@ def key_frequencies(snapshot: Snapshot) -> tuple[int, ...]:
 
     Frequency k is key where its share of the readout's power is at least 10 % of the largest share and at least 10
     times the median share over all frequencies. The readout decides because a network may carry frequencies in its
-    embedding that it never uses. Their number is not limited.
+    embedding that it never uses. Their number is not limited; but a network that uses half of all frequencies or more,
+    as it may where p is below 20, has no frequency far above the median and therefore none by this rule.
     """
     power = readout_power(snapshot)
-    is_key = (power >= KEY_SHARE_OF_LARGEST * power.max()) & (power >= KEY_MULTIPLE_OF_MEDIAN * power.median())
+    is_key = (power >= KEY_SHARE_OF_LARGEST * power.max()) & (power >= KEY_MULTIPLE_OF_MEDIAN * power.quantile(0.5))
     return tuple((torch.nonzero(is_key).flatten() + 1).tolist())
 
 
@@ -133,14 +134,15 @@ def neuron_purity(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
 def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
     """Number of pure neurons of each frequency: the redundancy with which the network computes it.
 
-    Formula: count of neurons whose purity exceeds 0.85 and whose frequency is k.
+    Formula: count of neurons whose purity exceeds 0.85 and whose frequency is k; NaN after a divergence.
     Unit: neurons
     Range: 0 to d_mlp; 100 to 200 for a key frequency after grokking.
     Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
     """
     shares = snapshot.neuron_frequency_shares
-    pure = shares.amax(dim=0) > PURE  # False for the NaN of dead neurons
-    return torch.bincount(shares.argmax(dim=0)[pure], minlength=n_frequencies(snapshot.p)).double()
+    pure = shares.amax(dim=0) > PURE_NEURON  # False for the NaN of dead neurons
+    counts = torch.bincount(shares.argmax(dim=0)[pure], minlength=n_frequencies(snapshot.p)).double()
+    return counts if snapshot.neurons.isfinite().all() else counts * torch.nan
 
 
 def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
@@ -148,11 +150,11 @@ def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
 
     Formula: pure neurons / neurons that are not dead; NaN if all are dead.
     Unit: share
-    Range: 0 to 1; 0 at initialisation, above 0.8 after grokking.
+    Range: 0 to 1; 0 at initialisation, above 0.7 after grokking.
     Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
     """
     purity = snapshot.neuron_frequency_shares.amax(dim=0)
-    return (purity[~purity.isnan()] > PURE).double().mean()
+    return (purity[~purity.isnan()] > PURE_NEURON).double().mean()
 
 
 def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
@@ -163,7 +165,8 @@ def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     Range: 0 to 1; some are dead at initialisation, few later.
     Source: counts what `neuron_purity` leaves out
     """
-    return snapshot.neuron_frequency_shares[0].isnan().double().mean()
+    dead = snapshot.neuron_frequency_shares[0].isnan().double().mean()
+    return dead if snapshot.neurons.isfinite().all() else dead * torch.nan
 
 
 def token_plane(snapshot: Snapshot) -> Float[Tensor, "frequency token axis"]:

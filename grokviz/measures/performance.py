@@ -34,7 +34,7 @@ def logit_margin(snapshot: Snapshot) -> Float[Tensor, "split"]:
 
     Formula: mean over pairs of L[answer] - max over c != answer of L[c].
     Unit: logits
-    Range: any; positive where answers are right. About 0 at initialisation, 10 to 30 after grokking.
+    Range: any; positive where answers are right. About -1 at initialisation, 10 to 30 after grokking.
     Source: Morwani et al. 2023, arXiv 2311.07568
     """
     return snapshot.split_means(margins(snapshot.logits, snapshot.answers))

@@ -13,6 +13,8 @@ from grokviz.phases import TEST_THRESHOLD, TRAIN_THRESHOLD, Phases, find_phases
 def findings(measurements: xr.Dataset) -> list[str]:
     """The findings of a run, in the order in which a reader wants them: what happened, how it computes, how it packs."""
     times = find_phases(measurements)
+    if "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1)).all():
+        return ["Diverged: the loss is no finite number at the last checkpoint.", *_times(times)]
     parts = (
         _times(times),
         _circuit(measurements),
@@ -35,7 +37,7 @@ def _times(times: Phases) -> Iterator[str]:
             "where excluded loss is lowest: from there a circuit forms."
         )
     if times.cleanup_start is not None:
-        yield f"Cleanup began {times.cleanup_start}: the test loss fell below ln p."
+        yield f"Cleanup began {times.cleanup_start}: from there the test loss is below ln p."
 
 
 def _circuit(measurements: xr.Dataset) -> Iterator[str]:
@@ -76,13 +78,16 @@ def _superposition(measurements: xr.Dataset) -> Iterator[str]:
     if "token_capacity" in measurements:
         first, last = measurements["token_capacity"][[0, -1]].values
         p = measurements.attrs["p"]
-        yield f"Tokens are in superposition: {p} of them share {last:.1f} dimensions in the end, {first:.1f} at the start."
+        yield (
+            f"{p} tokens share {last:.1f} dimensions in the end, {p / last:.1f} in each; "
+            f"at the start {first:.1f}, {p / first:.1f} in each."
+        )
     if key_frequencies(measurements) and "fourier_interference" in measurements:
         overlaps = measurements["fourier_interference"].isel(epoch=-1).values
         largest = np.abs(overlaps[~np.eye(len(overlaps), dtype=bool)]).max(initial=0)
         yield (
-            "The Fourier components that the circuit uses keep to themselves up to a cosine of "
-            f"{largest:.2f} between their directions (0 is no interference)."
+            "The directions of the Fourier components that the circuit uses overlap by a cosine of "
+            f"{largest:.2f} at most (0 is no interference)."
         )
 
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import html
 import json
+import math
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -79,7 +80,7 @@ def render_report(run: Run, measurements: xr.Dataset) -> str:
         config=html.escape(json.dumps(run.config.to_dict(), indent=2)),
         style=resources.joinpath("style.css").read_text(),
         plotly_js=plotly_js,
-        data=_packed(json.dumps(data, default=_plain).encode()),
+        data=_packed(json.dumps(_plain(data), allow_nan=False).encode()),
         arrays=_packed(block.content()),
         script=script,
     )
@@ -150,7 +151,7 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
             f"AdamW, learning rate {training.learning_rate:g}, weight decay "
             f"{training.weight_decay:g}, {training.epochs:,} epochs, full batch",
         ),
-        ("checkpoints", f"{measurements.sizes['epoch']} of epochs 0 to {int(measurements['epoch'][-1]):,}"),
+        ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         ("key frequencies", f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements.attrs['key_frequency_rule']}"),
         (
             "made with",
@@ -201,10 +202,15 @@ def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no place in the page")
+def _plain(node: Any) -> Any:
+    """`node` as JSON has it: arrays as lists, and null for what is not finite."""
+    if isinstance(node, dict):
+        return {name: _plain(child) for name, child in node.items()}
+    if isinstance(node, np.ndarray | np.generic):
+        return _plain(node.tolist())
+    if isinstance(node, list | tuple):
+        return [_plain(child) for child in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def _content_security_policy(*scripts: str) -> str:
