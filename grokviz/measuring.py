@@ -119,34 +119,29 @@ def _of_length(spec: MeasureSpec, value: np.ndarray, lengths: dict[str, int]) ->
 
 
 def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, _Column]:
-    """A column for each measure, with the stored values that still hold."""
-    columns = _stored_columns(run, keys) if (run.directory / MEASUREMENTS_FILE).exists() else {}
+    """A column for each measure, with the stored values that still hold: of this configuration, of the same code, and
+    with these keys if they use keys. Where others are stored, too, the old file is kept beside the new one.
+    """
+    fingerprints = {spec.name: spec.fingerprint for spec in specs}
+    columns: dict[str, _Column] = {}
+    path = run.directory / MEASUREMENTS_FILE
+    if path.exists():
+        stored = run.measurements
+        same_config = stored.attrs.get("config") == _config_json(run.config)
+        same_keys = tuple(stored.attrs["key_frequencies"].tolist()) == keys
+        measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
+        for name, values in measured.items():
+            fingerprint = values.attrs.get("fingerprint")
+            same_code = fingerprints.get(name, fingerprint) == fingerprint
+            if same_config and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
+                columns[name] = _stored_column(values)
+        if len(columns) < len(measured):
+            write_atomically(run.directory / PREVIOUS_MEASUREMENTS_FILE, path.read_bytes())
     for spec in specs:
-        column = columns.get(spec.name)
-        if column is None or column.attributes.get("fingerprint") != spec.fingerprint:
+        if spec.name not in columns:
             attributes = {"fingerprint": spec.fingerprint, "uses_key_frequencies": int(spec.uses_key_frequencies)}
             columns[spec.name] = _Column(spec.axes, {**spec.attributes, **attributes})
     return columns
-
-
-def _stored_columns(run: Run, keys: tuple[int, ...]) -> dict[str, _Column]:
-    """The stored values of this configuration, and with these keys if they use keys.
-
-    Where others are stored, too, the whole file is kept beside the new one, as measurements.previous.nc.
-    """
-    stored = run.measurements
-    measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
-    same_keys = tuple(stored.attrs["key_frequencies"].tolist()) == keys
-    same_config = stored.attrs.get("config") == _config_json(run.config)
-    valid = {
-        name: _stored_column(values)
-        for name, values in measured.items()
-        if same_config and (same_keys or not values.attrs.get("uses_key_frequencies", True))
-    }
-    if len(valid) < len(measured):
-        content = (run.directory / MEASUREMENTS_FILE).read_bytes()
-        write_atomically(run.directory / PREVIOUS_MEASUREMENTS_FILE, content)
-    return valid
 
 
 def _stored_column(variable: xr.DataArray) -> _Column:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -107,6 +108,8 @@ def test_an_edited_measure_is_computed_anew(copy: grokviz.Run) -> None:
         return torch.tensor(2.0)
 
     assert (grokviz.measure(copy, measures=(mine,))["mine"] == 2).all()
+    previous = xr.load_dataset(copy.directory / "measurements.previous.nc", engine="h5netcdf")
+    assert (previous["mine"] == 1).all()
 
 
 @pytest.mark.slow
