@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz import measures as measures
+    from grokviz.checking import check_run as check_run
+    from grokviz.checking import repair_run as repair_run
     from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from grokviz.config import TrainingConfig as TrainingConfig
     from grokviz.config import preset as preset
     from grokviz.errors import GrokvizError as GrokvizError
+    from grokviz.errors import GrokvizWarning as GrokvizWarning
+    from grokviz.errors import Interrupted as Interrupted
     from grokviz.measures import MEASURES as MEASURES
     from grokviz.measuring import measure as measure
     from grokviz.phases import find_phases as find_phases
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from grokviz.run import open_run as open_run
     from grokviz.snapshot import Snapshot as Snapshot
     from grokviz.snapshot import take_snapshot as take_snapshot
+    from grokviz.training import resume as resume
     from grokviz.training import train as train
 
 _HOME = {
@@ -36,15 +41,20 @@ _HOME = {
     "ModelConfig": "grokviz.config",
     "PRESETS": "grokviz.config",
     "GrokvizError": "grokviz.errors",
+    "GrokvizWarning": "grokviz.errors",
+    "Interrupted": "grokviz.errors",
     "Run": "grokviz.run",
     "RunConfig": "grokviz.config",
     "Snapshot": "grokviz.snapshot",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
+    "check_run": "grokviz.checking",
     "find_phases": "grokviz.phases",
     "measure": "grokviz.measuring",
     "open_run": "grokviz.run",
     "preset": "grokviz.config",
+    "repair_run": "grokviz.checking",
+    "resume": "grokviz.training",
     "take_snapshot": "grokviz.snapshot",
     "train": "grokviz.training",
     "write_report": "grokviz.report",

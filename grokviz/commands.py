@@ -1,10 +1,12 @@
-"""The commands: each parses its arguments, calls one function, and prints what it did and the next command.
+"""The commands: each parses its arguments, calls one function, prints what it did and the next command, and returns the
+exit code.
 
 A command imports what it runs, and no more: `report` and `figure` never wait for torch.
 """
 
 import io
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
@@ -14,12 +16,16 @@ from typing import Annotated, TypeVar
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from grokviz.config import PRESETS, RunConfig, preset
+from grokviz.config import PRESETS, SECTIONS, RunConfig, preset
+from grokviz.durable import write_atomically
 from grokviz.errors import GrokvizError
-from grokviz.run import Run, open_run
-from grokviz.run_writer import write_atomically
+from grokviz.layout import CONFIG_FILE
+from grokviz.run import Run, open_run, run_in
 
 Arguments = TypeVar("Arguments")
+
+DIVERGED = 3
+"""Exit code of a training that diverged."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,34 @@ class TrainArguments:
     config: RunConfig
     out: Path | None = None
     """Directory of the new run; runs/PRESET if not given. An existing run is never overwritten."""
+    resume: bool = False
+    """Go on with the run in that directory, if there is one of this configuration already."""
+
+
+@dataclass(frozen=True)
+class ResumeArguments:
+    """Arguments of `resume`."""
+
+    run: Positional[Path]
+    """Directory of the run."""
+    epochs: int | None = None
+    """Extend the run to so many epochs; also a finished one."""
+    device: str | None = None
+    """Device to go on with; the one of before if not given."""
+    threads: int | None = None
+    """CPU threads of torch to go on with; the setting of before if not given."""
+
+
+@dataclass(frozen=True)
+class CheckArguments:
+    """Arguments of `check`."""
+
+    run: Positional[Path]
+    """Directory of the run."""
+    repair: bool = False
+    """Set what is damaged aside, into RUN/damaged, and keep the rest; asks first."""
+    yes: bool = False
+    """Repair without asking."""
 
 
 @dataclass(frozen=True)
@@ -53,32 +87,46 @@ class FigureArguments:
     """Epoch to show, for a figure of one epoch; the last if not given."""
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Train, measure and report in one go."""
     trained = _train("run", run.__doc__, arguments)
     _measure(trained)
     _report(trained)
+    return _code(trained)
 
 
-def train(arguments: Sequence[str]) -> None:
+def train(arguments: Sequence[str]) -> int:
     """Train a preset, keeping checkpoints over the whole run."""
     trained = _train("train", train.__doc__, arguments)
     print(f"next: grokviz measure {trained.directory}")
+    return _code(trained)
 
 
-def measure(arguments: Sequence[str]) -> None:
+def resume(arguments: Sequence[str]) -> int:
+    """Go on with an interrupted run, or extend a finished one."""
+    parsed = _parsed("resume RUN", resume.__doc__, ResumeArguments, arguments)
+    from grokviz.training import resume as resume_run
+
+    trained = _trained(resume_run(parsed.run, epochs=parsed.epochs, device=parsed.device, threads=parsed.threads))
+    print(f"next: grokviz measure {trained.directory}")
+    return _code(trained)
+
+
+def measure(arguments: Sequence[str]) -> int:
     """Compute every measure at every checkpoint of a run."""
     measured = open_run(_parsed("measure RUN", measure.__doc__, RunArguments, arguments).run)
     _measure(measured)
     print(f"next: grokviz report {measured.directory}")
+    return 0
 
 
-def report(arguments: Sequence[str]) -> None:
+def report(arguments: Sequence[str]) -> int:
     """Write a run's report: one offline HTML page with all figures."""
     _report(open_run(_parsed("report RUN", report.__doc__, RunArguments, arguments).run))
+    return 0
 
 
-def figure(arguments: Sequence[str]) -> None:
+def figure(arguments: Sequence[str]) -> int:
     """Write one figure of a run as an interactive HTML file."""
     parsed = _parsed("figure RUN NAME", figure.__doc__, FigureArguments, arguments)
     from grokviz.figures import EPOCH_FIGURES, figure_named
@@ -93,6 +141,24 @@ def figure(arguments: Sequence[str]) -> None:
     drawn = function(measurements, parsed.epoch) if function in EPOCH_FIGURES else function(measurements)
     write_atomically(out, drawn.to_html(include_plotlyjs=True).encode())
     print(f"figure: {out}")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Verify every file of a run, and say what is damaged and what is still good."""
+    parsed = _parsed("check RUN", check.__doc__, CheckArguments, arguments)
+    from grokviz.checking import check_run, repair_run
+
+    verdict = check_run(parsed.run)
+    print(verdict)
+    if not parsed.repair or not verdict.damages:
+        return 1 if verdict.damages else 0
+    if not parsed.yes and not _agreed(f"set {len(verdict.damages)} damaged parts aside and keep the rest? [y/N] "):
+        print("nothing was changed")
+        return 1
+    for line in repair_run(parsed.run):
+        print(line)
+    return 0
 
 
 def _train(command: str, description: str | None, arguments: Sequence[str]) -> Run:
@@ -103,12 +169,49 @@ def _train(command: str, description: str | None, arguments: Sequence[str]) -> R
     parsed = _parsed(f"{command} [PRESET]", said, TrainArguments, rest, default=TrainArguments(preset(name)))
     from grokviz.training import train as train_run
 
-    trained = train_run(parsed.config, parsed.out or Path("runs") / name)
-    print(
-        f"trained: {trained.directory} ({len(trained.epochs)} checkpoints "
-        f"of epochs 0 to {trained.epochs[-1]:,}, {trained.status})"
+    out = parsed.out or Path("runs") / name
+    if parsed.resume and (out / CONFIG_FILE).exists():
+        return _trained(_go_on(out, parsed.config))
+    return _trained(train_run(parsed.config, out))
+
+
+def _go_on(directory: Path, config: RunConfig) -> Run:
+    """The run in `directory`, trained to its end; it must be of this configuration, or of fewer epochs."""
+    begun = run_in(directory)
+    for section in SECTIONS:
+        for name, asked in config.to_dict()[section].items():
+            found = begun.config.to_dict()[section][name]
+            if asked != found and name not in ("epochs", "device", "threads"):
+                raise GrokvizError(
+                    f"{directory} holds a run whose {name} is {found!r}, not {asked!r}; "
+                    f"give another --out, or go on with it as it is: grokviz resume {directory}"
+                )
+    asked_epochs, planned = config.training.epochs, begun.config.training.epochs
+    if begun.has_begun and begun.status not in ("training", "interrupted") and asked_epochs <= planned:
+        return open_run(directory)
+    from grokviz.training import resume as resume_run
+
+    return resume_run(
+        directory,
+        epochs=asked_epochs if asked_epochs != planned else None,
+        device=config.training.device,
+        threads=config.training.threads,
     )
-    return trained
+
+
+def _trained(run: Run) -> Run:
+    print(f"trained: {run.directory} ({len(run.epochs)} checkpoints of epochs 0 to {run.epochs[-1]:,}, {run.status})")
+    return run
+
+
+def _code(run: Run) -> int:
+    return DIVERGED if run.status == "diverged" else 0
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise GrokvizError("--repair asks before it changes anything, and there is no terminal to ask at; add --yes")
+    return input(question).strip().lower() in ("y", "yes")
 
 
 def _measure(run: Run) -> None:

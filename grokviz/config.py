@@ -3,7 +3,7 @@
 The docstring under a field is its documentation and its help on the command line.
 """
 
-import math
+import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,8 @@ PURE_NEURON = 0.85
 """A neuron is pure with more than this share of its variance at one frequency; an ideal ReLU neuron has 0.962."""
 
 MAX_SEED = 2**63 - 1
+MAX_P = 2**15
+"""Far beyond what fits into any memory: a step handles all p² pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         operation_named(self.operation)
-        _whole("p", self.p, least=3, why="a frequency needs at least three residues")
+        _whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three residues")
         _number("train_fraction", self.train_fraction)
         if not 0 < self.train_fraction < 1:
             raise GrokvizError(
@@ -79,7 +81,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
-            _whole(name, getattr(self, name), least=1)
+            _whole(name, getattr(self, name), least=1, most=10**6)
         if self.d_model != self.n_heads * self.d_head:
             raise GrokvizError(
                 f"d_model is {self.d_model}, but n_heads * d_head is {self.n_heads} * {self.d_head} = "
@@ -120,7 +122,7 @@ class TrainingConfig:
     """CPU threads of torch while training; torch's own choice if not given."""
 
     def __post_init__(self) -> None:
-        _whole("epochs", self.epochs, least=1)
+        _whole("epochs", self.epochs, least=1, most=10**9)
         _number("learning_rate", self.learning_rate)
         if self.learning_rate <= 0:
             raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; usual is 0.001")
@@ -136,7 +138,7 @@ class TrainingConfig:
         _whole("warmup_epochs", self.warmup_epochs, least=0)
         for name in ("test_every", "checkpoint_every"):
             _whole(name, getattr(self, name), least=1)
-        _whole("geometric_checkpoints", self.geometric_checkpoints, least=0)
+        _whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
         if self.stop_after is not None:
             _whole("stop_after", self.stop_after, least=0)
         _number("stop_accuracy", self.stop_accuracy)
@@ -145,7 +147,7 @@ class TrainingConfig:
         if not isinstance(self.device, str) or not self.device:
             raise GrokvizError(f"device is {self.device!r}, but must be a device of torch, such as cpu or cuda")
         if self.threads is not None:
-            _whole("threads", self.threads, least=1)
+            _whole("threads", self.threads, least=1, most=1024)
 
 
 SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
@@ -198,23 +200,23 @@ class RunConfig:
         return cls(**parts)
 
 
-def _whole(name: str, value: Any, *, least: int, why: str = "") -> None:
+def _whole(name: str, value: Any, *, least: int, most: int | None = None, why: str = "") -> None:
     reason = f": {why}" if why else ""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise GrokvizError(f"{name} is {value!r}, but must be a whole number, at least {least}{reason}")
+        raise GrokvizError(f"{name} is {value!r:.60}, but must be a whole number, at least {least}{reason}")
     if value < least:
         raise GrokvizError(f"{name} is {value}, but must be at least {least}{reason}")
+    if most is not None and value > most:
+        raise GrokvizError(f"{name} is {value!r:.60}, but must be at most {most}{reason}")
 
 
 def _seed(name: str, value: Any) -> None:
-    _whole(name, value, least=0)
-    if value > MAX_SEED:
-        raise GrokvizError(f"{name} is {value}, but must be at most {MAX_SEED}: seeds have 63 bits")
+    _whole(name, value, least=0, most=MAX_SEED, why="seeds have 63 bits")
 
 
 def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise GrokvizError(f"{name} is {value!r}, but must be a finite number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise GrokvizError(f"{name} is {value!r:.60}, but must be a finite number")
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

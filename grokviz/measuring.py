@@ -1,12 +1,12 @@
 """Measuring: every measure at every checkpoint, as one xarray.Dataset that is kept as RUN/measurements.nc.
 
-Only what is missing is computed. What a measure's value depends on is its code, the run's configuration, and, for
-measures that take them, the key frequencies of the final checkpoint; where one of these has changed, the stored values
-are made anew.
+Only what is missing is computed. What a measure's value depends on is its code, the checkpoint, the task and model,
+and, for measures that take them, the key frequencies of the final checkpoint; where one of these has changed, the
+stored values are made anew. A run may be measured while it trains: what is complete when measuring begins is measured.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -15,15 +15,19 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from grokviz.changing import changing
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.harmonics import component_labels, components_of
+from grokviz.layout import MEASUREMENTS_FILE, PREVIOUS_MEASUREMENTS_FILE, checkpoint_name
+from grokviz.locks import locked
+from grokviz.manifest import Manifest
 from grokviz.measure_specs import MeasureSpec, specs_of
 from grokviz.measures import MEASURES, Measure
 from grokviz.measures.fourier import KEY_FREQUENCY_RULE, key_frequencies
 from grokviz.measures.weights import MATRICES
-from grokviz.run import MEASUREMENTS_FILE, PREVIOUS_MEASUREMENTS_FILE, Run
-from grokviz.run_writer import write_atomically
+from grokviz.netcdf import dataset_to_bytes
+from grokviz.run import Run
 from grokviz.snapshot import SPLITS, Snapshot, take_snapshot
 
 SOURCES = ("a", "b", "=")
@@ -54,13 +58,19 @@ def measure(run: Run, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
     for spec in specs:
         if spec.name in _coordinates(run.config, ()) or spec.name.startswith(("history_", "epoch")):
             raise GrokvizError(f"a measure cannot be called '{spec.name}', which is the name of an axis; rename it")
+    with locked(run.directory, "measuring"):
+        return _measure(run, specs)
+
+
+def _measure(run: Run, specs: Sequence[MeasureSpec]) -> xr.Dataset:
     damaged: dict[int, str] = {}
-    final = _newest_snapshot(run, damaged)
+    checkpoints = _checkpoints(run.manifest)
+    final = _newest_snapshot(run, list(checkpoints), damaged)
     keys = key_frequencies(final)
-    columns = _known_columns(run, specs, keys)
+    columns = _known_columns(run, specs, keys, checkpoints)
     lengths = _axis_lengths(run.config, keys, columns)
-    missing = {epoch: [spec for spec in specs if epoch not in columns[spec.name].values] for epoch in run.epochs}
-    todo = [epoch for epoch in run.epochs if missing[epoch] and epoch < final.epoch]
+    missing = {epoch: [spec for spec in specs if epoch not in columns[spec.name].values] for epoch in checkpoints}
+    todo = [epoch for epoch in checkpoints if missing[epoch] and epoch < final.epoch]
     if missing[final.epoch]:
         todo.insert(0, final.epoch)  # first, because what is read off the end must be there after an interrupt, too
     try:
@@ -71,23 +81,29 @@ def measure(run: Run, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
             for spec in missing[epoch]:
                 columns[spec.name].values[epoch] = _of_length(spec, spec(snapshot, keys), lengths)
     finally:  # an interrupt or a faulty measure must not cost what is done already
-        dataset = _dataset(run, columns, keys, final.epoch)
-        write_atomically(run.directory / MEASUREMENTS_FILE, _as_bytes(dataset))
+        dataset = _dataset(run, columns, keys, final.epoch, checkpoints)
+        with changing(run.directory) as change:
+            change.put(MEASUREMENTS_FILE, dataset_to_bytes(dataset))
     if damaged:
         raise GrokvizError(
-            f"{len(damaged)} of {len(run.epochs)} checkpoints cannot be read, all others are measured; "
+            f"{len(damaged)} of {len(checkpoints)} checkpoints cannot be read, all others are measured; "
             f"the first is epoch {min(damaged)}: {damaged[min(damaged)]}"
         )
     return dataset
 
 
-def _newest_snapshot(run: Run, damaged: dict[int, str]) -> Snapshot:
+def _checkpoints(manifest: Manifest) -> dict[int, str]:
+    """SHA-256 of each checkpoint, by epoch, ascending."""
+    return {epoch: manifest.files[checkpoint_name(epoch)].sha256 for epoch in manifest.epochs}
+
+
+def _newest_snapshot(run: Run, epochs: Sequence[int], damaged: dict[int, str]) -> Snapshot:
     """The snapshot of the newest checkpoint that can be read; those that cannot enter `damaged` with the reason."""
-    for epoch in reversed(run.epochs):
+    for epoch in reversed(epochs):
         snapshot = _snapshot_or_none(run, epoch, damaged)
         if snapshot:
             return snapshot
-    raise GrokvizError(f"none of the {len(run.epochs)} checkpoints can be read; the newest: {damaged[run.epochs[-1]]}")
+    raise GrokvizError(f"none of the {len(epochs)} checkpoints can be read; the newest: {damaged[epochs[-1]]}")
 
 
 def _snapshot_or_none(run: Run, epoch: int, damaged: dict[int, str]) -> Snapshot | None:
@@ -118,8 +134,10 @@ def _of_length(spec: MeasureSpec, value: np.ndarray, lengths: dict[str, int]) ->
     return value
 
 
-def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, _Column]:
-    """A column for each measure, with the stored values that still hold: of this configuration, of the same code, and
+def _known_columns(
+    run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...], checkpoints: dict[int, str]
+) -> dict[str, _Column]:
+    """A column for each measure, with the stored values that still hold: of these checkpoints, of the same code, and
     with these keys if they use keys. Where others are stored, too, the old file is kept beside the new one.
     """
     fingerprints = {spec.name: spec.fingerprint for spec in specs}
@@ -127,16 +145,19 @@ def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
     path = run.directory / MEASUREMENTS_FILE
     if path.exists():
         stored = run.measurements
-        same_config = stored.attrs.get("config") == _config_json(run.config)
+        same_network = stored.attrs.get("network") == _network(run.config)
+        stored_checkpoints = _stored_checkpoints(stored)
+        still_good = {epoch for epoch, sha256 in stored_checkpoints.items() if checkpoints.get(epoch) == sha256}
         same_keys = tuple(stored.attrs["key_frequencies"].tolist()) == keys
         measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
         for name, values in measured.items():
             fingerprint = values.attrs.get("fingerprint")
             same_code = fingerprints.get(name, fingerprint) == fingerprint
-            if same_config and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
-                columns[name] = _stored_column(values)
-        if len(columns) < len(measured):
-            write_atomically(run.directory / PREVIOUS_MEASUREMENTS_FILE, path.read_bytes())
+            if same_network and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
+                columns[name] = _stored_column(values, still_good)
+        if len(columns) < len(measured) or len(still_good) < stored.sizes["epoch"]:
+            with changing(run.directory) as change:
+                change.put(PREVIOUS_MEASUREMENTS_FILE, path.read_bytes())
     for spec in specs:
         if spec.name not in columns:
             attributes = {"fingerprint": spec.fingerprint, "uses_key_frequencies": int(spec.uses_key_frequencies)}
@@ -144,18 +165,33 @@ def _known_columns(run: Run, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
     return columns
 
 
-def _stored_column(variable: xr.DataArray) -> _Column:
+def _stored_checkpoints(stored: xr.Dataset) -> dict[int, str]:
+    """SHA-256 of the checkpoint that each epoch's values were measured at."""
+    if "checkpoint" not in stored.coords:  # schema 1 did not say
+        return {}
+    return dict(zip(stored["epoch"].values.tolist(), stored["checkpoint"].values.tolist(), strict=True))
+
+
+def _network(config: RunConfig) -> str:
+    """The parts of the configuration that decide what a checkpoint means."""
+    return json.dumps({name: config.to_dict()[name] for name in ("task", "model")}, sort_keys=True)
+
+
+def _stored_column(variable: xr.DataArray, epochs: Set[int]) -> _Column:
+    """The stored values of a measure at `epochs`."""
     not_measured = set(np.atleast_1d(variable.attrs.get("not_measured", [])).tolist())
     axes = tuple(str(dim) for dim in variable.dims if dim != "epoch")
     attributes = {name: value for name, value in variable.attrs.items() if name != "not_measured"}
-    epochs = variable["epoch"].values.tolist()
-    values = {epoch: value for epoch, value in zip(epochs, variable.values, strict=True) if epoch not in not_measured}
+    stored = zip(variable["epoch"].values.tolist(), variable.values, strict=True)
+    values = {epoch: value for epoch, value in stored if epoch in epochs - not_measured}
     return _Column(axes, attributes, values)
 
 
-def _dataset(run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final_epoch: int) -> xr.Dataset:
+def _dataset(
+    run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final_epoch: int, checkpoints: dict[int, str]
+) -> xr.Dataset:
     measured = {epoch for column in columns.values() for epoch in column.values}
-    epochs = [epoch for epoch in run.epochs if epoch in measured]
+    epochs = [epoch for epoch in checkpoints if epoch in measured]
     variables: dict[str, Any] = {}
     for name, column in columns.items():
         if not column.values:
@@ -175,7 +211,12 @@ def _dataset(run: Run, columns: dict[str, _Column], keys: tuple[int, ...], final
         for i, axis in enumerate(c.axes)
     }
     known = {axis: values for axis, values in _coordinates(run.config, keys).items() if axis in sizes}
-    coordinates = {**known, "epoch": epochs, "history_epoch": history["history_epoch"].values}
+    coordinates = {
+        **known,
+        "epoch": epochs,
+        "checkpoint": ("epoch", [checkpoints[epoch] for epoch in epochs], {"description": "SHA-256 of the checkpoint"}),
+        "history_epoch": history["history_epoch"].values,
+    }
     return xr.Dataset(variables, coordinates, _facts(run, keys, final_epoch))
 
 
@@ -204,20 +245,11 @@ def _facts(run: Run, keys: tuple[int, ...], final_epoch: int) -> dict[str, Any]:
     return {
         "run": run.directory.resolve().name,
         "grokviz_version": version("grokviz"),
-        "config": _config_json(run.config),
+        "config": json.dumps(run.config.to_dict(), sort_keys=True),
+        "network": _network(run.config),
         "p": run.config.task.p,
         "status": run.status,
         "key_frequencies": np.array(keys, dtype=np.int64),
         "key_frequency_rule": KEY_FREQUENCY_RULE,
         "key_frequency_epoch": final_epoch,
     }
-
-
-def _config_json(config: RunConfig) -> str:
-    return json.dumps(config.to_dict(), sort_keys=True)
-
-
-def _as_bytes(dataset: xr.Dataset) -> bytes | memoryview:
-    """The netCDF file, its large arrays compressed."""
-    large = {name: {"zlib": True, "complevel": 1} for name, values in dataset.data_vars.items() if values.size > 10_000}
-    return dataset.to_netcdf(engine="h5netcdf", encoding=large)

@@ -1,19 +1,12 @@
 """A run: one directory with its configuration, history, checkpoints, measurements and report.
 
-    RUN/config.json                        the configuration, and the versions and machine it ran with
-    RUN/history.csv                        one row an epoch: losses and accuracies, empty where not evaluated
-    RUN/checkpoints/epoch_000100.safetensors   the weights before the update of epoch 100, by TransformerLens name
-    RUN/manifest.json                      status, and size and SHA-256 of each file that is complete
-    RUN/measurements.nc, RUN/report.html   what `grokviz measure` and `grokviz report` make of them
-
-This file reads; `run_writer.py` writes. It needs no torch.
+This file reads, and never changes a run; `run_writer.py` writes. It needs no torch. Whatever is read is held to the
+size and SHA-256 that the manifest gives it.
 """
 
-import csv
-import hashlib
-import json
-import re
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,24 +14,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
+from grokviz.history import damaged_segments, parse_history
+from grokviz.layout import (
+    CHECKPOINT_FOLDER,
+    CONFIG_FILE,
+    HEADER_BYTES,
+    HISTORY_COLUMNS,
+    HISTORY_FILE,
+    MANIFEST_FILE,
+    MEASUREMENTS_FILE,
+    MOST_BYTES,
+    checkpoint_name,
+    state_name,
+    state_shapes,
+    weight_shapes,
+)
+from grokviz.manifest import Manifest, check_schema, read_manifest
+from grokviz.netcdf import dataset_from_bytes
+from grokviz.reading import parse_json, parse_tensors, read_file
 
 if TYPE_CHECKING:
     from grokviz.model import HookedTransformer
-
-SCHEMA_VERSION = 1
-CONFIG_FILE = "config.json"
-HISTORY_FILE = "history.csv"
-MANIFEST_FILE = "manifest.json"
-MEASUREMENTS_FILE = "measurements.nc"
-PREVIOUS_MEASUREMENTS_FILE = "measurements.previous.nc"
-REPORT_FILE = "report.html"
-CHECKPOINT_FOLDER = "checkpoints"
-HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 HISTORY_ATTRIBUTES = {
     "train_loss": "cross-entropy on the train pairs, in nats",
@@ -47,10 +46,9 @@ HISTORY_ATTRIBUTES = {
     "test_accuracy": "share of the test pairs answered correctly; NaN where it was not evaluated",
 }
 
+SEE_CHECK = "see what is still good: grokviz check"
 
-def checkpoint_name(epoch: int) -> str:
-    """The path of epoch's checkpoint inside its run."""
-    return f"{CHECKPOINT_FOLDER}/epoch_{epoch:06d}.safetensors"
+MEASURED_ATTRIBUTES = {"p", "config", "key_frequencies"}
 
 
 @dataclass(frozen=True)
@@ -58,39 +56,63 @@ class Run:
     """A training run on disk. Made by `open_run`; reading it never changes it."""
 
     directory: Path
+    presumed: Manifest | None = None
+    """Read by this manifest instead of the one on disk: for a run whose manifest is lost."""
 
     @cached_property
     def config(self) -> RunConfig:
-        """The configuration that the run was trained with."""
+        """The configuration of the run, with the number of epochs that it was last extended to."""
+        values = self._config_file["config"]
         try:
-            return RunConfig.from_dict(self._config_file["config"])
+            started = RunConfig.from_dict(values)
+            if not self._has_manifest or not self.manifest.continuations:
+                return started
+            last = self.manifest.continuations[-1]
+            return replace(started, training=replace(started.training, epochs=last.epochs, stop_after=last.stop_after))
         except GrokvizError as error:
             raise GrokvizError(f"{self.directory / CONFIG_FILE}: {error}") from error
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, device and threads that the run was trained with."""
+        """Versions, device and threads that the run was started with."""
         environment = self._config_file.get("environment", {})
-        if not isinstance(environment, dict):
+        if not isinstance(environment, dict) or not isinstance(environment.get("versions", {}), dict):
             raise GrokvizError(f"{self.directory / CONFIG_FILE} is damaged: its environment is {environment!r:.60}")
         return environment
 
     @property
+    def manifest(self) -> Manifest:
+        """The manifest as it is now."""
+        return self.presumed or read_manifest(self.directory)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything beyond the configuration: a checkpoint or a training state."""
+        return self._has_manifest and bool(self.manifest.epochs or self.manifest.state_epochs)
+
+    @property
+    def _has_manifest(self) -> bool:
+        return self.presumed is not None or (self.directory / MANIFEST_FILE).exists()
+
+    @property
     def status(self) -> str:
-        """`training` (or interrupted), `finished`, or `stopped` where `stop_after` ended it early."""
-        return str(self._manifest["status"])
+        """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
+        no finite number; `training` while it goes on, or where its process was killed.
+        """
+        return self.manifest.status
 
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs of the complete checkpoints, ascending."""
-        found = (
-            re.fullmatch(rf"{CHECKPOINT_FOLDER}/epoch_(\d+)\.safetensors", name) for name in self._manifest["files"]
-        )
-        return tuple(sorted(int(match[1]) for match in found if match))
+        return self.manifest.epochs
 
     @property
     def history(self) -> xr.Dataset:
-        """Losses and accuracies by epoch, NaN where they were not evaluated. Row N belongs to checkpoint N."""
+        """Losses and accuracies by epoch, NaN where they were not evaluated. Row N belongs to checkpoint N.
+
+        Raises:
+            GrokvizError: the file is damaged; the message names the rows.
+        """
         rows = self._history_rows()
         columns = {
             name: ("epoch", rows[:, i + 1], {"description": HISTORY_ATTRIBUTES[name]})
@@ -103,23 +125,29 @@ class Run:
         """All measures by epoch, as `grokviz measure` left them.
 
         Raises:
-            GrokvizError: the run has not been measured yet.
+            GrokvizError: the run has not been measured yet, or the file is damaged.
         """
         path = self.directory / MEASUREMENTS_FILE
         if not path.exists():
             raise GrokvizError(
                 f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
             )
+        way_on = f"move it away and make it anew with: grokviz measure {self.directory}"
+        content = self.verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
         try:
-            measurements = xr.load_dataset(path, engine="h5netcdf")
-            # one number comes back as a scalar
-            measurements.attrs["key_frequencies"] = np.atleast_1d(measurements.attrs["key_frequencies"])
-            _ = measurements["epoch"], measurements["history_epoch"], measurements.attrs["p"]
-        except (OSError, ValueError, KeyError) as error:
+            measurements = dataset_from_bytes(content)
+        except GrokvizError as error:
+            raise GrokvizError(f"{path} cannot be read ({error}); {way_on}") from error
+        if not (
+            measurements.attrs.keys() >= MEASURED_ATTRIBUTES and {"epoch", "history_epoch"} <= measurements.sizes.keys()
+        ):
+            raise GrokvizError(f"{path} holds no measurements of grokviz; {way_on}")
+        if measurements.attrs["p"] != self.config.task.p:
             raise GrokvizError(
-                f"{path} cannot be read ({_first_line(error)}); "
-                f"move it away and make it anew with: grokviz measure {self.directory}"
-            ) from error
+                f"{path} is of p = {measurements.attrs['p']}, and the run of {self.config.task.p}; {way_on}"
+            )
+        # one number comes back as a scalar
+        measurements.attrs["key_frequencies"] = np.atleast_1d(measurements.attrs["key_frequencies"])
         return measurements
 
     def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
@@ -128,23 +156,21 @@ class Run:
         Raises:
             GrokvizError: there is no such checkpoint (the message names the nearest ones), or its file is damaged.
         """
-        if epoch not in self.epochs:
-            near = sorted(sorted(self.epochs, key=lambda other: abs(other - epoch))[:3])
+        epochs = self.epochs
+        if epoch not in epochs:
+            near = sorted(sorted(epochs, key=lambda other: abs(other - epoch))[:3])
             raise GrokvizError(
                 f"{self.directory} has no checkpoint of epoch {epoch}; the nearest are {', '.join(map(str, near))}"
             )
-        path = self.directory / checkpoint_name(epoch)
-        try:
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != self._manifest["files"][checkpoint_name(epoch)]["sha256"]:
-                raise GrokvizError(
-                    f"checkpoint {path} is damaged: it is not what was written; restore it or train again"
-                )
-            return load(content)
-        except (OSError, SafetensorError) as error:
-            raise GrokvizError(
-                f"checkpoint {path} cannot be read ({_first_line(error)}); restore it or train again"
-            ) from error
+        return self._tensors(checkpoint_name(epoch), weight_shapes(self.config), epoch)
+
+    def training_state(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
+        """What training goes on from at `epoch`: the weights, and AdamW's moments and step.
+
+        Raises:
+            GrokvizError: its file is damaged.
+        """
+        return self._tensors(state_name(epoch), state_shapes(self.config), epoch)
 
     def model(self, epoch: int) -> "HookedTransformer":
         """A plain `HookedTransformer` with the weights of epoch's checkpoint."""
@@ -153,55 +179,90 @@ class Run:
 
         return model_with_weights(self.config, self.weights(epoch))
 
+    def _tensors(
+        self, name: str, shapes: Mapping[str, tuple[int, ...]], epoch: int
+    ) -> dict[str, Float[np.ndarray, "..."]]:
+        """The float32 tensors of the file `name`, which must have these names and shapes, and be of this epoch."""
+        path = self.directory / name
+        way_on = f"{SEE_CHECK} {self.directory}"
+        expected = sum(4 * math.prod(shape) for shape in shapes.values())
+        content = self.verified_content(name, most=expected + HEADER_BYTES, way_on=way_on)
+        try:
+            return parse_tensors(content, shapes, epoch)
+        except GrokvizError as error:
+            raise GrokvizError(f"{path} is damaged: {error}; {way_on}") from error
+
     def _history_rows(self) -> Float[np.ndarray, "epoch column"]:
         path = self.directory / HISTORY_FILE
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise GrokvizError(f"{path} cannot be read ({reason}); the run is incomplete") from error
-        complete = text[: text.rfind("\n") + 1]  # while the run trains, its last line may be half-written
-        reader = csv.reader(complete.splitlines())
-        header = next(reader, [])
-        if header != ["epoch", *HISTORY_COLUMNS]:
-            raise GrokvizError(
-                f"{path} begins with {','.join(header)!r:.80}; expected the columns epoch, {', '.join(HISTORY_COLUMNS)}"
-            )
-        try:
-            rows = [[float(cell) if cell else np.nan for cell in row] for row in reader]
-            values = np.array(rows, dtype=np.float64).reshape(-1, len(header))
-        except ValueError as error:
-            raise GrokvizError(f"{path} is damaged ({_first_line(error)})") from error
-        if not len(values):
-            raise GrokvizError(f"{path} has no rows: the training ended before its first epoch")
-        return values
+        manifest = self.manifest
+        while True:
+            content = read_file(self.directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+            damaged = [segment for _, segment in damaged_segments(content, manifest.history)]
+            if not damaged:
+                break
+            before, manifest = manifest, self.manifest
+            if manifest.history == before.history:
+                raise GrokvizError(
+                    f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
+                    f"{SEE_CHECK} {self.directory}"
+                )
+        if manifest.verified and manifest.status != "training":
+            content = content[: manifest.history[-1].end if manifest.history else 0]
+        return parse_history(path, content)
+
+    def verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
+        """The content of the file `name` of at most `most` bytes.
+
+        Raises:
+            GrokvizError: it cannot be read, or is not what was written; the message ends with `way_on`.
+        """
+        entry = self.manifest.files.get(name)
+        while True:
+            content = read_file(self.directory, name, most=most)
+            manifest = self.manifest
+            if (entry and entry.matches(content)) or not (entry or manifest.verified):
+                return content
+            if entry == manifest.files.get(name):
+                raise GrokvizError(f"{self.directory / name} is damaged: it is not what was written; {way_on}")
+            entry = manifest.files.get(name)  # it was replaced just now: read it again
 
     @cached_property
     def _config_file(self) -> dict[str, Any]:
-        content = _read_json(self.directory / CONFIG_FILE)
-        if "config" not in content:
-            raise GrokvizError(
-                f"{self.directory / CONFIG_FILE} is not a grokviz configuration: it has no 'config' section"
-            )
-        return content
-
-    @property
-    def _manifest(self) -> dict[str, Any]:
-        manifest = _read_json(self.directory / MANIFEST_FILE)
-        if not isinstance(manifest.get("files"), dict) or "status" not in manifest:
-            raise GrokvizError(
-                f"{self.directory / MANIFEST_FILE} is not a grokviz manifest: it lacks 'files' or 'status'"
-            )
-        return manifest
+        path = self.directory / CONFIG_FILE
+        if self._has_manifest:
+            content = self.verified_content(CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE], way_on="restore it")
+        else:  # training has hardly begun
+            content = read_file(self.directory, CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE])
+        values = parse_json(path, content)
+        check_schema(path, values.get("schema_version"))
+        if "config" not in values:
+            raise GrokvizError(f"{path} is not a grokviz configuration: it has no 'config' section")
+        return values
 
 
 def open_run(directory: str | Path) -> Run:
     """The run in `directory`.
 
     Raises:
-        GrokvizError: there is no run, it was written by a newer grokviz, or it ended before its first checkpoint.
+        GrokvizError: there is no run, it was written by a newer grokviz, it is damaged, or it ended before its first
+            checkpoint.
     """
     directory = Path(directory)
+    run = run_in(directory)
+    if not run.has_begun or not run.epochs:
+        raise GrokvizError(
+            f"{directory} holds no checkpoint yet; if its training has ended, go on with: grokviz resume {directory}"
+        )
+    run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
+    return run
+
+
+def run_in(directory: Path) -> Run:
+    """The run in `directory`, complete or not.
+
+    Raises:
+        GrokvizError: there is none, or its manifest is lost.
+    """
     if not directory.is_dir():
         found = "a file, not a directory" if directory.exists() else "not there"
         raise GrokvizError(
@@ -211,33 +272,6 @@ def open_run(directory: str | Path) -> Run:
         raise GrokvizError(
             f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
         )
-    run = Run(directory)
-    version = run._config_file.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise GrokvizError(
-            f"{directory} has schema version {version!r}, and this grokviz reads {SCHEMA_VERSION}; use the grokviz that wrote it"
-        )
-    run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
     if not (directory / MANIFEST_FILE).exists() and any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")):
-        raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; restore that file")
-    if not (directory / MANIFEST_FILE).exists() or not run.epochs:
-        raise GrokvizError(
-            f"{directory} holds no checkpoint: its training ended before the first one; train again into another directory"
-        )
-    return run
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise GrokvizError(f"{path} is damaged ({_first_line(error)}); restore it or train again") from error
-    if not isinstance(content, dict):
-        raise GrokvizError(f"{path} is damaged (it holds no JSON object); restore it or train again")
-    return content
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; {SEE_CHECK} {directory}")
+    return Run(directory)

@@ -1,97 +1,159 @@
-"""Writing a run: the one place that creates or changes its files."""
+"""Writing a run while it trains."""
 
-import csv
-import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
+from grokviz.changing import Change, changing, creating
 from grokviz.config import RunConfig
+from grokviz.durable import GrowingFile, make_folder, remove, temporaries, write_atomically
 from grokviz.errors import GrokvizError
-from grokviz.run import (
+from grokviz.history import HEADER, row_bytes
+from grokviz.layout import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
-    HISTORY_COLUMNS,
     HISTORY_FILE,
-    MANIFEST_FILE,
+    MOST_BYTES,
     SCHEMA_VERSION,
+    STATE_FOLDER,
     checkpoint_name,
+    is_name_in_run,
+    state_name,
 )
+from grokviz.locks import LOCK_FILES, locked
+from grokviz.manifest import Continuation, FileEntry, Manifest, Segment
+from grokviz.reading import read_file
 
+KEPT_STATES = 2
+"""Training states that are kept: the newest, and the one before in case that is damaged."""
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GrokvizError(f"{path} cannot be written ({error.strerror})") from error
+Tensors = Mapping[str, np.ndarray]
 
 
 class RunWriter:
-    """The open run that training writes to.
+    """The run that training writes to.
 
-    A class, not a frozen dataclass, because it holds the open history file and the growing list of complete files. Use
-    it as a context manager: leaving it closes the history.
+    A class, because it holds the open history and the rows that are not yet in the manifest. `new_run`, `begun_run` and
+    `resumed_run` open one.
     """
 
-    def __init__(self, directory: Path, config: RunConfig, environment: Mapping[str, Any]) -> None:
-        """Create the run.
-
-        Raises:
-            GrokvizError: `directory` holds something already, or cannot be written.
-        """
+    def __init__(self, directory: Path, history_size: int) -> None:
         self.directory = directory
-        self._files: dict[str, dict[str, Any]] = {}
-        _make_directory(directory)
-        described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
-        self._write(CONFIG_FILE, _json(described))
-        self._history = (directory / HISTORY_FILE).open(
-            "w", newline="", buffering=1
-        )  # each row is there to be followed
-        self._rows = csv.writer(self._history, lineterminator="\n")
-        self._rows.writerow(["epoch", *HISTORY_COLUMNS])
-
-    def __enter__(self) -> "RunWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._history.close()
+        self._history = GrowingFile(directory / HISTORY_FILE, size=history_size)
+        self._committed = history_size
+        self._uncommitted: list[bytes] = []
+        self._last_row = -1
 
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add epoch's row; columns that `row` lacks stay empty."""
-        try:
-            self._rows.writerow([epoch, *(row.get(name, "") for name in HISTORY_COLUMNS)])
-        except OSError as error:
-            path = self.directory / HISTORY_FILE
-            raise GrokvizError(f"{path} cannot be written ({error.strerror}); what was complete is kept") from error
+        self._append(row_bytes(epoch, row))
+        self._last_row = epoch
 
-    def save_checkpoint(self, epoch: int, weights: Mapping[str, np.ndarray]) -> None:
-        """Keep `weights` as the checkpoint of `epoch`, and enter it in the manifest."""
-        self._write(checkpoint_name(epoch), save(dict(weights), metadata={"epoch": str(epoch)}))
-        self._write_manifest("training")
+    def save(self, epoch: int, *, state: Tensors, checkpoint: Tensors | None, status: str) -> None:
+        """Keep what training can go on from at `epoch`, the weights as a checkpoint if it is one, and the status."""
+        with changing(self.directory) as change:
+            self.commit_history(change)
+            for name, tensors in ((checkpoint_name(epoch), checkpoint), (state_name(epoch), state)):
+                if tensors is not None:
+                    change.put(name, save(dict(tensors), metadata={"epoch": str(epoch)}))
+            for old in change.manifest.state_epochs[:-KEPT_STATES]:
+                change.drop(state_name(old))
+            change.manifest = replace(change.manifest, status=status)
 
-    def finish(self, status: str) -> None:
-        """Mark the run as ended: `finished` or `stopped`."""
-        self._write_manifest(status)
+    def end(self, status: str) -> None:
+        """Mark the run as ended without another checkpoint: `diverged`, or `interrupted` where the newest is up to date."""
+        with changing(self.directory) as change:
+            self.commit_history(change)
+            change.manifest = replace(change.manifest, status=status)
 
-    def _write(self, name: str, content: bytes) -> None:
-        write_atomically(self.directory / name, content)
-        self._files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    def begin_history(self) -> None:
+        """Write the names of the columns."""
+        self._append(HEADER)
 
-    def _write_manifest(self, status: str) -> None:
-        manifest = {"schema_version": SCHEMA_VERSION, "status": status, "files": self._files}
-        write_atomically(self.directory / MANIFEST_FILE, _json(manifest))
+    def commit_history(self, change: Change) -> None:
+        """Let `change` name the rows that have come since the last commit."""
+        if not self._uncommitted:
+            return
+        self._history.sync()
+        rows = b"".join(self._uncommitted)
+        self._committed += len(rows)
+        segment = Segment(self._last_row, self._committed, FileEntry.of(rows).sha256)
+        change.manifest = replace(change.manifest, history=(*change.manifest.history, segment))
+        self._uncommitted.clear()
+
+    def close(self) -> None:
+        """Close the history."""
+        self._history.close()
+
+    def _append(self, content: bytes) -> None:
+        self._history.append(content)
+        self._uncommitted.append(content)
+
+
+@contextmanager
+def new_run(directory: Path, config: RunConfig, environment: Mapping[str, Any]) -> Iterator[RunWriter]:
+    """The writer of a new run in `directory`, locked until the block ends.
+
+    Raises:
+        GrokvizError: `directory` holds something already, or cannot be written.
+    """
+    refuse_existing(directory)
+    make_folder(directory)
+    with locked(directory, "training"):
+        refuse_existing(directory)  # another process may have been faster
+        described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
+        write_atomically(directory / CONFIG_FILE, (json.dumps(described, indent=1) + "\n").encode())
+        with begun_run(directory) as writer:
+            yield writer
+
+
+@contextmanager
+def begun_run(directory: Path) -> Iterator[RunWriter]:
+    """The writer of a run of which only the configuration is there: new, or killed before its first checkpoint.
+
+    The caller holds the lock.
+    """
+    for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+        make_folder(directory / folder)
+    with creating(directory) as change:
+        config = read_file(directory, CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE])
+        change.manifest = replace(change.manifest, files={CONFIG_FILE: FileEntry.of(config)})
+        writer = RunWriter(directory, 0)
+        writer.begin_history()
+        writer.commit_history(change)
+    with closing(writer):
+        _sweep(directory, change.manifest)
+        yield writer
+
+
+@contextmanager
+def resumed_run(directory: Path, continuation: Continuation) -> Iterator[RunWriter]:
+    """The writer of a run that goes on from the training state of `continuation.epoch`; what came later is gone.
+
+    The caller holds the lock.
+    """
+    with changing(directory) as change:
+        for epoch in change.manifest.epochs:
+            if epoch > continuation.epoch:
+                change.forget(checkpoint_name(epoch))
+        for epoch in change.manifest.state_epochs:
+            if epoch > continuation.epoch:
+                change.forget(state_name(epoch))
+        change.manifest = replace(
+            change.manifest,
+            status="training",
+            history=tuple(s for s in change.manifest.history if s.epoch <= continuation.epoch),
+            continuations=(*change.manifest.continuations, continuation),
+        )
+    _sweep(directory, change.manifest)
+    with closing(RunWriter(directory, change.manifest.history[-1].end)) as writer:
+        yield writer
 
 
 def refuse_existing(directory: Path) -> None:
@@ -100,30 +162,25 @@ def refuse_existing(directory: Path) -> None:
     Raises:
         GrokvizError: it holds something; the message names the ways on.
     """
-    if directory.is_dir() and any(directory.iterdir()):
-        if (directory / CONFIG_FILE).exists() and not (directory / MANIFEST_FILE).exists():
-            raise GrokvizError(
-                f"{directory} holds the beginning of a run without any checkpoint; move it away, or give another --out"
-            )
-        if (directory / CONFIG_FILE).exists():
-            raise GrokvizError(
-                f"{directory} already holds a run, and a run is never overwritten; look at it with "
-                f"'grokviz measure {directory}' and 'grokviz report {directory}', give another --out, or move it away"
-            )
+    if directory.exists() and not directory.is_dir():
+        raise GrokvizError(f"{directory} is a file, not a directory; give another --out")
+    if (directory / CONFIG_FILE).exists():
+        raise GrokvizError(
+            f"{directory} already holds a run, and a run is never overwritten; go on with 'grokviz resume {directory}', "
+            f"look at it with 'grokviz measure {directory}' and 'grokviz report {directory}', give another --out, or move it away"
+        )
+    # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
+    debris = {directory / lock for lock in LOCK_FILES.values()} | set(temporaries(directory))
+    if directory.is_dir() and set(directory.iterdir()) - debris:
         raise GrokvizError(
             f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away"
         )
-    if directory.exists() and not directory.is_dir():
-        raise GrokvizError(f"{directory} is a file, not a directory; give another --out")
 
 
-def _make_directory(directory: Path) -> None:
-    refuse_existing(directory)
-    try:
-        (directory / CHECKPOINT_FOLDER).mkdir(parents=True)
-    except OSError as error:
-        raise GrokvizError(f"{directory} cannot be made ({error.strerror}); give another --out") from error
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1) + "\n").encode()
+def _sweep(directory: Path, manifest: Manifest) -> None:
+    """Remove the checkpoints and states that the manifest does not name: what a killed writer was about to add."""
+    for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+        for path in sorted((directory / folder).iterdir()):
+            name = f"{folder}/{path.name}"
+            if is_name_in_run(name) and name not in manifest.files:
+                remove(path)

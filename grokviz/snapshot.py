@@ -13,6 +13,7 @@ from torch import Tensor
 from grokviz.config import RunConfig
 from grokviz.forward import Weights
 from grokviz.harmonics import pair_frequency_shares, singular_values
+from grokviz.memory import refuse_beyond_memory, snapshot_bytes
 from grokviz.model import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, HOOK_SCORES, HookedTransformer
 from grokviz.run import Run
 from grokviz.splits import train_mask
@@ -88,6 +89,7 @@ def take_snapshot(run: Run, epoch: int, *, hooks: Sequence[Hook] = ()) -> Snapsh
 @torch.no_grad()
 def snapshot_of(model: HookedTransformer, config: RunConfig, *, epoch: int, hooks: Sequence[Hook] = ()) -> Snapshot:
     """The snapshot of a model that need not be in any run. No hook stays on the model."""
+    refuse_beyond_memory(f"measuring p = {config.task.p} at epoch {epoch:,}", snapshot_bytes(config))
     pairs = torch.from_numpy(all_pairs(config.task.p))
     tokens = torch.cat([pairs, torch.full((len(pairs), 1), config.equals_token)], dim=1)
     chunks = [_activations(model, chunk, hooks) for chunk in torch.split(tokens, CHUNK_PAIRS)]

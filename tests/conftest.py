@@ -10,6 +10,7 @@ CHECKED = [
     f"grokviz.{name}"
     for name in (
         *("tasks", "splits", "harmonics", "loss", "model", "forward", "training", "run", "snapshot"),
+        *("reading", "netcdf", "manifest", "history", "layout", "memory", "changing", "run_writer", "checking"),
         *("measures", "measure_specs", "measuring", "phases", "figures", "report"),
     )
 ]

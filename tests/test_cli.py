@@ -61,7 +61,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
     ("arguments", "says"),
     [
         ("tran", "did you mean train?"),
-        ("frobnicate", "choose one of: run, train, measure, report, figure"),
+        ("frobnicate", "choose one of: run, train, resume, measure, report, figure, check"),
         ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick"),
         ("train --foo 3", "Unrecognized options: --foo"),
         ("train --p 1", "p is 1, but must be at least 3"),
@@ -121,7 +121,7 @@ def test_help_lists_every_command_in_its_own_words(capsys) -> None:
         assert getattr(commands, name).__doc__ == line
 
 
-@pytest.mark.parametrize("command", ["run", "train", "measure", "report", "figure"])
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_each_command_has_help_with_the_fields_own_text(command: str, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

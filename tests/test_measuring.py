@@ -145,7 +145,6 @@ def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_factory_with_another_constant_is_another_measure(copy: grokviz.Run) -> None:
     def make(number: float):
         def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
@@ -178,7 +177,7 @@ def test_an_interrupt_loses_nothing_and_leaves_the_end_measured(copy: grokviz.Ru
 @pytest.mark.slow
 def test_stored_values_that_no_longer_hold_are_kept_beside_the_new_ones(copy: grokviz.Run, monkeypatch) -> None:
     old = (copy.directory / "measurements.nc").read_bytes()
-    monkeypatch.setattr(measuring, "_config_json", lambda config: "another")
+    monkeypatch.setattr(measuring, "_network", lambda config: "another")
     grokviz.measure(copy, measures=(loss,))
     assert (copy.directory / "measurements.previous.nc").read_bytes() == old
 

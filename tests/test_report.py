@@ -139,9 +139,13 @@ def wait_until(page, expression: str) -> None:
 @pytest.mark.slow
 def test_a_diverged_run_is_measured_and_reported_and_says_so(tiny_config, tmp_path: Path) -> None:
     training = replace(tiny_config.training, learning_rate=1e30)
-    run = grokviz.train(replace(tiny_config, training=training), tmp_path / "diverged")
+    with pytest.warns(grokviz.GrokvizWarning, match=r"diverged: at epoch 1 the train loss is nan.*--learning-rate"):
+        run = grokviz.train(replace(tiny_config, training=training), tmp_path / "diverged")
+    assert run.status == "diverged"
+    assert run.epochs == (0,)
+    assert run.history["epoch"].values.tolist() == [0, 1]
     data = grokviz.measure(run)
-    assert findings(data) == ["Diverged: the loss is no finite number at the last checkpoint."]
+    assert findings(data)[0].startswith("Diverged at epoch 1: the loss is no finite number, and training has stopped.")
     page = grokviz.write_report(run).read_text()
     packed = re.search(r'id="data">([^<]*)<', page)[1]
     json.loads(gzip.decompress(base64.b64decode(packed)), parse_constant=pytest.fail)  # no NaN, which browsers refuse

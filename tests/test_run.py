@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import grokviz
+from grokviz.changing import changing
 from grokviz.errors import GrokvizError
+from grokviz.manifest import Manifest
 
 
 @pytest.fixture
@@ -30,6 +32,12 @@ def test_a_run_gives_its_config_history_epochs_and_models(tiny_run: grokviz.Run)
     assert cache["blocks.0.attn.hook_pattern"].shape == (1, 2, 3, 3)
 
 
+def put(directory: Path, name: str, content: bytes) -> None:
+    """Write a file of the run with all that its manifest must say of it, as somebody with bad intent would."""
+    with changing(directory) as change:
+        change.put(name, content)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -37,12 +45,13 @@ def test_a_run_gives_its_config_history_epochs_and_models(tiny_run: grokviz.Run)
         (lambda d: (shutil.rmtree(d), d.write_text("")), "a file, not a directory"),
         (lambda d: (d / "config.json").unlink(), "not a grokviz run"),
         (lambda d: (d / "config.json").write_text("{"), "is damaged"),
-        (lambda d: (d / "config.json").write_text("[]"), "holds no JSON object"),
-        (lambda d: (d / "config.json").write_text('{"schema_version": 1}'), "no 'config' section"),
+        (lambda d: put(d, "config.json", b"[]"), "holds no JSON object"),
+        (lambda d: put(d, "config.json", b'{"schema_version": 1}'), "no 'config' section"),
         (lambda d: (d / "manifest.json").unlink(), "manifest.json is missing"),
         (lambda d: ((d / "manifest.json").unlink(), shutil.rmtree(d / "checkpoints")), "holds no checkpoint"),
-        (lambda d: (d / "manifest.json").write_text('{"files": {}, "status": "training"}'), "holds no checkpoint"),
-        (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "not a grokviz manifest"),
+        (lambda d: (d / "manifest.json").write_bytes(Manifest(status="training").to_bytes()), "holds no checkpoint"),
+        (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "not a file of grokviz"),
+        (lambda d: (d / "manifest.json").write_text('{"schema_version": 2, "files": 3}'), "is damaged"),
         (lambda d: (d / "manifest.json").write_text('{"files": {"a'), "is damaged"),
     ],
 )
@@ -56,11 +65,11 @@ def test_what_is_no_run_or_half_a_run_is_refused_in_one_line(copy: Path, damage,
 
 def test_a_run_of_a_newer_schema_or_with_a_senseless_config_is_refused(copy: Path) -> None:
     described = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(described | {"schema_version": 99}))
-    with pytest.raises(GrokvizError, match="schema version 99, and this grokviz reads 1"):
+    put(copy, "config.json", json.dumps(described | {"schema_version": 99}).encode())
+    with pytest.raises(GrokvizError, match=r"config\.json has schema version 99, and this grokviz reads up to 2"):
         grokviz.open_run(copy)
     described["config"]["task"]["p"] = -7
-    (copy / "config.json").write_text(json.dumps(described))
+    put(copy, "config.json", json.dumps(described).encode())
     with pytest.raises(GrokvizError, match=r"config\.json: p is -7"):
         grokviz.open_run(copy)
 
@@ -78,6 +87,9 @@ def test_a_damaged_checkpoint_is_named(copy: Path) -> None:
 
 def test_missing_and_damaged_measurements_are_refused_with_the_way_on(copy: Path) -> None:
     (copy / "measurements.nc").write_bytes(b"nonsense")
+    with pytest.raises(GrokvizError, match=r"measurements\.nc is damaged: it is not what was written.*grokviz measure"):
+        _ = grokviz.open_run(copy).measurements
+    put(copy, "measurements.nc", b"nonsense")
     with pytest.raises(GrokvizError, match=r"measurements\.nc cannot be read.*grokviz measure"):
         _ = grokviz.open_run(copy).measurements
     (copy / "measurements.nc").unlink()

@@ -14,8 +14,9 @@ def findings(measurements: xr.Dataset) -> list[str]:
     """The findings of a run, in the order in which a reader wants them: what happened, how it computes, how it packs."""
     times = find_phases(measurements)
     if "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1)).all():
-        return ["Diverged: the loss is no finite number at the last checkpoint.", *_times(times)]
+        return [*_divergence(measurements), *_times(times)]
     parts = (
+        _divergence(measurements),
         _times(times),
         _circuit(measurements),
         _neurons(measurements, times),
@@ -24,6 +25,17 @@ def findings(measurements: xr.Dataset) -> list[str]:
         (f"Not yet: {reason}." for reason in times.not_yet),
     )
     return [sentence for part in parts for sentence in part]
+
+
+def _divergence(measurements: xr.Dataset) -> Iterator[str]:
+    if measurements.attrs.get("status") == "diverged":
+        last = measurements.isel(history_epoch=-1)
+        yield (
+            f"Diverged at epoch {int(last['history_epoch']):,}: the loss is no finite number, and training has stopped. "
+            f"What follows is about the checkpoints before, up to epoch {int(measurements['epoch'][-1]):,}."
+        )
+    elif "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1)).all():
+        yield "Diverged: the loss is no finite number at the last checkpoint."
 
 
 def _times(times: Phases) -> Iterator[str]:

@@ -6,7 +6,7 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,12 +18,13 @@ import xarray as xr
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
+from grokviz.changing import changing
 from grokviz.figures import FAMILIES
 from grokviz.figures.theme import key_frequencies
+from grokviz.layout import REPORT_FILE
 from grokviz.report.findings import findings
 from grokviz.report.frames import Block, frames
-from grokviz.run import REPORT_FILE, Run
-from grokviz.run_writer import write_atomically
+from grokviz.run import Run
 
 MAP_BYTES = 11_000_000
 """Room for the maps of all stops before compression: with plotly.js the page stays below 20 MB."""
@@ -43,9 +44,10 @@ def write_report(run: Run) -> Path:
     Raises:
         GrokvizError: the run has not been measured, or the file cannot be written.
     """
-    path = run.directory / REPORT_FILE
-    write_atomically(path, render_report(run, run.measurements).encode())
-    return path
+    page = render_report(run, run.measurements).encode()
+    with changing(run.directory) as change:
+        change.put(REPORT_FILE, page)
+    return run.directory / REPORT_FILE
 
 
 def render_report(run: Run, measurements: xr.Dataset) -> str:
@@ -133,8 +135,7 @@ def _reading(measurements: xr.Dataset, epoch: int) -> str:
 def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
     task, model, training = run.config.task, run.config.model, run.config.training
     keys = key_frequencies(measurements)
-    versions = run.environment.get("versions", {})
-    environment = run.environment
+    trained = int(measurements["history_epoch"][-1])
     return [
         ("run", f"{measurements.attrs['run']} ({run.status})"),
         (
@@ -149,16 +150,21 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
         (
             "training",
             f"AdamW, learning rate {training.learning_rate:g}, weight decay "
-            f"{training.weight_decay:g}, {training.epochs:,} epochs, full batch",
+            f"{training.weight_decay:g}, full batch, {trained:,} of {training.epochs:,} epochs",
         ),
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         ("key frequencies", f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements.attrs['key_frequency_rule']}"),
-        (
-            "made with",
-            f"{', '.join(f'{name} {number}' for name, number in versions.items())}; "
-            f"{environment.get('device')}, {environment.get('threads')} threads",
+        ("made with", _described_environment(run.environment)),
+        *(
+            (f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment))
+            for continuation in run.manifest.continuations
         ),
     ]
+
+
+def _described_environment(environment: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
+    return f"{versions}; {environment.get('device')}, {environment.get('threads')} threads"
 
 
 def _rows(pairs: Sequence[tuple[str, str]]) -> str:

@@ -1,0 +1,269 @@
+"""Checking a run: every file of it, read as its readers read it; and repairing it by setting aside what is damaged."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from grokviz.changing import FOLDERS, Change, changing, creating
+from grokviz.durable import make_folder, temporaries, write_atomically
+from grokviz.errors import GrokvizError
+from grokviz.history import HEADER, damaged_segments
+from grokviz.layout import (
+    CHECKPOINT_FOLDER,
+    CONFIG_FILE,
+    DAMAGED_FOLDER,
+    HISTORY_FILE,
+    MANIFEST_FILE,
+    MEASUREMENTS_FILE,
+    MOST_BYTES,
+    REPORT_FILE,
+    STATE_FOLDER,
+    epoch_in,
+    is_name_in_run,
+)
+from grokviz.locks import holder, locked
+from grokviz.manifest import Continuation, FileEntry, Manifest, Segment
+from grokviz.reading import read_file
+from grokviz.run import SEE_CHECK, Run
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check_run` found; printed, it is the answer to the user."""
+
+    directory: Path
+    facts: str
+    good: tuple[str, ...]
+    """What is intact, in words."""
+    damages: Mapping[str, str]
+    """What is wrong with each damaged file."""
+    leftovers: tuple[str, ...]
+    """Files that a killed process left; they do no harm."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.directory}: {self.facts}"]
+        lines += [f"good: {what}" for what in self.good]
+        lines += [f"damaged: {name}: {problem}" for name, problem in self.damages.items()]
+        lines += [f"left over by a killed process, harmless: {name}" for name in self.leftovers]
+        if not self.damages:
+            lines.append("nothing is damaged")
+        elif CONFIG_FILE in self.damages:
+            lines.append(f"without {CONFIG_FILE} the other files cannot be understood; restore it from a copy")
+        else:
+            lines.append(f"to set the damaged files aside and keep the rest: grokviz check {self.directory} --repair")
+        return "\n".join(lines)
+
+
+def check_run(directory: str | Path) -> Verdict:
+    """What is good and what is damaged in `directory`: sizes, hashes, names, shapes, finiteness, history, schema.
+
+    Raises:
+        GrokvizError: there is no run at all.
+    """
+    directory = Path(directory)
+    run = Run(directory)
+    if not any((directory / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE)):
+        raise GrokvizError(f"{directory} is not a grokviz run: it has neither {CONFIG_FILE} nor {MANIFEST_FILE}")
+    damages = {name: problem for name in (MANIFEST_FILE, CONFIG_FILE) if (problem := _problem(run, name))}
+    if CONFIG_FILE in damages:
+        return Verdict(directory, "its configuration is damaged", (), damages, ())
+    if MANIFEST_FILE in damages:
+        found = _rebuilt(run)
+        good = tuple(f"{what} (it can be read, but no longer be verified)" for what in _in_words(found.files))
+        return Verdict(directory, "its manifest is damaged", good, damages, ())
+    manifest = run.manifest
+    names = [*manifest.files, HISTORY_FILE]
+    if not manifest.verified:  # schema 1 did not name all
+        names += [name for name in _names_on_disk(directory) if name not in names and "/" not in name]
+    for name in tqdm(names, desc=f"checking {directory}", unit="file", disable=None):
+        problem = _problem(run, name)
+        if problem:
+            damages[name] = problem
+    good = tuple(_in_words([name for name in names if name not in damages]))
+    return Verdict(directory, _facts(run, manifest), good, damages, _leftovers(directory, manifest))
+
+
+def repair_run(directory: str | Path) -> list[str]:
+    """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
+
+    Of a damaged history the rows between two checkpoints go where one of them is damaged. A lost or damaged manifest is
+    made anew from the files that can be read.
+
+    Raises:
+        GrokvizError: the configuration is damaged, which nothing but a copy can mend; or the run is in use.
+    """
+    directory = Path(directory)
+    run = Run(directory)
+    with locked(directory, "training"), locked(directory, "measuring"):
+        damages = check_run(directory).damages
+        if CONFIG_FILE in damages:
+            raise GrokvizError(f"{directory / CONFIG_FILE} {damages[CONFIG_FILE]}; only a copy of it can mend that")
+        if MANIFEST_FILE in damages:
+            return _rebuild(run)
+        done = []
+        with changing(directory) as change:
+            for name in damages:
+                if name == HISTORY_FILE:
+                    done.append(_mend_history(change))
+                else:
+                    change.set_aside(name)
+                    done.append(f"set aside: {DAMAGED_FOLDER}/{name}")
+    return done
+
+
+def _problem(run: Run, name: str) -> str:
+    """What is wrong with the file `name`, or ''."""
+    try:
+        _read(run, name)
+    except GrokvizError as error:
+        return str(error).removeprefix(f"{run.directory / name} ").split(f"; {SEE_CHECK}")[0]
+    return ""
+
+
+def _read(run: Run, name: str) -> None:
+    """Read the file `name` as its readers do, and look at what they leave to later.
+
+    Raises:
+        GrokvizError: it is damaged.
+    """
+    checkpoint, state = epoch_in(name, CHECKPOINT_FOLDER), epoch_in(name, STATE_FOLDER)
+    if checkpoint is not None:
+        _refuse_not_finite(run.weights(checkpoint))
+    elif state is not None:
+        _refuse_not_finite(run.training_state(state))
+    elif name == HISTORY_FILE:
+        rows = run.history
+        if ((rows[["train_accuracy", "test_accuracy"]] > 1).any() | (rows < 0).any()).to_array().any():
+            raise GrokvizError("holds losses below 0 or accuracies outside 0 to 1")
+    elif name == MANIFEST_FILE:
+        _ = run.manifest
+    elif name == CONFIG_FILE:
+        _ = run.config, run.environment
+    elif name == MEASUREMENTS_FILE:
+        _ = run.measurements
+    else:
+        run.verified_content(name, most=MOST_BYTES[name], way_on=SEE_CHECK)
+
+
+def _refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise GrokvizError(f"its {name} holds values that are not finite")
+
+
+def _facts(run: Run, manifest: Manifest) -> str:
+    reached = manifest.history[-1].epoch if manifest.history else max(manifest.epochs, default=0)
+    facts = f"{manifest.status}, {reached:,} of {run.config.training.epochs:,} epochs, schema {manifest.schema_version}"
+    if manifest.status == "training":
+        owner = holder(run.directory, "training")
+        facts += f"; being trained by {owner}" if owner else "; its process was killed"
+    if manifest.status == "interrupted" or facts.endswith("killed"):
+        facts += f"; go on with: grokviz resume {run.directory}"
+    return facts
+
+
+def _in_words(names: Collection[str]) -> Iterator[str]:
+    """`names` as a reader wants them: single files by name, checkpoints and states by number."""
+    singles = [name for name in names if "/" not in name]
+    if singles:
+        yield ", ".join(singles)
+    for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+        epochs = sorted(epoch for name in names if (epoch := epoch_in(name, folder)) is not None)
+        if epochs:
+            yield f"{len(epochs)} {folder}, epochs {epochs[0]:,} to {epochs[-1]:,}"
+
+
+def _leftovers(directory: Path, manifest: Manifest) -> tuple[str, ...]:
+    unnamed = [name for name in _names_on_disk(directory) if name not in manifest.files and "/" in name]
+    return (
+        *unnamed,
+        *(str(path.relative_to(directory)) for folder in FOLDERS for path in temporaries(directory / folder)),
+    )
+
+
+def _names_on_disk(directory: Path) -> list[str]:
+    """The files in `directory` that are called as a run's are, except manifest and history."""
+    paths = (path.relative_to(directory).as_posix() for folder in FOLDERS for path in (directory / folder).glob("*"))
+    return sorted(name for name in paths if is_name_in_run(name) and name not in (MANIFEST_FILE, HISTORY_FILE))
+
+
+def _mend_history(change: Change) -> str:
+    """Keep the rows that are what was written. The damaged file is kept in RUN/damaged, and read again should this be
+    killed before the manifest is written.
+    """
+    path = change.directory / HISTORY_FILE
+    kept = change.directory / DAMAGED_FOLDER / HISTORY_FILE
+    sources = [(change.directory, HISTORY_FILE), (kept.parent, HISTORY_FILE)]
+    contents = [read_file(*source, most=MOST_BYTES[HISTORY_FILE]) for source in sources if Path(*source).exists()]
+    if len(contents) == 1:
+        make_folder(kept.parent)
+        write_atomically(kept, contents[0])
+    damaged = [{segment for _, segment in damaged_segments(content, change.manifest.history)} for content in contents]
+    pieces, segments, start, lost = [], [], 0, []
+    for segment in change.manifest.history:
+        good = [
+            content[start : segment.end] for content, bad in zip(contents, damaged, strict=True) if segment not in bad
+        ]
+        good += [HEADER] if segment.epoch == -1 else []
+        if good:
+            pieces.append(good[0])
+            segments.append(replace(segment, end=sum(map(len, pieces))))
+        else:
+            lost.append(segment.epoch)
+        start = segment.end
+    write_atomically(path, b"".join(pieces))
+    change.manifest = replace(change.manifest, history=tuple(segments))
+    return f"{HISTORY_FILE}: dropped the damaged rows before epoch{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}"
+
+
+def _rebuild(run: Run) -> list[str]:
+    """Write the manifest of what can be read; the old one, and what cannot be read, are set aside."""
+    manifest = _rebuilt(run)
+    with creating(run.directory) as change:
+        for name in (MANIFEST_FILE, *(name for name in _names_on_disk(run.directory) if name not in manifest.files)):
+            change.set_aside(name)
+        change.manifest = manifest
+    return [f"a new {MANIFEST_FILE}, of: {what}" for what in _in_words(manifest.files)]
+
+
+def _rebuilt(run: Run) -> Manifest:
+    """The manifest of all files that can be read, though their bits can no longer be verified."""
+    on_disk = dict(_entries_on_disk(run.directory))
+    presumed = Run(run.directory, presumed=Manifest(status="interrupted", files=on_disk, schema_version=1))
+    files = {name: entry for name, entry in on_disk.items() if not _problem(presumed, name)}
+    manifest = Manifest(status="interrupted", files=files)
+    epochs = sorted({*manifest.epochs, *manifest.state_epochs})
+    if not _problem(presumed, HISTORY_FILE):
+        manifest = replace(manifest, history=_segments(run.directory, epochs))
+    planned = presumed.config.training
+    if epochs and epochs[-1] > planned.epochs:  # it had been extended
+        extension = Continuation(planned.epochs, epochs[-1], None, run.environment)
+        manifest = replace(manifest, continuations=(extension,))
+    if epochs and epochs[-1] >= planned.epochs:
+        manifest = replace(manifest, status="finished")
+    return manifest
+
+
+def _entries_on_disk(directory: Path) -> Iterator[tuple[str, FileEntry]]:
+    for name in _names_on_disk(directory):
+        with suppress(GrokvizError):  # what cannot be read at all
+            yield name, FileEntry.of(read_file(directory, name, most=MOST_BYTES.get(name, MOST_BYTES[REPORT_FILE])))
+
+
+def _segments(directory: Path, epochs: Sequence[int]) -> tuple[Segment, ...]:
+    """The history as it stands, committed at the row of each of `epochs`."""
+    content = read_file(directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+    ends = {-1: len(HEADER)}
+    position = len(HEADER)
+    for line in content.splitlines(keepends=True)[1:]:
+        position += len(line)
+        ends[int(line.split(b",")[0])] = position
+    segments, start = [], 0
+    for epoch in (-1, *(epoch for epoch in epochs if epoch in ends)):
+        segments.append(Segment(epoch, ends[epoch], FileEntry.of(content[start : ends[epoch]]).sha256))
+        start = ends[epoch]
+    return tuple(segments)

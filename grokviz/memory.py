@@ -1,0 +1,38 @@
+"""How much memory a task takes: asked before it is allocated."""
+
+import math
+import os
+
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.layout import weight_shapes
+
+
+def training_bytes(config: RunConfig) -> int:
+    """About the bytes that training holds at most: activations and their gradients, float32, and the float64 logits."""
+    return 16 * _parameters(config) + config.task.p**2 * (16 * config.model.d_mlp + 32 * config.d_vocab_out)
+
+
+def snapshot_bytes(config: RunConfig) -> int:
+    """About the bytes that measuring a checkpoint holds at most: activations and logits of all pairs, and copies."""
+    return 8 * _parameters(config) + config.task.p**2 * (24 * config.model.d_mlp + 24 * config.d_vocab_out)
+
+
+def _parameters(config: RunConfig) -> int:
+    return sum(math.prod(shape) for shape in weight_shapes(config).values())
+
+
+def refuse_beyond_memory(what: str, needed: int) -> None:
+    """Refuse what this machine's memory cannot hold.
+
+    Raises:
+        GrokvizError: `what` needs more bytes than there are.
+    """
+    if not hasattr(os, "sysconf"):  # Windows does not say
+        return
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise GrokvizError(
+            f"{what} needs about {needed / 1e9:,.0f} GB of memory, and this machine has {available / 1e9:,.0f} GB; "
+            "choose a smaller p or model"
+        )
