@@ -68,12 +68,12 @@ def check_run(directory: str | Path) -> Verdict:
     run = Run(directory)
     if not any((directory / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE)):
         raise GrokvizError(f"{directory} is not a grokviz run: it has neither {CONFIG_FILE} nor {MANIFEST_FILE}")
-    damages = {name: problem for name in (MANIFEST_FILE, CONFIG_FILE) if (problem := _problem(run, name))}
-    if CONFIG_FILE in damages:
-        return Verdict(directory, "its configuration is damaged", (), damages, ())
-    if MANIFEST_FILE in damages:
-        found = _rebuilt(run)
-        good = tuple(f"{what} (it can be read, but no longer be verified)" for what in _in_words(found.files))
+    damages = {MANIFEST_FILE: problem} if (problem := _problem(run, MANIFEST_FILE)) else {}
+    known = _as_on_disk(run) if damages else run
+    if problem := _problem(known, CONFIG_FILE):
+        return Verdict(directory, "its configuration is damaged", (), damages | {CONFIG_FILE: problem}, ())
+    if damages:
+        good = tuple(f"{what} (can be read, but no longer be verified)" for what in _in_words(_rebuilt(run).files))
         return Verdict(directory, "its manifest is damaged", good, damages, ())
     manifest = run.manifest
     names = [*manifest.files, HISTORY_FILE]
@@ -232,9 +232,8 @@ def _rebuild(run: Run) -> list[str]:
 
 def _rebuilt(run: Run) -> Manifest:
     """The manifest of all files that can be read, though their bits can no longer be verified."""
-    on_disk = dict(_entries_on_disk(run.directory))
-    presumed = Run(run.directory, presumed=Manifest(status="interrupted", files=on_disk, schema_version=1))
-    files = {name: entry for name, entry in on_disk.items() if not _problem(presumed, name)}
+    presumed = _as_on_disk(run)
+    files = {name: entry for name, entry in presumed.manifest.files.items() if not _problem(presumed, name)}
     manifest = Manifest(status="interrupted", files=files)
     epochs = sorted({*manifest.epochs, *manifest.state_epochs})
     if not _problem(presumed, HISTORY_FILE):
@@ -246,6 +245,12 @@ def _rebuilt(run: Run) -> Manifest:
     if epochs and epochs[-1] >= planned.epochs:
         manifest = replace(manifest, status="finished")
     return manifest
+
+
+def _as_on_disk(run: Run) -> Run:
+    """The run by a manifest that takes every file for what it is."""
+    files = dict(_entries_on_disk(run.directory))
+    return Run(run.directory, presumed=Manifest(status="interrupted", files=files, schema_version=1))
 
 
 def _entries_on_disk(directory: Path) -> Iterator[tuple[str, FileEntry]]:

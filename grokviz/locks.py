@@ -33,6 +33,8 @@ def locked(directory: Path, work: Work) -> Iterator[str]:
         GrokvizError: another process holds it; the message names it.
     """
     path = directory / LOCK_FILES[work]
+    if not directory.is_dir():  # filelock would make it
+        raise GrokvizError(f"{directory} is gone (No such file or directory)")
     lock = FileLock(path, timeout=_PATIENCE[work], poll_interval=0.005)
     try:
         lock.acquire()

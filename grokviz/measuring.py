@@ -142,8 +142,7 @@ def _known_columns(
     """
     fingerprints = {spec.name: spec.fingerprint for spec in specs}
     columns: dict[str, _Column] = {}
-    path = run.directory / MEASUREMENTS_FILE
-    if path.exists():
+    if run.is_measured:
         stored = run.measurements
         same_network = stored.attrs.get("network") == _network(run.config)
         stored_checkpoints = _stored_checkpoints(stored)
@@ -157,7 +156,7 @@ def _known_columns(
                 columns[name] = _stored_column(values, still_good)
         if len(columns) < len(measured) or len(still_good) < stored.sizes["epoch"]:
             with changing(run.directory) as change:
-                change.put(PREVIOUS_MEASUREMENTS_FILE, path.read_bytes())
+                change.put(PREVIOUS_MEASUREMENTS_FILE, (run.directory / MEASUREMENTS_FILE).read_bytes())
     for spec in specs:
         if spec.name not in columns:
             attributes = {"fingerprint": spec.fingerprint, "uses_key_frequencies": int(spec.uses_key_frequencies)}

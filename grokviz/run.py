@@ -121,6 +121,13 @@ class Run:
         return xr.Dataset(columns, coords={"epoch": rows[:, 0].astype(np.int64)})
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there are measurements. A file that the manifest does not name yet is none."""
+        manifest = self.manifest
+        named = MEASUREMENTS_FILE in manifest.files or not manifest.verified
+        return named and (self.directory / MEASUREMENTS_FILE).exists()
+
+    @property
     def measurements(self) -> xr.Dataset:
         """All measures by epoch, as `grokviz measure` left them.
 
@@ -128,7 +135,7 @@ class Run:
             GrokvizError: the run has not been measured yet, or the file is damaged.
         """
         path = self.directory / MEASUREMENTS_FILE
-        if not path.exists():
+        if not self.is_measured:
             raise GrokvizError(
                 f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
             )
@@ -264,7 +271,7 @@ def run_in(directory: Path) -> Run:
         GrokvizError: there is none, or its manifest is lost.
     """
     if not directory.is_dir():
-        found = "a file, not a directory" if directory.exists() else "not there"
+        found = "a file, not a directory" if directory.is_file() else "not there"  # a run may come up just now
         raise GrokvizError(
             f"{directory} is {found}; give the directory of a run, or make one with: grokviz train --out {directory}"
         )
@@ -272,6 +279,6 @@ def run_in(directory: Path) -> Run:
         raise GrokvizError(
             f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
         )
-    if not (directory / MANIFEST_FILE).exists() and any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")):
+    if any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")) and not (directory / MANIFEST_FILE).exists():
         raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; {SEE_CHECK} {directory}")
     return Run(directory)

@@ -23,6 +23,11 @@ with install_import_hook(CHECKED, "beartype.beartype"):
     from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
     from grokviz.run import Run
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="the reliability suite with all its faults, not a sample")
+
+
 TINY = RunConfig(
     task=TaskConfig(p=7, train_fraction=0.6),
     model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32),

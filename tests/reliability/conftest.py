@@ -1,0 +1,39 @@
+"""The reliability suite: a sample of its kills and damages in every test run, all of them with --whole."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+FIGURES: list[str] = []
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether all faults are wanted, not a sample."""
+    return bool(request.config.getoption("--whole"))
+
+
+@pytest.fixture
+def sample(whole: bool) -> Callable[[Sequence[Any], int], Sequence[Any]]:
+    """Chooses evenly spaced ones out of many, or all of them with --whole."""
+
+    def choose(items: Sequence[Any], most: int) -> Sequence[Any]:
+        if whole or len(items) <= most:
+            return items
+        return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
+
+    return choose
+
+
+@pytest.fixture
+def figures() -> Callable[[str], None]:
+    """Notes a figure, to be printed at the end."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if FIGURES:
+        terminalreporter.section("reliability")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
