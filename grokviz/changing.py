@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from grokviz.durable import make_folder, move, remove, remove_temporaries, write_atomically
+from grokviz.errors import GrokvizError
 from grokviz.history import complete_lines, parse_history
 from grokviz.layout import (
     CHECKPOINT_FOLDER,
@@ -94,7 +95,7 @@ def changing(directory: Path) -> Iterator[Change]:
     Raises:
         GrokvizError: the run cannot be read or written. Then nothing has changed.
     """
-    with locked(directory, "manifest"):
+    with _only_changer(directory):
         for folder in FOLDERS:
             remove_temporaries(directory / folder)
         manifest = read_manifest(directory)
@@ -106,10 +107,21 @@ def changing(directory: Path) -> Iterator[Change]:
 @contextmanager
 def creating(directory: Path) -> Iterator[Change]:
     """The change that makes the run in `directory`, where there is no manifest yet."""
-    with locked(directory, "manifest"):
+    with _only_changer(directory):
         change = Change(directory, Manifest(status="training"))
         yield change
         change.commit()
+
+
+@contextmanager
+def _only_changer(directory: Path) -> Iterator[None]:
+    with locked(directory, "manifest"):
+        for folder in (CHECKPOINT_FOLDER, STATE_FOLDER, DAMAGED_FOLDER):
+            if (directory / folder).is_symlink():
+                raise GrokvizError(
+                    f"{directory / folder} is a link, and nothing is written through it; put a folder there"
+                )
+        yield
 
 
 def _with_all_entries(directory: Path, manifest: Manifest) -> Manifest:

@@ -120,7 +120,8 @@ def _problem(run: Run, name: str) -> str:
     try:
         _read(run, name)
     except GrokvizError as error:
-        return str(error).removeprefix(f"{run.directory / name} ").split(f"; {SEE_CHECK}")[0]
+        said = str(error).removeprefix(f"{run.directory / name} ").removeprefix("is damaged").lstrip(": ")
+        return said.split(f"; {SEE_CHECK}")[0]
     return ""
 
 

@@ -41,7 +41,7 @@ def parse_history(path: Path, content: bytes) -> Float[np.ndarray, "epoch column
             )
         rows = [[float(cell) if cell else np.nan for cell in row] for row in reader]
         values = np.array(rows, dtype=np.float64).reshape(-1, len(header))
-        if not (np.diff(values[:, 0]) > 0).all() or (values[:, 0] % 1 != 0).any():
+        if not (np.diff(values[:, 0]) > 0).all() or ((values[:, 0] % 1 != 0) | (values[:, 0] > 2**53)).any():
             raise ValueError("its epochs do not ascend")
     except (ValueError, csv.Error) as error:
         raise GrokvizError(f"{path} is damaged ({first_line(error)})") from error

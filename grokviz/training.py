@@ -119,7 +119,9 @@ def resume(
         config = _config_to_go_on_with(run, epochs)
         state_epoch, state = _newest_state(run)
         training = replace(
-            config.training, device=device or config.training.device, threads=threads or config.training.threads
+            config.training,
+            device=config.training.device if device is None else device,
+            threads=config.training.threads if threads is None else threads,
         )
         with _cpu_threads(training.threads):
             learner = _learner(replace(config, training=training), state)
@@ -289,16 +291,17 @@ def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, N
     """
     if not run.has_begun:
         return None, None
-    problem = "there is none"
+    problems = []
     for epoch in reversed(run.manifest.state_epochs):
         try:
-            return epoch, run.training_state(epoch)
+            state = run.training_state(epoch)
         except GrokvizError as error:
-            problem = str(error)
-            warnings.warn(f"{problem}; going on from the state before, if that is good", GrokvizWarning, stacklevel=3)
-    raise GrokvizError(
-        f"{run.directory} holds no training state to go on from ({problem}); measure and report work on what it has"
-    )
+            problems.append(str(error))
+            continue
+        if problems:
+            warnings.warn(f"{problems[0]}; going on from epoch {epoch:,} instead", GrokvizWarning, stacklevel=3)
+        return epoch, state
+    raise GrokvizError(f"{run.directory} cannot go on: {problems[0]}; measure and report work on what it has")
 
 
 def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:

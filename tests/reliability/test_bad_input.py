@@ -1,0 +1,128 @@
+"""Bad input on the command line: one line that says what is wrong, the value got, and what to do; no traceback."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import grokviz
+from grokviz.cli import main
+
+BAD = """
+| tran | did you mean train?
+| runn quick | did you mean run?
+| frobnicate | is unknown; choose one of
+| train nope | preset 'nope' is unknown
+| train default quick | quick
+| train --foo 3 | --foo
+| train --p | --p
+| train --p seven | seven
+| train --p 7.5 | 7.5
+| train --p 1 | p is 1, but must be at least 3
+| train --p -97 | p is -97
+| train --p 0 | p is 0
+| train --p 1000000 | p is 1000000, but must be at most
+| train --p 30000 --out new | of memory, and this machine has
+| train --train-fraction 0 | between 0 and 1
+| train --train-fraction 1 | between 0 and 1
+| train --train-fraction -0.3 | between 0 and 1
+| train --train-fraction nan | must be a finite number
+| train --train-fraction 1e-9 | leaves 0 of
+| train --train-fraction much | much
+| train --operation division | operation is 'division', which is unknown
+| train --split-seed -1 | split_seed is -1
+| train --split-seed 99999999999999999999 | seeds have 63 bits
+| train --seed x | x
+| train --d-model 0 | d_model is 0
+| train --d-model 100 | make them equal
+| train --n-heads 3 | make them equal
+| train --d-head -32 | d_head is -32
+| train --d-mlp 0 | d_mlp is 0
+| train --d-mlp 99999999 | at most
+| train --output-vocabulary words | answers
+| train --initialisation xavier | nanda2023
+| train --epochs 0 | epochs is 0
+| train --epochs -5 | epochs is -5
+| train --epochs 1e4 | 1e4
+| train --epochs 99999999999999 | at most
+| train --learning-rate 0 | learning_rate is 0
+| train --learning-rate -1 | learning_rate is -1
+| train --learning-rate inf | must be a finite number
+| train --betas 0.9 | --betas
+| train --betas 0.9 1.0 | betas is
+| train --betas -0.1 0.9 | betas
+| train --weight-decay -1 | weight_decay is -1
+| train --weight-decay nan | must be a finite number
+| train --warmup-epochs -1 | warmup_epochs is -1
+| train --test-every 0 | test_every is 0
+| train --checkpoint-every 0 | checkpoint_every is 0
+| train --geometric-checkpoints -1 | geometric_checkpoints is -1
+| train --geometric-checkpoints 100000 | at most
+| train --stop-after -1 | stop_after is -1
+| train --stop-accuracy 0 | stop_accuracy is 0
+| train --stop-accuracy 1.5 | stop_accuracy is 1.5
+| train --device cuda:99 --out new | try --device cpu
+| train --device potato --out new | device 'potato' cannot be used
+| train --threads 0 | threads is 0
+| train --threads 100000 | at most
+| train --out copy | never overwritten
+| train --out copy/config.json | is a file, not a directory
+| train --out copy/config.json/below | cannot be made
+| train --out folder | is not empty
+| train --resume --out copy --p 11 | holds a run whose p is 7, not 11
+| resume | RUN
+| resume nowhere | nowhere is not there
+| resume folder | is not a grokviz run
+| resume copy | is finished
+| resume copy --epochs 10 | has trained 40 already
+| resume copy --epochs many | many
+| resume copy --epochs 50 --device potato | device 'potato' cannot be used
+| resume copy --epochs 50 --threads 0 | threads is 0
+| measure | RUN
+| measure nowhere | nowhere is not there
+| measure copy/config.json | a file, not a directory
+| measure folder | is not a grokviz run
+| report nowhere | nowhere is not there
+| report copy extra | extra
+| figure copy | NAME
+| figure copy loses | figure 'loses' is unknown
+| figure copy spectrum --epoch 17 | epoch 17 was not measured
+| figure copy spectrum --epoch last | last
+| figure copy losses --epoch 20 | leave out --epoch 20
+| figure copy losses -o copy/config.json | exists and is not overwritten
+| figure copy losses -o no/such/folder.html | cannot be written
+| check nowhere | is not a grokviz run
+| check folder | is not a grokviz run
+"""
+
+CASES = [tuple(part.strip() for part in line[1:].split(" | ")) for line in BAD.strip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(tiny_run: grokviz.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a measured run called `copy` and somebody's `folder`."""
+    place = tmp_path_factory.mktemp("bad")
+    shutil.copytree(tiny_run.directory, place / "copy")
+    (place / "folder").mkdir()
+    (place / "folder" / "thesis.txt").write_text("years of work")
+    return place
+
+
+@pytest.mark.parametrize(("arguments", "says"), CASES, ids=[arguments for arguments, _ in CASES])
+def test_bad_input_gets_one_line_and_changes_nothing(
+    place: Path, arguments: str, says: str, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(place)
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.startswith("grokviz: ")
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file() and path.suffix != ".lock"} == before
+
+
+def test_there_are_at_least_sixty_of_them(figures) -> None:
+    figures(f"{len(CASES)} bad inputs on the command line: one line each, nothing changed")
+    assert len(CASES) >= 60

@@ -1,0 +1,319 @@
+"""Runs made by somebody with bad intent: each is refused in one line, in little memory, and nothing outside it is touched."""
+
+import json
+import os
+import pickle
+import resource
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+import grokviz
+from grokviz.changing import changing
+from grokviz.manifest import FileEntry, Manifest, read_manifest
+from reliability import worker
+
+CHECKPOINT = "checkpoints/epoch_000020.safetensors"
+CAREFUL_MEMORY = 1 << 30
+SECRET = "nobody's business"
+
+
+def forge(name: str, content: bytes) -> Callable[[Path], None]:
+    """Write a file with all that the manifest must say of it."""
+
+    def forging(run: Path) -> None:
+        with changing(run) as change:
+            change.put(name, content)
+
+    return forging
+
+
+def forge_config(**changes: object) -> Callable[[Path], None]:
+    """Change the configuration: `section__field=value`."""
+
+    def forging(run: Path) -> None:
+        described = json.loads((run / "config.json").read_text())
+        for path, value in changes.items():
+            *sections, name = path.split("__")
+            place = described
+            for section in sections:
+                place = place[section]
+            place[name] = value
+        forge("config.json", json.dumps(described).encode())(run)
+
+    return forging
+
+
+def forge_manifest(**files: FileEntry) -> Callable[[Path], None]:
+    def forging(run: Path) -> None:
+        manifest = read_manifest(run)
+        (run / "manifest.json").write_bytes(replace(manifest, files={**manifest.files, **files}).to_bytes())
+
+    return forging
+
+
+def raw_manifest(content: bytes) -> Callable[[Path], None]:
+    return lambda run: (run / "manifest.json").write_bytes(content) and None
+
+
+def forge_tensors(change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Callable[[Path], None]:
+    def forging(run: Path) -> None:
+        tensors = change(load((run / CHECKPOINT).read_bytes()))
+        forge(CHECKPOINT, save(tensors, metadata={"epoch": "20"}))(run)
+
+    return forging
+
+
+def header(text: str, claimed: int | None = None) -> bytes:
+    return (claimed or len(text)).to_bytes(8, "little") + text.encode()
+
+
+def forge_measurements(change: Callable[[h5py.File], None]) -> Callable[[Path], None]:
+    def forging(run: Path) -> None:
+        with h5py.File(run / "measurements.nc", "r+") as file:
+            change(file)
+        forge("measurements.nc", (run / "measurements.nc").read_bytes())(run)
+
+    return forging
+
+
+def sparse(name: str) -> Callable[[Path], None]:
+    """A file of 10 GB that takes no room."""
+
+    def forging(run: Path) -> None:
+        os.truncate(run / name, 10 * 10**9)
+        if name != "manifest.json":
+            forge_manifest(**{name: FileEntry(10 * 10**9, "0" * 64)})(run)
+
+    return forging
+
+
+def link(name: str, target: str) -> Callable[[Path], None]:
+    def forging(run: Path) -> None:
+        path = run / name
+        if path.is_dir():
+            shutil.move(path, run.parent / f"outside_{path.name}")
+            target_path = run.parent / f"outside_{path.name}"
+        else:
+            path.unlink(missing_ok=True)
+            target_path = Path(target) if target.startswith("/") else run.parent / target
+        path.symlink_to(target_path)
+
+    return forging
+
+
+def pipe(run: Path) -> None:
+    (run / CHECKPOINT).unlink()
+    os.mkfifo(run / CHECKPOINT)
+
+
+def small_run_of_a_large_p(run: Path) -> None:
+    """Everything fits together; only the work would need hundreds of gigabytes."""
+    forge_config(config__task__p=30_000, config__model__d_model=1, config__model__n_heads=1, config__model__d_head=1)(
+        run
+    )
+    forge_config(config__model__d_mlp=1)(run)
+    from grokviz.layout import weight_shapes
+
+    config = grokviz.open_run(run).config
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes(config).items()}
+    for epoch in grokviz.open_run(run).epochs:
+        forge(f"checkpoints/epoch_{epoch:06d}.safetensors", save(tensors, metadata={"epoch": str(epoch)}))(run)
+
+
+def external(file: h5py.File) -> None:
+    file.create_dataset("stolen", (16,), "u1", external=[(str(Path(file.filename).parents[1] / "secret"), 0, 16)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("elsewhere.nc", "loss", (4,))
+    file.create_virtual_dataset("stolen", layout)
+
+
+def external_link(file: h5py.File) -> None:
+    file["stolen"] = h5py.ExternalLink("../secret", "/")
+
+
+def bomb(file: h5py.File) -> None:
+    file.create_dataset("bomb", (1 << 38,), "f8", chunks=(1 << 16,), compression="gzip")
+
+
+def without_split(file: h5py.File) -> None:
+    values = file["loss"][:, 0]
+    del file["loss"]
+    file["loss"] = values
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "a name that leads up": (forge_manifest(**{"../secret": FileEntry(1, "0")}), "check", "which is none of a run's"),
+    "an absolute name": (forge_manifest(**{"/etc/passwd": FileEntry(1, "0")}), "measure", "which is none of a run's"),
+    "a name that leads up and down": (
+        forge_manifest(**{"checkpoints/../../secret": FileEntry(1, "0")}),
+        "report",
+        "which is none of a run's",
+    ),
+    "a name of terminal codes": (forge_manifest(**{"\x1b]0;owned\x07": FileEntry(1, "0")}), "check", "none of a run's"),
+    "a deep manifest": (raw_manifest(b'{"a":' * 100_000), "check", "damaged: manifest.json"),
+    "a deep list in the manifest": (raw_manifest(b"[" * 100_000), "measure", "manifest.json is damaged"),
+    "a number of a million digits": (raw_manifest(b'{"schema_version": ' + b"9" * 10**6 + b"}"), "check", "damaged"),
+    "a manifest of another world": (
+        raw_manifest(b'{"schema_version": 2, "files": [], "status": {}}'),
+        "check",
+        "damaged",
+    ),
+    "a size below zero": (forge_manifest(**{CHECKPOINT: FileEntry(-5, "0")}), "check", "damaged"),
+    "an unknown status": (
+        lambda run: (run / "manifest.json").write_bytes(Manifest(status="<b>").to_bytes()) and None,
+        "report",
+        "the status",
+    ),
+    "a manifest of 10 GB": (sparse("manifest.json"), "check", "such a file has at most"),
+    "a checkpoint of 10 GB": (sparse(CHECKPOINT), "check", "such a file has at most"),
+    "a history of 10 GB": (sparse("history.csv"), "check", "such a file has at most"),
+    "a configuration of 10 GB": (sparse("config.json"), "measure", "such a file has at most"),
+    "a deep configuration": (forge("config.json", b'{"config":' * 50_000), "check", "damaged"),
+    "a configuration that is a list": (forge("config.json", b"[]"), "measure", "no JSON object"),
+    "p of a billion": (forge_config(config__task__p=10**9), "measure", "p is 1000000000, but must be at most"),
+    "p of a thousand digits": (forge_config(config__task__p=10**1000), "check", "but must be at most"),
+    "p as a list": (forge_config(config__task__p=[7]), "check", "must be a whole number"),
+    "p as text": (forge_config(config__task__p="7; rm -rf /"), "check", "must be a whole number"),
+    "another p than the weights": (forge_config(config__task__p=32_000), "measure", "embed.W_E"),
+    "a small run of a large p": (small_run_of_a_large_p, "measure", "GB of memory, and this machine has"),
+    "a model of a million": (forge_config(config__model__d_mlp=10**6), "check", "asks for float32 of shape"),
+    "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "is unknown"),
+    "a learning rate beyond numbers": (forge_config(config__training__learning_rate=10**400), "check", "finite number"),
+    "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown command"),
+    "an environment that is none": (forge_config(environment=["a"]), "check", "environment"),
+    "versions that are none": (forge_config(environment={"versions": 7}), "report", "environment"),
+    "a newer schema": (forge_config(schema_version=99), "measure", "schema version 99, and this grokviz reads up to 2"),
+    "a pickle for a checkpoint": (forge(CHECKPOINT, pickle.dumps({"W": 1})), "check", "no safetensors file"),
+    "a header of 2^62 bytes": (forge(CHECKPOINT, header("{}", 1 << 62)), "check", "no safetensors file"),
+    "a tensor larger than its file": (
+        forge(CHECKPOINT, header('{"embed.W_E":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,8]}}')),
+        "check",
+        "no safetensors file",
+    ),
+    "tensors of other shapes": (
+        forge_tensors(lambda tensors: {**tensors, "embed.W_E": np.zeros((3, 3), np.float32)}),
+        "measure",
+        "asks for float32 of shape",
+    ),
+    "tensors of whole numbers": (
+        forge_tensors(lambda tensors: {n: v.astype(np.int32) for n, v in tensors.items()}),
+        "check",
+        "asks for float32",
+    ),
+    "an unknown tensor": (
+        forge_tensors(lambda tensors: {**tensors, "\x1b[31m\nevil": np.zeros(1, np.float32)}),
+        "check",
+        "holds the unknown",
+    ),
+    "weights that are no numbers": (
+        forge_tensors(lambda tensors: {n: v * np.nan for n, v in tensors.items()}),
+        "check",
+        "not finite",
+    ),
+    "a checkpoint of another epoch": (
+        lambda run: forge(CHECKPOINT, (run / "checkpoints/epoch_000040.safetensors").read_bytes())(run),
+        "check",
+        "is of epoch '40'",
+    ),
+    "a pipe for a checkpoint": (pipe, "check", "is no regular file"),
+    "a device for a checkpoint": (link(CHECKPOINT, "/dev/zero"), "check", "is a link out of the run"),
+    "a link for a checkpoint": (link(CHECKPOINT, "secret"), "check", "is a link out of the run"),
+    "a link for the configuration": (link("config.json", "/etc/passwd"), "check", "is a link out of the run"),
+    "a link for the manifest": (link("manifest.json", "secret"), "check", "is a link out of the run"),
+    "a link to itself": (lambda run: link(CHECKPOINT, f"{run.name}/{CHECKPOINT}")(run), "check", "damaged"),
+    "a link for the folder of checkpoints": (link("checkpoints", ""), "measure", "is a link"),
+    "a link for the folder of states": (link("states", ""), "resume", "is a link"),
+    "a link for a lock": (link(".training.lock", "secret"), "resume", "cannot be locked"),
+    "measurements that are a pickle": (forge("measurements.nc", pickle.dumps([1])), "report", "no netCDF file"),
+    "measurements that unpack to 2 TB": (forge_measurements(bomb), "report", "claim to hold"),
+    "measurements in another file": (forge_measurements(external), "report", "lies in another file"),
+    "measurements by a virtual array": (forge_measurements(virtual), "report", "lies in another file"),
+    "measurements by a link": (forge_measurements(external_link), "report", "links are not followed"),
+    "measurements in a group": (forge_measurements(lambda file: file.create_group("g") and None), "report", "a group"),
+    "measurements of another p": (
+        forge_measurements(lambda file: file.attrs.__setitem__("p", 11)),
+        "report",
+        "is of p = 11",
+    ),
+}
+
+
+def commands(run: Path, output: Path, most_used: Path) -> None:
+    """Every command that reads a run, in one process; and the memory that they took at most."""
+    os.chdir(run.parent)
+    for arguments in (["check"], ["measure"], ["report"], ["figure", "losses", "-o", "losses.html"], ["resume"]):
+        name, *rest = arguments
+        if name == "resume":
+            rest = ["--epochs", "41"]
+        child_output = output.with_suffix(f".{name}")
+        try:
+            worker.command([name, "run", *rest], run, child_output)
+        except SystemExit as end:
+            with child_output.open("a") as file:
+                file.write(f"exit {end.code}\n")
+    most_used.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_run_is_refused_in_one_line_and_little_memory(
+    tiny_run: grokviz.Run, tmp_path: Path, case: str, figures
+) -> None:
+    # given a run that was tampered with, and a file beside it
+    hostile, command, says = HOSTILE[case]
+    run = shutil.copytree(tiny_run.directory, tmp_path / "run")
+    (tmp_path / "secret").write_text(SECRET)
+    hostile(run)
+
+    # when every command has tried it
+    child = worker.CONTEXT.Process(target=commands, args=(run, tmp_path / "output", tmp_path / "memory"))
+    child.start()
+    child.join(120)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive, "waits for something that never comes"
+
+    # then the one that must notice says so, none breaks, and nothing beside the run was read or written
+    for name in ("check", "measure", "report", "figure", "resume"):
+        said = (tmp_path / f"output.{name}").read_text()
+        assert "Traceback" not in said, said
+        assert int(said.splitlines()[-1].removeprefix("exit ")) in (0, 1, 2), said
+        assert SECRET not in said
+        assert "\x1b" not in said
+        errors = [line for line in said.splitlines() if line.startswith("grokviz: ")]
+        assert len(errors) <= 2, said  # a warning, and the error
+    assert says in (tmp_path / f"output.{command}").read_text()
+    assert (tmp_path / "secret").read_text() == SECRET
+    assert int((tmp_path / "memory").read_text()) < CAREFUL_MEMORY
+    if case == list(HOSTILE)[-1]:
+        figures(
+            f"{len(HOSTILE)} hostile runs, five commands on each: no traceback, under 1 GB, nothing outside touched"
+        )
+
+
+@pytest.mark.slow
+def test_text_from_a_run_is_escaped_in_the_report(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    run = shutil.copytree(tiny_run.directory, tmp_path / evil)
+
+    def rename(file: h5py.File) -> None:
+        file.attrs["run"] = evil
+        file.attrs["key_frequency_rule"] = evil
+        for part in ("description", "formula", "unit", "range", "source"):
+            file["loss"].attrs[part] = evil
+
+    forge_measurements(rename)(run)
+    forge_config(environment={"versions": {evil: evil}, "device": evil, "threads": evil})(run)
+    page = grokviz.write_report(grokviz.open_run(run)).read_text()
+    assert evil not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
