@@ -72,7 +72,7 @@ class Os:
         def call(*arguments: Any) -> Any:
             if name == "open" and not arguments[1] & os.O_CREAT:
                 return self.opened(arguments[0], real(*arguments))
-            file = self.file_of(arguments)
+            file = self.file_of(arguments[-1] if name == "replace" else arguments[0])
             for stage in STAGES[name]:
                 if stage == "after":
                     result = real(*arguments)
@@ -85,8 +85,8 @@ class Os:
         self.paths[descriptor] = str(path)
         return descriptor
 
-    def file_of(self, arguments: tuple[Any, ...]) -> str:
-        path = self.paths[arguments[0]] if isinstance(arguments[0], int) else str(arguments[-1])
+    def file_of(self, target: str | Path | int) -> str:
+        path = self.paths[target] if isinstance(target, int) else target
         relative = os.path.relpath(path, self.root)
         return re.sub(r"\.\d+\.tmp$", ".tmp", relative)
 

@@ -167,7 +167,7 @@ def test_the_manifest_comes_after_all_that_it_names(undisturbed) -> None:
     calls = [(point.call, point.file) for point in points if point.stage == "after"]
     saves = [i for i, call in enumerate(calls) if call == ("replace", "manifest.json")]
     for start, end in pairwise(saves):
-        written = [file for call, file in calls[start:end] if call == "replace"]
+        written = [file for call, file in calls[start + 1 : end] if call == "replace"]
         assert [Path(file).parent.name for file in written] == ["checkpoints", "states"]
         rows = max(i for i in range(start, end) if calls[i] == ("write", "history.csv"))
         assert ("fsync", "history.csv") in calls[rows:end]
@@ -186,6 +186,8 @@ def test_nothing_outside_durable_changes_the_disk() -> None:
         assert "shutil" not in path.read_text(), path.name
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr == "rename" and node.args and isinstance(node.args[0], ast.Dict):
+                    continue  # xarray's, of names in memory
                 of = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
                 name = f"{of}.{node.func.attr}"
                 assert node.func.attr not in CHANGES, f"{path.name}: {name}"
