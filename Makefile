@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check reliability clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
+	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about half an hour)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
 
@@ -16,11 +17,13 @@ demo: runs/demo/report.html
 	@echo "open in a browser: $(CURDIR)/runs/demo/report.html"
 
 runs/demo/report.html: | $(VENV)/installed
-	@test ! -e runs/demo || { echo "runs/demo is unfinished: an earlier demo was interrupted; remove it, then: make demo"; exit 1; }
-	$(BIN)/grokviz run quick --out runs/demo
+	$(BIN)/grokviz run quick --out runs/demo --resume
 
 test: check
 	$(BIN)/pytest
+
+reliability: $(VENV)/installed-test
+	$(BIN)/pytest tests/reliability --whole
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

@@ -1,0 +1,55 @@
+"""A golden run of every released schema: it opens, and all that grokviz does with a run works on it."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+import grokviz
+from grokviz.checking import check_run
+from grokviz.cli import main
+from grokviz.errors import GrokvizError
+from grokviz.layout import SCHEMA_VERSION
+
+GOLDEN = sorted((Path(__file__).parent / "golden").iterdir())
+
+
+@pytest.fixture(params=GOLDEN, ids=[folder.name for folder in GOLDEN])
+def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of a golden run."""
+    return Path(shutil.copytree(request.param, tmp_path / "run"))
+
+
+def test_there_is_a_golden_run_of_every_schema() -> None:
+    assert [folder.name for folder in GOLDEN] == [f"schema_{n}" for n in range(1, SCHEMA_VERSION + 1)]
+
+
+def test_a_golden_run_opens_undamaged_and_is_measured_and_shown(golden: Path) -> None:
+    assert not check_run(golden).damages
+    run = grokviz.open_run(golden)
+    assert run.status == "finished"
+    assert run.history.sizes["epoch"] == run.epochs[-1] + 1
+    stored = run.measurements
+    assert list(stored["epoch"].values) == list(run.epochs)
+    measured = grokviz.measure(run)
+    grokviz.figures.losses(measured)
+    assert main(["report", str(golden)]) == 0
+    assert json.loads((golden / "manifest.json").read_text())["schema_version"] == SCHEMA_VERSION
+    assert not check_run(golden).damages
+
+
+def test_a_run_of_schema_1_cannot_be_resumed_and_says_why(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(GOLDEN[0], tmp_path / "run"))
+    with pytest.raises(GrokvizError, match="holds no training state to go on from; measure and report work"):
+        grokviz.resume(copy, epochs=30)
+
+
+def test_a_run_of_schema_2_is_extended(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(GOLDEN[1], tmp_path / "run"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", grokviz.GrokvizWarning)  # this machine may have other versions
+        run = grokviz.resume(copy, epochs=30)
+    assert run.epochs[-1] == 30
+    assert run.status == "finished"
