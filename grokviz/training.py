@@ -313,11 +313,11 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
     training = run.config.training
     if not run.has_begun:
         return run.config if epochs is None else replace(run.config, training=replace(training, epochs=epochs))
-    trained = run.manifest.history[-1].epoch
     if not run.manifest.state_epochs:
         raise GrokvizError(
             f"{run.directory} holds no training state to go on from; measure and report work on what it has"
         )
+    trained = run.manifest.history[-1].epoch
     if run.status == "diverged":
         raise GrokvizError(
             f"{run.directory} diverged at epoch {trained:,}, and would again; train anew with a smaller --learning-rate"
