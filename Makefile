@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 help:
 	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
-	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about half an hour)"
+	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
 

@@ -2,7 +2,7 @@
 
 The order is always the same. New files are written first; then the manifest, which names them, takes effect at once;
 then the files that it no longer names go. A process killed between any two steps leaves the run as it was or as it was
-to become, and some files that the manifest does not name, which the next change removes. A file that is replaced under
+to become, and some files that the manifest does not name, which the next change removes first. A file that is replaced under
 its own name is announced in the manifest before, so that both contents are good in between.
 """
 
@@ -25,6 +25,7 @@ from grokviz.layout import (
     REPORT_FILE,
     SCHEMA_VERSION,
     STATE_FOLDER,
+    is_name_in_run,
 )
 from grokviz.locks import locked
 from grokviz.manifest import FileEntry, Manifest, Segment, read_manifest
@@ -99,6 +100,7 @@ def changing(directory: Path) -> Iterator[Change]:
         for folder in FOLDERS:
             remove_temporaries(directory / folder)
         manifest = read_manifest(directory)
+        _sweep(directory, manifest)
         change = Change(directory, manifest if manifest.verified else _with_all_entries(directory, manifest))
         yield change
         change.commit()
@@ -122,6 +124,17 @@ def _only_changer(directory: Path) -> Iterator[None]:
                     f"{directory / folder} is a link, and nothing is written through it; put a folder there"
                 )
         yield
+
+
+def _sweep(directory: Path, manifest: Manifest) -> None:
+    """Remove the checkpoints and states that the manifest does not name: what a killed writer was about to add, or to
+    remove.
+    """
+    for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+        for path in sorted((directory / folder).glob("*")):
+            name = f"{folder}/{path.name}"
+            if is_name_in_run(name) and name not in manifest.files:
+                remove(path)
 
 
 def _with_all_entries(directory: Path, manifest: Manifest) -> Manifest:

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from grokviz.changing import Change, changing, creating
 from grokviz.config import RunConfig
-from grokviz.durable import GrowingFile, make_folder, remove, temporaries, write_atomically
+from grokviz.durable import GrowingFile, make_folder, temporaries, write_atomically
 from grokviz.errors import GrokvizError
 from grokviz.history import HEADER, row_bytes
 from grokviz.layout import (
@@ -23,11 +23,10 @@ from grokviz.layout import (
     SCHEMA_VERSION,
     STATE_FOLDER,
     checkpoint_name,
-    is_name_in_run,
     state_name,
 )
 from grokviz.locks import LOCK_FILES, locked
-from grokviz.manifest import Continuation, FileEntry, Manifest, Segment
+from grokviz.manifest import Continuation, FileEntry, Segment
 from grokviz.reading import read_file
 
 KEPT_STATES = 2
@@ -128,7 +127,6 @@ def begun_run(directory: Path) -> Iterator[RunWriter]:
         writer.begin_history()
         writer.commit_history(change)
     with closing(writer):
-        _sweep(directory, change.manifest)
         yield writer
 
 
@@ -141,17 +139,16 @@ def resumed_run(directory: Path, continuation: Continuation) -> Iterator[RunWrit
     with changing(directory) as change:
         for epoch in change.manifest.epochs:
             if epoch > continuation.epoch:
-                change.forget(checkpoint_name(epoch))
+                change.drop(checkpoint_name(epoch))
         for epoch in change.manifest.state_epochs:
             if epoch > continuation.epoch:
-                change.forget(state_name(epoch))
+                change.drop(state_name(epoch))
         change.manifest = replace(
             change.manifest,
             status="training",
             history=tuple(s for s in change.manifest.history if s.epoch <= continuation.epoch),
             continuations=(*change.manifest.continuations, continuation),
         )
-    _sweep(directory, change.manifest)
     with closing(RunWriter(directory, change.manifest.history[-1].end)) as writer:
         yield writer
 
@@ -175,12 +172,3 @@ def refuse_existing(directory: Path) -> None:
         raise GrokvizError(
             f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away"
         )
-
-
-def _sweep(directory: Path, manifest: Manifest) -> None:
-    """Remove the checkpoints and states that the manifest does not name: what a killed writer was about to add."""
-    for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
-        for path in sorted((directory / folder).iterdir()):
-            name = f"{folder}/{path.name}"
-            if is_name_in_run(name) and name not in manifest.files:
-                remove(path)

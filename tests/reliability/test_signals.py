@@ -25,8 +25,15 @@ def started(directory: Path, *flags: str, ignored: bool = False) -> "worker.mult
 
 
 def with_default_signals(*arguments: object) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    set_default_signals()
     worker.command(*arguments)
+
+
+def set_default_signals() -> None:
+    """As in a terminal, also where the tests run in the background or under nohup and ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def with_ignored_hangup(*arguments: object) -> None:
@@ -66,6 +73,8 @@ def test_a_signal_that_the_process_ignores_stays_ignored(tmp_path: Path) -> None
 
 
 def test_a_second_signal_ends_the_work_at_once() -> None:
+    set_default_signals()
+
     def signalled_twice() -> None:
         with signals_deferred() as deferred:
             os.kill(os.getpid(), signal.SIGTERM)

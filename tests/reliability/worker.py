@@ -13,6 +13,7 @@ import torch
 import grokviz
 import grokviz.measuring
 import grokviz.training
+from grokviz.changing import changing
 from grokviz.cli import main
 from reliability import faults
 
@@ -64,7 +65,11 @@ def train(directory: Path, *flags: str, **options: object) -> tuple[int, str]:
 
 
 def digest(directory: Path) -> str:
-    """One hash of all that training has made: weights, moments, history."""
+    """One hash of all that training has made: weights, moments, history; after a change of the run that changes nothing,
+    as what was left by a kill just before the end goes with the next change.
+    """
+    with changing(directory):
+        pass
     found = hashlib.sha256()
     for path in sorted(p for p in directory.rglob("*") if p.suffix in (".safetensors", ".csv")):
         found.update(path.relative_to(directory).as_posix().encode() + path.read_bytes())
