@@ -76,7 +76,7 @@ def check_run(directory: str | Path) -> Verdict:
         good = tuple(f"{what} (can be read, but no longer be verified)" for what in _in_words(_rebuilt(run).files))
         return Verdict(directory, "its manifest is damaged", good, damages, ())
     manifest = run.manifest
-    names = [*manifest.files, HISTORY_FILE]
+    names = [*manifest.files, *([HISTORY_FILE] if run.has_begun else [])]  # before that it has no rows
     if not manifest.verified:  # schema 1 did not name all
         names += [name for name in _names_on_disk(directory) if name not in names and "/" not in name]
     for name in tqdm(names, desc=f"checking {directory}", unit="file", disable=None):
@@ -157,7 +157,7 @@ def _refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _facts(run: Run, manifest: Manifest) -> str:
-    reached = manifest.history[-1].epoch if manifest.history else max(manifest.epochs, default=0)
+    reached = max((*manifest.epochs, *(segment.epoch for segment in manifest.history), 0))
     facts = f"{manifest.status}, {reached:,} of {run.config.training.epochs:,} epochs, schema {manifest.schema_version}"
     if manifest.status == "training":
         owner = holder(run.directory, "training")

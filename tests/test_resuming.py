@@ -1,0 +1,308 @@
+"""Going on with a run: from which state, to which epoch, and what is said where it cannot be, or not exactly."""
+
+import ast
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grokviz
+from grokviz import memory
+from grokviz.changing import changing
+from grokviz.cli import main
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError, GrokvizWarning
+from grokviz.layout import state_shapes, weight_shapes
+from grokviz.model import initial_model
+from grokviz.run_writer import RunWriter
+
+FLAGS = (
+    *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
+    *"--checkpoint-every 20 --geometric-checkpoints 4 --threads 1".split(),
+)
+"""The configuration of `tiny_run`, but for its epochs."""
+
+
+class CrashError(Exception):
+    """Ends a training in a test, as a crash would."""
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig, Path, int], Path]:
+    """Trains a run that crashes just after it has saved a certain epoch."""
+
+    def crashed(config: RunConfig, directory: Path, epoch: int) -> Path:
+        save = RunWriter.save
+
+        def save_and_stop(self: RunWriter, saved: int, **rest: object) -> None:
+            save(self, saved, **rest)
+            if saved == epoch:
+                raise CrashError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunWriter, "save", save_and_stop)
+            with pytest.raises(CrashError):
+                grokviz.train(config, directory)
+        return directory
+
+    return crashed
+
+
+@pytest.fixture
+def finished(tiny_run: grokviz.Run, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return Path(shutil.copytree(tiny_run.directory, tmp_path / "finished"))
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    """What training wrote."""
+    paths = (path for path in directory.rglob("*") if path.suffix in (".safetensors", ".csv"))
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_the_shapes_that_files_are_held_to_are_those_of_the_model(tiny_config: RunConfig) -> None:
+    model = initial_model(tiny_config)
+    assert weight_shapes(tiny_config) == {name: tuple(values.shape) for name, values in model.named_parameters()}
+    trained = {name for name, values in model.named_parameters() if values.requires_grad}
+    moments = {name.removeprefix("exp_avg.") for name in state_shapes(tiny_config) if name.startswith("exp_avg.")}
+    assert moments == trained
+
+
+def test_only_the_last_two_training_states_are_kept(tiny_run: grokviz.Run) -> None:
+    names = sorted(path.name for path in (tiny_run.directory / "states").iterdir())
+    assert names == [f"epoch_{epoch:06d}.safetensors" for epoch in tiny_run.epochs[-2:]]
+    assert tiny_run.manifest.state_epochs == tiny_run.epochs[-2:]
+
+
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(crash, tiny_config, tiny_run, tmp_path: Path) -> None:
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    assert grokviz.open_run(directory).status == "training"
+    run = grokviz.resume(directory)
+    assert run.status == "finished"
+    assert content(directory) == content(tiny_run.directory)
+    assert [continuation.epoch for continuation in run.manifest.continuations] == [20]
+
+
+def test_a_damaged_newest_state_is_named_and_the_one_before_is_used(crash, tiny_config, tiny_run, tmp_path) -> None:
+    # given an interrupted run whose newest state has a flipped bit
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    newest = directory / "states" / "epoch_000020.safetensors"
+    flipped = bytearray(newest.read_bytes())
+    flipped[-5] ^= 4
+    newest.write_bytes(flipped)
+    before = grokviz.open_run(directory).manifest.state_epochs[-2]
+
+    # when resumed, then it goes on from the one before, says so, and ends with the same bits
+    with pytest.warns(GrokvizWarning, match=rf"epoch_000020.*is damaged.*going on from epoch {before} instead"):
+        grokviz.resume(directory)
+    assert content(directory) == content(tiny_run.directory)
+    assert not grokviz.check_run(directory).damages
+
+
+def test_where_both_states_are_damaged_the_error_says_what_is_left(crash, tiny_config, tmp_path: Path) -> None:
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    for path in (directory / "states").iterdir():
+        path.write_bytes(b"")
+    before = content(directory)
+    with pytest.raises(GrokvizError, match=r"cannot go on: .*epoch_000020.*measure and report work on what it has"):
+        grokviz.resume(directory)
+    assert content(directory) == before
+    assert grokviz.measure(grokviz.open_run(directory)).sizes["epoch"] > 2
+
+
+def test_another_environment_is_said_and_the_run_goes_on(crash, tiny_config, tmp_path: Path) -> None:
+    # given a run that other versions began, with other threads, on another processor
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    described = json.loads((directory / "config.json").read_text())
+    described["environment"] |= {"device": "cpu (AVX9000)"}
+    described["environment"]["versions"]["torch"] = "1.0.0"
+    with changing(directory) as change:
+        change.put("config.json", json.dumps(described).encode())
+
+    # when resumed with two threads, then each change is named
+    with pytest.warns(GrokvizWarning) as said:
+        run = grokviz.resume(directory, threads=2)
+    (message,) = (str(warning.message) for warning in said)
+    assert "torch was 1.0.0, is 2." in message
+    assert "device was cpu (AVX9000), is cpu (" in message
+    assert "threads was 1, is 2" in message
+    assert "numpy" not in message
+    assert run.status == "finished"
+    assert run.manifest.continuations[-1].environment["threads"] == 2
+
+
+def test_a_finished_run_is_extended_as_if_it_had_been_longer(finished: Path, tiny_config, tmp_path: Path) -> None:
+    run = grokviz.resume(finished, epochs=60)
+    training = replace(tiny_config.training, epochs=60)
+    longer = grokviz.train(replace(tiny_config, training=training), tmp_path / "longer")
+    assert run.status == "finished"
+    assert (run.epochs[-1], run.config.training.epochs) == (60, 60)
+    np.testing.assert_array_equal(run.history["train_loss"], longer.history["train_loss"])
+    for name, values in longer.weights(60).items():
+        np.testing.assert_array_equal(run.weights(60)[name], values)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "says"),
+    [
+        (None, r"is finished: its 40 epochs are trained; to extend it: grokviz resume .* --epochs 80"),
+        (40, r"epochs is 40, but .* has trained 40 already; give more"),
+        (0, r"epochs is 0, but"),
+    ],
+)
+def test_a_finished_run_needs_more_epochs(finished: Path, epochs: int | None, says: str) -> None:
+    before = content(finished)
+    with pytest.raises(GrokvizError, match=says):
+        grokviz.resume(finished, epochs=epochs)
+    assert content(finished) == before
+
+
+@pytest.mark.parametrize("at", [0, 5, 10, 20, 40])
+def test_the_stopping_rule_counts_across_a_resumption(crash, tiny_config, tmp_path: Path, at: int) -> None:
+    # given an accuracy that any right answer reaches, and checkpoints at every fifth epoch
+    rule = {"epochs": 400, "stop_accuracy": 1e-9, "stop_after": 35, "checkpoint_every": 5}
+    config = replace(tiny_config, training=replace(tiny_config.training, **rule))
+    uninterrupted = grokviz.train(config, tmp_path / "uninterrupted")
+    assert uninterrupted.status == "stopped"
+    run = grokviz.resume(crash(config, tmp_path / "run", at))
+    assert run.status == "stopped"
+    assert content(run.directory) == content(uninterrupted.directory)
+
+
+def test_who_extends_a_stopped_run_wants_it_to_go_on(tiny_config, tmp_path: Path) -> None:
+    rule = {"epochs": 400, "stop_accuracy": 1e-9, "stop_after": 35}
+    config = replace(tiny_config, training=replace(tiny_config.training, **rule))
+    stopped = grokviz.train(config, tmp_path / "run")
+    further = stopped.epochs[-1] + 30
+    run = grokviz.resume(stopped.directory, epochs=further)
+    assert (run.status, run.epochs[-1]) == ("finished", further)
+
+
+def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_tmp_path: Path, capsys) -> None:
+    command = ["train", *FLAGS, "--out", "mine", "--resume"]
+    assert main([*command, "--epochs", "20"]) == 0
+    once = content(in_tmp_path / "mine")
+    assert main([*command, "--epochs", "20"]) == 0
+    assert content(in_tmp_path / "mine") == once
+    assert main([*command, "--epochs", "40"]) == 0
+    assert grokviz.open_run("mine").epochs[-1] == 40
+    capsys.readouterr()
+    assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
+    assert "mine holds a run whose seed is 0, not 3; give another --out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def diverged(in_tmp_path: Path, capsys) -> str:
+    """A run whose loss became no finite number."""
+    command = ["train", *FLAGS, "--epochs", "400", "--learning-rate", "1e30", "--out", "diverged"]
+    assert main(command) == 3
+    out, err = capsys.readouterr()
+    assert "trained: diverged" in out
+    assert ", diverged)" in out
+    assert re.search(r"diverged: at epoch \d+ the train loss is (nan|inf), and training has stopped", err)
+    assert err.count("\n") == 1
+    return "diverged"
+
+
+def test_a_diverged_run_is_kept_and_shown_and_not_resumed(diverged: str, capsys) -> None:
+    run = grokviz.open_run(diverged)
+    assert run.status == "diverged"
+    last = run.history["train_loss"][-1].item()
+    assert not np.isfinite(last)
+    assert np.isfinite(run.history["train_loss"][:-1]).all()
+    assert all(np.isfinite(values).all() for values in run.weights(run.epochs[-1]).values())
+    assert run.epochs[-1] < run.history["epoch"][-1]
+    assert main(["measure", diverged]) == 0
+    assert main(["report", diverged]) == 0
+    assert "diverged" in (run.directory / "report.html").read_text()
+    capsys.readouterr()
+    assert main(["resume", diverged]) == 2
+    assert "would again; train anew with a smaller --learning-rate" in capsys.readouterr().err
+    assert main(["run", *FLAGS, *"--epochs 400 --learning-rate 1e30 --resume --out".split(), diverged]) == 3
+
+
+def test_what_beyond_this_machines_memory_is_refused_before_it_is_allocated(tmp_path: Path, capsys) -> None:
+    assert main(["train", "--p", "32003", "--out", str(tmp_path / "run")]) == 2
+    assert re.search(r"p = 32003 needs about [\d,]+ GB of memory, and this machine has", capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+    memory.refuse_beyond_memory("little", 1000)
+
+
+def test_the_lock_of_a_killed_trainer_is_recognised(crash, tiny_config, tmp_path: Path) -> None:
+    # given a lock that nobody holds, with the note of a process that was killed
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    (directory / ".training.lock").write_text("process 4194399 on elsewhere")
+    with pytest.warns(GrokvizWarning, match="was being trained by process 4194399 on elsewhere, which is gone"):
+        assert grokviz.resume(directory).status == "finished"
+    assert (directory / ".training.lock").read_text() == ""
+
+
+def test_a_growing_run_is_checked_measured_and_read_while_it_trains(tiny_config, tmp_path, monkeypatch) -> None:
+    # given a look at the run from within its training, after every epoch
+    seen: list[tuple[int, int]] = []
+    append = RunWriter.append_history
+
+    def append_and_look(self: RunWriter, epoch: int, row: dict[str, float]) -> None:
+        append(self, epoch, row)
+        if epoch in (1, 3, 25):
+            verdict = grokviz.check_run(self.directory)
+            assert not verdict.damages
+            assert not verdict.leftovers
+            assert f"being trained by process {os.getpid()} on " in str(verdict)
+            run = grokviz.open_run(self.directory)
+            measured = grokviz.measure(run)
+            assert list(measured["epoch"].values) == list(run.epochs)
+            assert run.history["epoch"][-1] == epoch
+            seen.append((epoch, measured.sizes["epoch"]))
+
+    monkeypatch.setattr(RunWriter, "append_history", append_and_look)
+    run = grokviz.train(tiny_config, tmp_path / "run")
+
+    # then every look saw what was complete, and the end is that of a run at which nobody looked
+    assert [epoch for epoch, _ in seen] == [1, 3, 25]
+    assert seen[0][1] < seen[1][1] < seen[2][1] < len(run.epochs)
+    assert not grokviz.check_run(run.directory).damages
+
+
+def test_no_pickle_anywhere() -> None:
+    forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    for path in Path(grokviz.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert not forbidden & {alias.name.split(".")[0] for alias in node.names}, path.name
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in forbidden, path.name
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                of = ast.unparse(node.func.value)
+                assert (of, node.func.attr) not in {
+                    ("torch", "load"),
+                    ("torch", "save"),
+                    ("np", "load"),
+                    ("np", "save"),
+                }
+                assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords), path.name
+
+
+def test_a_run_holds_safetensors_json_csv_netcdf_and_html_only(tiny_run: grokviz.Run) -> None:
+    files = {path.suffix for path in tiny_run.directory.rglob("*") if path.is_file()}
+    assert files <= {".safetensors", ".json", ".csv", ".nc", ".html", ".lock"}
+
+
+def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tmp_path, monkeypatch) -> None:
+    def crash_at_once(self: RunWriter, epoch: int, row: dict[str, float]) -> None:
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "append_history", crash_at_once)
+        with pytest.raises(CrashError):
+            grokviz.train(tiny_config, tmp_path / "run")
+    verdict = grokviz.check_run(tmp_path / "run")
+    assert not verdict.damages
+    assert "training, 0 of 40 epochs, schema 2; its process was killed; go on with: grokviz resume" in str(verdict)
+    assert grokviz.resume(tmp_path / "run").status == "finished"
