@@ -87,8 +87,12 @@ class Run:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is anything beyond the configuration: a checkpoint or a training state."""
-        return self._has_manifest and bool(self.manifest.epochs or self.manifest.state_epochs)
+        """Whether there is anything beyond the configuration: a checkpoint, a training state, or rows of history."""
+        if not self._has_manifest:
+            return False
+        manifest = self.manifest
+        rows = any(segment.epoch >= 0 for segment in manifest.history)
+        return bool(manifest.epochs or manifest.state_epochs or rows)
 
     @property
     def _has_manifest(self) -> bool:
