@@ -81,10 +81,13 @@ def check_run(directory: str | Path) -> Verdict:
         names += [name for name in _names_on_disk(directory) if name not in names and "/" not in name]
     for name in tqdm(names, desc=f"checking {directory}", unit="file", disable=None):
         problem = _problem(run, name)
-        if problem:
+        if problem and (name == HISTORY_FILE or name in run.manifest.files):  # the trainer may have dropped it just now
             damages[name] = problem
     good = tuple(_in_words([name for name in names if name not in damages]))
-    return Verdict(directory, _facts(run, manifest), good, damages, _leftovers(directory, manifest))
+    # What is being written now cannot be told from what a killed process has left.
+    at_work = any(holder(directory, work) for work in ("training", "measuring"))
+    leftovers = () if at_work else _leftovers(directory, manifest)
+    return Verdict(directory, _facts(run, manifest), good, damages, leftovers)
 
 
 def repair_run(directory: str | Path) -> list[str]:

@@ -185,7 +185,7 @@ def _train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, firs
                         status=_status(training, epoch, rule.last, interrupted=bool(signal_number)),
                     )
                 if signal_number:
-                    raise _interrupted(writer.directory, epoch, signal_number)
+                    raise _interrupted(writer.directory, epoch, signal_number, ended=epoch == rule.last)
                 if epoch == rule.last:
                     return
             _update(learner.optimizer, loss, learning_rate(training, epoch))
@@ -198,12 +198,13 @@ def _status(training: TrainingConfig, epoch: int, last: int, *, interrupted: boo
     return "interrupted" if interrupted else "training"
 
 
-def _interrupted(directory: Path, epoch: int, signal_number: int) -> Interrupted:
+def _interrupted(directory: Path, epoch: int, signal_number: int, *, ended: bool) -> Interrupted:
     name = signal.Signals(signal_number).name
-    return Interrupted(
-        f"{name} ended the training after epoch {epoch:,}, and all of it is saved; go on with: grokviz resume {directory}",
-        signal_number,
-    )
+    if ended:
+        said = f"{name} came with the last epoch, {epoch:,}, and all of it is saved; go on with: grokviz measure {directory}"
+    else:
+        said = f"{name} ended the training after epoch {epoch:,}, and all of it is saved; go on with: grokviz resume {directory}"
+    return Interrupted(said, signal_number)
 
 
 def _end_diverged(writer: RunWriter, epoch: int, row: Mapping[str, float]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import grokviz
-from grokviz import memory
+from grokviz import checking, memory
 from grokviz.changing import changing
 from grokviz.cli import main
 from grokviz.config import RunConfig
@@ -306,3 +307,40 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
     assert not verdict.damages
     assert "training, 0 of 40 epochs, schema 2; its process was killed; go on with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
+
+
+@pytest.mark.parametrize(("at", "status", "way_on"), [(10, "interrupted", "resume"), (40, "finished", "measure")])
+def test_a_signal_at_any_epoch_names_the_next_command(
+    tiny_config, tmp_path, monkeypatch, at: int, status: str, way_on: str
+) -> None:
+    append = RunWriter.append_history
+
+    def append_and_interrupt(self: RunWriter, epoch: int, row: dict[str, float]) -> None:
+        append(self, epoch, row)
+        if epoch == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RunWriter, "append_history", append_and_interrupt)
+    with pytest.raises(grokviz.Interrupted, match=f"and all of it is saved; go on with: grokviz {way_on} "):
+        grokviz.train(tiny_config, tmp_path / "run")
+    assert grokviz.open_run(tmp_path / "run").status == status
+
+
+def test_a_state_that_goes_while_its_run_is_checked_is_no_damage(crash, tiny_config, tmp_path, monkeypatch) -> None:
+    # given a trainer that drops a state between a check's look into the manifest and its look at the file
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    read = checking._read
+
+    def drop_and_read(run: grokviz.Run, name: str) -> None:
+        if (
+            name == f"states/epoch_{run.manifest.state_epochs[0]:06d}.safetensors"
+            and len(run.manifest.state_epochs) > 1
+        ):
+            with changing(directory) as change:
+                change.drop(name)
+        read(run, name)
+
+    monkeypatch.setattr(checking, "_read", drop_and_read)
+    verdict = grokviz.check_run(directory)
+    assert len(grokviz.open_run(directory).manifest.state_epochs) == 1
+    assert not verdict.damages

@@ -36,6 +36,8 @@ def read_all_the_time(directory: Path, output: Path) -> None:
         assert weights["embed.W_E"].shape == (8, 16)
         if run.is_measured:
             assert set(run.measurements["epoch"].values) <= set(run.epochs)
+        if rounds % 5 == 0:
+            assert not grokviz.check_run(directory).damages
         rounds += 1
     output.write_text(str(rounds))
 
