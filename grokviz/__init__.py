@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz import measures as measures
     from grokviz.checking import check_run as check_run
-    from grokviz.checking import repair_run as repair_run
     from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from grokviz.measures import MEASURES as MEASURES
     from grokviz.measuring import measure as measure
     from grokviz.phases import find_phases as find_phases
+    from grokviz.repairing import repair_run as repair_run
     from grokviz.report import write_report as write_report
     from grokviz.run import Run as Run
     from grokviz.run import open_run as open_run
@@ -53,7 +53,7 @@ _HOME = {
     "measure": "grokviz.measuring",
     "open_run": "grokviz.run",
     "preset": "grokviz.config",
-    "repair_run": "grokviz.checking",
+    "repair_run": "grokviz.repairing",
     "resume": "grokviz.training",
     "take_snapshot": "grokviz.snapshot",
     "train": "grokviz.training",

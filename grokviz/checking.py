@@ -1,4 +1,4 @@
-"""Checking a run: every file of it, read as its readers read it; and repairing it by setting aside what is damaged."""
+"""Checking a run: every file of it, read as its readers read it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from grokviz.changing import FOLDERS, Change, changing, creating
-from grokviz.durable import make_folder, temporaries, write_atomically
+from grokviz.changing import FOLDERS
+from grokviz.durable import temporaries
 from grokviz.errors import GrokvizError
-from grokviz.history import HEADER, damaged_segments
+from grokviz.history import HEADER
 from grokviz.layout import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
-    DAMAGED_FOLDER,
     HISTORY_FILE,
     MANIFEST_FILE,
     MEASUREMENTS_FILE,
@@ -25,7 +24,7 @@ from grokviz.layout import (
     epoch_in,
     is_name_in_run,
 )
-from grokviz.locks import holder, locked
+from grokviz.locks import holder
 from grokviz.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.reading import read_file
 from grokviz.run import SEE_CHECK, Run
@@ -68,57 +67,31 @@ def check_run(directory: str | Path) -> Verdict:
     run = Run(directory)
     if not any((directory / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE)):
         raise GrokvizError(f"{directory} is not a grokviz run: it has neither {CONFIG_FILE} nor {MANIFEST_FILE}")
-    damages = {MANIFEST_FILE: problem} if (problem := _problem(run, MANIFEST_FILE)) else {}
-    known = _as_on_disk(run) if damages else run
-    if problem := _problem(known, CONFIG_FILE):
+    damages = {MANIFEST_FILE: problem} if (problem := problem_of(run, MANIFEST_FILE)) else {}
+    known = as_on_disk(run) if damages else run
+    if problem := problem_of(known, CONFIG_FILE):
         return Verdict(directory, "its configuration is damaged", (), damages | {CONFIG_FILE: problem}, ())
     if damages:
-        good = tuple(f"{what} (can be read, but no longer be verified)" for what in _in_words(_rebuilt(run).files))
+        good = tuple(
+            f"{what} (can be read, but no longer be verified)" for what in in_words(rebuilt_manifest(run).files)
+        )
         return Verdict(directory, "its manifest is damaged", good, damages, ())
     manifest = run.manifest
     names = [*manifest.files, *([HISTORY_FILE] if run.has_begun else [])]  # before that it has no rows
     if not manifest.verified:  # schema 1 did not name all
-        names += [name for name in _names_on_disk(directory) if name not in names and "/" not in name]
+        names += [name for name in names_on_disk(directory) if name not in names and "/" not in name]
     for name in tqdm(names, desc=f"checking {directory}", unit="file", disable=None):
-        problem = _problem(run, name)
+        problem = problem_of(run, name)
         if problem and (name == HISTORY_FILE or name in run.manifest.files):  # the trainer may have dropped it just now
             damages[name] = problem
-    good = tuple(_in_words([name for name in names if name not in damages]))
+    good = tuple(in_words([name for name in names if name not in damages]))
     # What is being written now cannot be told from what a killed process has left.
     at_work = any(holder(directory, work) for work in ("training", "measuring"))
     leftovers = () if at_work else _leftovers(directory, manifest)
     return Verdict(directory, _facts(run, manifest), good, damages, leftovers)
 
 
-def repair_run(directory: str | Path) -> list[str]:
-    """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
-
-    Of a damaged history the rows between two checkpoints go where one of them is damaged. A lost or damaged manifest is
-    made anew from the files that can be read.
-
-    Raises:
-        GrokvizError: the configuration is damaged, which nothing but a copy can mend; or the run is in use.
-    """
-    directory = Path(directory)
-    run = Run(directory)
-    with locked(directory, "training"), locked(directory, "measuring"):
-        damages = check_run(directory).damages
-        if CONFIG_FILE in damages:
-            raise GrokvizError(f"{directory / CONFIG_FILE} {damages[CONFIG_FILE]}; only a copy of it can mend that")
-        if MANIFEST_FILE in damages:
-            return _rebuild(run)
-        done = []
-        with changing(directory) as change:
-            for name in damages:
-                if name == HISTORY_FILE:
-                    done.append(_mend_history(change))
-                else:
-                    change.set_aside(name)
-                    done.append(f"set aside: {DAMAGED_FOLDER}/{name}")
-    return done
-
-
-def _problem(run: Run, name: str) -> str:
+def problem_of(run: Run, name: str) -> str:
     """What is wrong with the file `name`, or ''."""
     try:
         _read(run, name)
@@ -160,8 +133,8 @@ def _refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _facts(run: Run, manifest: Manifest) -> str:
-    reached = max((*manifest.epochs, *(segment.epoch for segment in manifest.history), 0))
-    facts = f"{manifest.status}, {reached:,} of {run.config.training.epochs:,} epochs, schema {manifest.schema_version}"
+    planned = run.config.training.epochs
+    facts = f"{manifest.status}, {manifest.last_epoch:,} of {planned:,} epochs, schema {manifest.schema_version}"
     if manifest.status == "training":
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"
@@ -170,7 +143,7 @@ def _facts(run: Run, manifest: Manifest) -> str:
     return facts
 
 
-def _in_words(names: Collection[str]) -> Iterator[str]:
+def in_words(names: Collection[str]) -> Iterator[str]:
     """`names` as a reader wants them: single files by name, checkpoints and states by number."""
     singles = [name for name in names if "/" not in name]
     if singles:
@@ -182,65 +155,26 @@ def _in_words(names: Collection[str]) -> Iterator[str]:
 
 
 def _leftovers(directory: Path, manifest: Manifest) -> tuple[str, ...]:
-    unnamed = [name for name in _names_on_disk(directory) if name not in manifest.files and "/" in name]
+    unnamed = [name for name in names_on_disk(directory) if name not in manifest.files and "/" in name]
     return (
         *unnamed,
         *(str(path.relative_to(directory)) for folder in FOLDERS for path in temporaries(directory / folder)),
     )
 
 
-def _names_on_disk(directory: Path) -> list[str]:
+def names_on_disk(directory: Path) -> list[str]:
     """The files in `directory` that are called as a run's are, except manifest and history."""
     paths = (path.relative_to(directory).as_posix() for folder in FOLDERS for path in (directory / folder).glob("*"))
     return sorted(name for name in paths if is_name_in_run(name) and name not in (MANIFEST_FILE, HISTORY_FILE))
 
 
-def _mend_history(change: Change) -> str:
-    """Keep the rows that are what was written. The damaged file is kept in RUN/damaged, and read again should this be
-    killed before the manifest is written.
-    """
-    path = change.directory / HISTORY_FILE
-    kept = change.directory / DAMAGED_FOLDER / HISTORY_FILE
-    sources = [(change.directory, HISTORY_FILE), (kept.parent, HISTORY_FILE)]
-    contents = [read_file(*source, most=MOST_BYTES[HISTORY_FILE]) for source in sources if Path(*source).exists()]
-    if len(contents) == 1:
-        make_folder(kept.parent)
-        write_atomically(kept, contents[0])
-    damaged = [{segment for _, segment in damaged_segments(content, change.manifest.history)} for content in contents]
-    pieces, segments, start, lost = [], [], 0, []
-    for segment in change.manifest.history:
-        good = [
-            content[start : segment.end] for content, bad in zip(contents, damaged, strict=True) if segment not in bad
-        ]
-        good += [HEADER] if segment.epoch == -1 else []
-        if good:
-            pieces.append(good[0])
-            segments.append(replace(segment, end=sum(map(len, pieces))))
-        else:
-            lost.append(segment.epoch)
-        start = segment.end
-    write_atomically(path, b"".join(pieces))
-    change.manifest = replace(change.manifest, history=tuple(segments))
-    return f"{HISTORY_FILE}: dropped the damaged rows before epoch{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))}"
-
-
-def _rebuild(run: Run) -> list[str]:
-    """Write the manifest of what can be read; the old one, and what cannot be read, are set aside."""
-    manifest = _rebuilt(run)
-    with creating(run.directory) as change:
-        for name in (MANIFEST_FILE, *(name for name in _names_on_disk(run.directory) if name not in manifest.files)):
-            change.set_aside(name)
-        change.manifest = manifest
-    return [f"a new {MANIFEST_FILE}, of: {what}" for what in _in_words(manifest.files)]
-
-
-def _rebuilt(run: Run) -> Manifest:
+def rebuilt_manifest(run: Run) -> Manifest:
     """The manifest of all files that can be read, though their bits can no longer be verified."""
-    presumed = _as_on_disk(run)
-    files = {name: entry for name, entry in presumed.manifest.files.items() if not _problem(presumed, name)}
+    presumed = as_on_disk(run)
+    files = {name: entry for name, entry in presumed.manifest.files.items() if not problem_of(presumed, name)}
     manifest = Manifest(status="interrupted", files=files)
     epochs = sorted({*manifest.epochs, *manifest.state_epochs})
-    if not _problem(presumed, HISTORY_FILE):
+    if not problem_of(presumed, HISTORY_FILE):
         manifest = replace(manifest, history=_segments(run.directory, epochs))
     planned = presumed.config.training
     if epochs and epochs[-1] > planned.epochs:  # it had been extended
@@ -251,14 +185,14 @@ def _rebuilt(run: Run) -> Manifest:
     return manifest
 
 
-def _as_on_disk(run: Run) -> Run:
+def as_on_disk(run: Run) -> Run:
     """The run by a manifest that takes every file for what it is."""
     files = dict(_entries_on_disk(run.directory))
     return Run(run.directory, presumed=Manifest(status="interrupted", files=files, schema_version=1))
 
 
 def _entries_on_disk(directory: Path) -> Iterator[tuple[str, FileEntry]]:
-    for name in _names_on_disk(directory):
+    for name in names_on_disk(directory):
         with suppress(GrokvizError):  # what cannot be read at all
             yield name, FileEntry.of(read_file(directory, name, most=MOST_BYTES.get(name, MOST_BYTES[REPORT_FILE])))
 

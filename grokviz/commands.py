@@ -147,7 +147,7 @@ def figure(arguments: Sequence[str]) -> int:
 def check(arguments: Sequence[str]) -> int:
     """Verify every file of a run, and say what is damaged and what is still good."""
     parsed = _parsed("check RUN", check.__doc__, CheckArguments, arguments)
-    from grokviz.checking import check_run, repair_run
+    from grokviz.checking import check_run
 
     verdict = check_run(parsed.run)
     print(verdict)
@@ -156,6 +156,8 @@ def check(arguments: Sequence[str]) -> int:
     if not parsed.yes and not _agreed(f"set {len(verdict.damages)} damaged parts aside and keep the rest? [y/N] "):
         print("nothing was changed")
         return 1
+    from grokviz.repairing import repair_run
+
     for line in repair_run(parsed.run):
         print(line)
     return 0
@@ -200,7 +202,13 @@ def _go_on(directory: Path, config: RunConfig) -> Run:
 
 
 def _trained(run: Run) -> Run:
-    print(f"trained: {run.directory} ({len(run.epochs)} checkpoints of epochs 0 to {run.epochs[-1]:,}, {run.status})")
+    first, last = run.epochs[0], run.epochs[-1]
+    kept = (
+        f"{len(run.epochs)} checkpoints, epochs {first:,} to {last:,}"
+        if first < last
+        else f"1 checkpoint, epoch {last:,}"
+    )
+    print(f"trained: {run.directory} ({kept}; {run.status})")
     return run
 
 

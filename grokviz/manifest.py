@@ -89,6 +89,11 @@ class Manifest:
         return self._epochs_in(STATE_FOLDER)
 
     @property
+    def last_epoch(self) -> int:
+        """The last epoch of which there is anything."""
+        return max((*self.epochs, *self.state_epochs, *(segment.epoch for segment in self.history), 0))
+
+    @property
     def verified(self) -> bool:
         """Whether every file has an entry; schema 1 had none for history, measurements and report."""
         return self.schema_version > 1

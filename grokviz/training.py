@@ -141,6 +141,21 @@ def resume(
     return open_run(directory)
 
 
+def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
+    """The history's row of epoch's checkpoint, computed again from its weights; on the CPU.
+
+    Raises:
+        GrokvizError: the checkpoint is not there or damaged.
+    """
+    weights = Weights.of(run.model(epoch))
+    train_batch, test_batch = _batches(run.config, torch.device("cpu"))
+    with _cpu_threads(run.config.training.threads), torch.no_grad():
+        logits = last_position_logits(weights, train_batch.pairs)
+        loss = cross_entropies(logits, train_batch.answers).mean()
+        row = {"train_loss": loss.item(), "train_accuracy": _accuracy(logits, train_batch)}
+        return row | _evaluate(weights, test_batch)
+
+
 def is_checkpoint(training: TrainingConfig, epoch: int) -> bool:
     """Whether epoch's weights are kept: geometrically spaced epochs early, regular ones later, and the first and last."""
     return epoch == training.epochs or epoch % training.checkpoint_every == 0 or epoch in _geometric_epochs(training)
@@ -318,7 +333,9 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
         raise GrokvizError(
             f"{run.directory} holds no training state to go on from; measure and report work on what it has"
         )
-    trained = run.manifest.history[-1].epoch
+    if not run.manifest.history:
+        raise GrokvizError(f"{run.directory} holds no history to go on with; see: grokviz check {run.directory}")
+    trained = run.manifest.last_epoch
     if run.status == "diverged":
         raise GrokvizError(
             f"{run.directory} diverged at epoch {trained:,}, and would again; train anew with a smaller --learning-rate"

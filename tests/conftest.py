@@ -10,7 +10,18 @@ CHECKED = [
     f"grokviz.{name}"
     for name in (
         *("tasks", "splits", "harmonics", "loss", "model", "forward", "training", "run", "snapshot"),
-        *("reading", "netcdf", "manifest", "history", "layout", "memory", "changing", "run_writer", "checking"),
+        *(
+            "reading",
+            "netcdf",
+            "manifest",
+            "history",
+            "layout",
+            "memory",
+            "changing",
+            "run_writer",
+            "checking",
+            "repairing",
+        ),
         *("measures", "measure_specs", "measuring", "phases", "figures", "report"),
     )
 ]

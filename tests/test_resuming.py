@@ -205,7 +205,7 @@ def diverged(in_tmp_path: Path, capsys) -> str:
     assert main(command) == 3
     out, err = capsys.readouterr()
     assert "trained: diverged" in out
-    assert ", diverged)" in out
+    assert "; diverged)" in out
     assert re.search(r"diverged: at epoch \d+ the train loss is (nan|inf), and training has stopped", err)
     assert err.count("\n") == 1
     return "diverged"
@@ -344,3 +344,37 @@ def test_a_state_that_goes_while_its_run_is_checked_is_no_damage(crash, tiny_con
     verdict = grokviz.check_run(directory)
     assert len(grokviz.open_run(directory).manifest.state_epochs) == 1
     assert not verdict.damages
+
+
+@pytest.mark.parametrize("lose_manifest", [False, True], ids=["manifest kept", "manifest lost"])
+@pytest.mark.parametrize("damage", ["empty", "delete", "spreadsheet"])
+def test_of_a_lost_history_the_rows_of_the_checkpoints_are_computed_again(
+    finished: Path, damage: str, lose_manifest: bool
+) -> None:
+    # given a history that is gone, or that a spreadsheet has saved in its own way
+    history = finished / "history.csv"
+    before = grokviz.open_run(finished).history
+    if damage == "delete":
+        history.unlink()
+    else:
+        history.write_bytes(b"" if damage == "empty" else history.read_bytes().replace(b",", b";"))
+    if lose_manifest:
+        (finished / "manifest.json").unlink()
+    assert grokviz.check_run(finished).damages
+
+    # when repaired
+    grokviz.repair_run(finished)
+
+    # then it has the rows of the checkpoints, as they were, and all work goes on
+    assert not grokviz.check_run(finished).damages
+    run = grokviz.open_run(finished)
+    assert tuple(run.history["epoch"].values) == run.epochs
+    expected = before.sel(epoch=list(run.epochs))
+    for name in ("train_loss", "train_accuracy"):
+        np.testing.assert_array_equal(run.history[name], expected[name])
+    evaluated = expected["test_loss"].notnull()
+    np.testing.assert_array_equal(run.history["test_loss"][evaluated], expected["test_loss"][evaluated])
+    assert main(["measure", str(finished)]) == 0
+    assert main(["report", str(finished)]) == 0
+    assert grokviz.resume(finished, epochs=60).epochs[-1] == 60
+    assert not grokviz.check_run(finished).damages

@@ -165,10 +165,12 @@ def test_repair_drops_only_the_damaged_rows_of_a_history(run: Path) -> None:
     (run / "history.csv").write_bytes(b"".join(damaged))
     with pytest.raises(grokviz.GrokvizError, match="the rows up to epoch 12 are not what was written"):
         _ = grokviz.open_run(run).history
-    assert grokviz.repair_run(run) == ["history.csv: dropped the damaged rows before epoch 12"]
+    assert grokviz.repair_run(run) == [
+        "history.csv: dropped the damaged rows up to epoch 12; those of 1 checkpoints are computed again"
+    ]
     assert not grokviz.check_run(run).damages
     kept = grokviz.open_run(run).history["epoch"].values.tolist()
-    assert kept == [epoch for epoch in range(41) if not 3 < epoch <= 12]
+    assert kept == [epoch for epoch in range(41) if not 3 < epoch < 12]
     assert (run / "damaged" / "history.csv").read_bytes() == b"".join(damaged)
     grokviz.measure(grokviz.open_run(run))
     grokviz.write_report(grokviz.open_run(run))
