@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.measures.performance import accuracy
+from grokviz.analysis.measures.performance import accuracy
 
 
 def largest_logit(snapshot: grokviz.Snapshot) -> Float[Tensor, "token"]:
@@ -16,7 +16,7 @@ def largest_logit(snapshot: grokviz.Snapshot) -> Float[Tensor, "token"]:
 
     Unit: logits
     """
-    return snapshot.logits[:, : snapshot.p].amax(dim=0)
+    return snapshot.logits[:, : snapshot.n].amax(dim=0)
 
 
 def uniform_attention(pattern: Tensor, hook: object) -> Tensor:
@@ -28,8 +28,8 @@ def main(directory: Path) -> xr.Dataset:
     """Measure the run in `directory`; only what is missing is computed."""
     run = grokviz.open_run(directory)
     measurements = grokviz.measure(run, measures=(*grokviz.MEASURES, largest_logit))
-    print("key frequencies:", measurements.attrs["key_frequencies"].tolist())
-    print(measurements["restricted_loss"].sel(split="test").to_pandas().tail())
+    print("key frequencies:", grokviz.key_frequencies_of(measurements))
+    print(measurements["logit_margin"].sel(split="test").to_pandas().tail())
 
     last = run.epochs[-1]
     hooks = [("blocks.0.attn.hook_pattern", uniform_attention)]

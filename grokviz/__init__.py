@@ -13,61 +13,77 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokviz import figures as figures
-    from grokviz import measures as measures
-    from grokviz.checking import check_run as check_run
+    from grokviz.analysis import measures as measures
+    from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
+    from grokviz.analysis.measures import MEASURES as MEASURES
+    from grokviz.analysis.measuring import measure as measure
+    from grokviz.analysis.measuring import measure_model as measure_model
+    from grokviz.analysis.needs import needs as needs
+    from grokviz.analysis.phases import find_phases as find_phases
+    from grokviz.analysis.snapshot import Snapshot as Snapshot
+    from grokviz.analysis.snapshot import take_snapshot as take_snapshot
+    from grokviz.analysis.sources import Source as Source
     from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
     from grokviz.config import TaskConfig as TaskConfig
     from grokviz.config import TrainingConfig as TrainingConfig
     from grokviz.config import preset as preset
+    from grokviz.errors import DamagedError as DamagedError
     from grokviz.errors import GrokvizError as GrokvizError
     from grokviz.errors import GrokvizWarning as GrokvizWarning
     from grokviz.errors import Interrupted as Interrupted
-    from grokviz.measures import MEASURES as MEASURES
-    from grokviz.measuring import measure as measure
-    from grokviz.phases import find_phases as find_phases
-    from grokviz.repairing import repair_run as repair_run
+    from grokviz.errors import InUseError as InUseError
+    from grokviz.errors import LackingError as LackingError
+    from grokviz.errors import NoRunError as NoRunError
     from grokviz.report import write_report as write_report
-    from grokviz.run import Run as Run
-    from grokviz.run import open_run as open_run
-    from grokviz.snapshot import Snapshot as Snapshot
-    from grokviz.snapshot import take_snapshot as take_snapshot
-    from grokviz.training import resume as resume
-    from grokviz.training import train as train
+    from grokviz.store import Run as Run
+    from grokviz.store import check_run as check_run
+    from grokviz.store import open_run as open_run
+    from grokviz.training.repairing import repair_run as repair_run
+    from grokviz.training.resuming import resume as resume
+    from grokviz.training.starting import train as train
 
 _HOME = {
-    "MEASURES": "grokviz.measures",
-    "ModelConfig": "grokviz.config",
-    "PRESETS": "grokviz.config",
+    "DamagedError": "grokviz.errors",
     "GrokvizError": "grokviz.errors",
     "GrokvizWarning": "grokviz.errors",
+    "InUseError": "grokviz.errors",
     "Interrupted": "grokviz.errors",
-    "Run": "grokviz.run",
+    "LackingError": "grokviz.errors",
+    "MEASURES": "grokviz.analysis.measures",
+    "ModelConfig": "grokviz.config",
+    "NoRunError": "grokviz.errors",
+    "PRESETS": "grokviz.config",
+    "Run": "grokviz.store",
     "RunConfig": "grokviz.config",
-    "Snapshot": "grokviz.snapshot",
+    "Snapshot": "grokviz.analysis.snapshot",
+    "Source": "grokviz.analysis.sources",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
-    "check_run": "grokviz.checking",
-    "find_phases": "grokviz.phases",
-    "measure": "grokviz.measuring",
-    "open_run": "grokviz.run",
+    "check_run": "grokviz.store",
+    "find_phases": "grokviz.analysis.phases",
+    "key_frequencies_of": "grokviz.analysis.derived",
+    "measure": "grokviz.analysis.measuring",
+    "measure_model": "grokviz.analysis.measuring",
+    "needs": "grokviz.analysis.needs",
+    "open_run": "grokviz.store",
     "preset": "grokviz.config",
-    "repair_run": "grokviz.repairing",
-    "resume": "grokviz.training",
-    "take_snapshot": "grokviz.snapshot",
-    "train": "grokviz.training",
+    "repair_run": "grokviz.training.repairing",
+    "resume": "grokviz.training.resuming",
+    "take_snapshot": "grokviz.analysis.snapshot",
+    "train": "grokviz.training.starting",
     "write_report": "grokviz.report",
 }
 
-_SUBPACKAGES = ("figures", "measures")
+_SUBPACKAGES = {"figures": "grokviz.figures", "measures": "grokviz.analysis.measures"}
 
 __all__ = [*_HOME, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
-        return import_module(f"grokviz.{name}")
+        return import_module(_SUBPACKAGES[name])
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'grokviz' has no attribute {name!r}")

@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from grokviz.errors import GrokvizError
-from grokviz.tasks import operation_named
+from grokviz.tasks.operations import operation_named
+from grokviz.tasks.task import Task, task_of
 
 Initialisation = Literal["nanda2023", "transformer_lens"]
 OutputVocabulary = Literal["tokens", "answers"]
+OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
+EngineName = Literal["torch", "reference"]
 
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in so many evaluations in a row."""
@@ -29,34 +32,50 @@ class TaskConfig:
     """The task: an operation on pairs of integers mod p, and which pairs are trained on."""
 
     operation: str = "addition"
-    """Operation on the pair (a, b); 'addition' is a + b mod p."""
+    """Operation on the pair (a, b): addition, subtraction, multiplication (of the residues that have an inverse), or
+    x2_xy_y2 (a² + ab + b²); all mod p."""
     p: int = 97
-    """Modulus: operands and answers are 0 to p - 1."""
+    """Modulus: operands and answers are residues mod p."""
     train_fraction: float = 0.3
-    """Share of the p² pairs that is trained on; the rest is the test set."""
+    """Share of all pairs that is trained on; the rest is the test set."""
     split_seed: int = 0
     """Seed of the train/test split."""
 
     def __post_init__(self) -> None:
         operation_named(self.operation)
-        _whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three residues")
+        _whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three elements")
+        if self.task.n < 3:
+            raise GrokvizError(
+                f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
+                "a frequency needs at least three"
+            )
         _number("train_fraction", self.train_fraction)
         if not 0 < self.train_fraction < 1:
             raise GrokvizError(
                 f"train_fraction is {self.train_fraction}, but must lie between 0 and 1, both excluded: "
                 "train and test each need pairs"
             )
-        if not 0 < self.n_train < self.p**2:
+        if not 0 < self.n_train < self.n_pairs:
             raise GrokvizError(
-                f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.p**2} "
+                f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.n_pairs} "
                 "pairs to train on; choose one that leaves pairs on both sides"
             )
         _seed("split_seed", self.split_seed)
 
     @property
+    def task(self) -> Task:
+        """What is learned, with its pairs, answers and harmonics."""
+        return task_of(self.operation, self.p)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs: n² for n elements."""
+        return self.task.n**2
+
+    @property
     def n_train(self) -> int:
-        """Number of train pairs: floor(train_fraction * p²)."""
-        return int(self.train_fraction * self.p**2)
+        """Number of train pairs: floor(train_fraction * n²)."""
+        return int(self.train_fraction * self.n_pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +113,19 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Full-batch AdamW on the cross-entropy of the last position, and what is kept of it."""
+    """Full-batch training on the cross-entropy of the last position, and what is kept of it."""
 
     epochs: int = 30_000
     """Epochs; one epoch is one full-batch optimiser step."""
+    optimizer: OptimizerName = "adamw"
+    """Optimiser: adamw, adam (weight decay as an L2 penalty), sgd (likewise), or muon (for the matrices of attention and
+    MLP, each head's by itself; adamw for the embeddings and the unembedding)."""
     learning_rate: float = 1e-3
-    """Learning rate of AdamW."""
+    """Learning rate."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """Decay rates of AdamW's two moments."""
+    """Decay rates of the two moments of adamw and adam; the first is the momentum of sgd and muon."""
     weight_decay: float = 1.0
-    """Weight decay of AdamW; grokking needs it."""
+    """Weight decay; grokking needs it."""
     warmup_epochs: int = 0
     """Epochs over which the learning rate rises linearly from 0."""
     test_every: int = 10
@@ -116,6 +138,9 @@ class TrainingConfig:
     """Stop so many epochs after the test accuracy first reached stop_accuracy and held it."""
     stop_accuracy: float = 0.99
     """Test accuracy that stop_after waits for, in 3 evaluations in a row."""
+    engine: EngineName = "torch"
+    """What computes the steps: torch (the last position alone, which in one layer is the same function at a fraction of
+    the cost) or reference (the HookedTransformer itself)."""
     device: str = "cpu"
     """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
     threads: int | None = None
@@ -123,6 +148,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _whole("epochs", self.epochs, least=1, most=10**9)
+        _one_of("optimizer", self.optimizer, get_args(OptimizerName))
+        _one_of("engine", self.engine, get_args(EngineName))
         _number("learning_rate", self.learning_rate)
         if self.learning_rate <= 0:
             raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; usual is 0.001")
@@ -168,18 +195,22 @@ class RunConfig:
 
     @property
     def equals_token(self) -> int:
-        """The token '=', which stands after the two operands: number p."""
-        return self.task.p
+        """The token '=', which stands after the two operands: the one after those of the n elements."""
+        return self.task.task.n
 
     @property
     def d_vocab(self) -> int:
-        """Number of input tokens: the p residues and '='."""
-        return self.task.p + 1
+        """Number of input tokens: the n elements and '='."""
+        return self.task.task.n + 1
 
     @property
     def d_vocab_out(self) -> int:
         """Number of classes that the unembedding scores."""
-        return self.d_vocab if self.model.output_vocabulary == "tokens" else self.task.p
+        return self.d_vocab if self.model.output_vocabulary == "tokens" else self.task.task.n
+
+    def with_training(self, **changes: Any) -> "RunConfig":
+        """The configuration with other values in its training section."""
+        return replace(self, training=replace(self.training, **changes))
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dictionaries of plain values, for JSON."""

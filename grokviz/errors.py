@@ -1,4 +1,4 @@
-"""What grokviz tells its user about: input that must be mended, an interrupt, and what should be known but stops nothing."""
+"""What grokviz tells its user about: input to be put right, an interrupt, and what should be known but stops nothing."""
 
 import signal
 
@@ -9,6 +9,22 @@ class GrokvizError(Exception):
     The message is one line: what is wrong, the value got, and what to do. The command line prints it and exits with
     code 2. A bug in grokviz itself is never a `GrokvizError`, so it keeps its traceback.
     """
+
+
+class NoRunError(GrokvizError):
+    """There is no run in the directory."""
+
+
+class DamagedError(GrokvizError):
+    """A file is not what was written. `grokviz check` says what is still good."""
+
+
+class InUseError(GrokvizError):
+    """Another process is at work on the run."""
+
+
+class LackingError(GrokvizError):
+    """A figure or measure needs something that the run, the task or the network does not have."""
 
 
 class GrokvizWarning(UserWarning):

@@ -6,33 +6,14 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Every module that handles tensors; not config, which must itself refuse what has the wrong type.
-CHECKED = [
-    f"grokviz.{name}"
-    for name in (
-        *("tasks", "splits", "harmonics", "loss", "model", "forward", "training", "run", "snapshot"),
-        *(
-            "reading",
-            "netcdf",
-            "manifest",
-            "history",
-            "layout",
-            "memory",
-            "changing",
-            "run_writer",
-            "checking",
-            "repairing",
-        ),
-        *("measures", "measure_specs", "measuring", "phases", "figures", "report"),
-    )
-]
+CHECKED = [f"grokviz.{name}" for name in ("tasks", "models", "store", "training", "analysis", "figures", "report")]
 
 with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz
     import grokviz.figures
     import grokviz.report
-    import grokviz.training
     from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
-    from grokviz.run import Run
+    from grokviz.store import Run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.forward import Weights
-from grokviz.harmonics import fourier_basis
-from grokviz.model import initial_model
-from grokviz.snapshot import Snapshot, snapshot_of
+from grokviz.models.hooked import initial_model
+from grokviz.models.weights import Weights
+from grokviz.tasks.harmonics import fourier_basis
+from grokviz.tasks.split import train_mask
 
 CLOCK_FREQUENCIES = (14, 35, 41, 42, 52)
 P = 113
@@ -28,20 +29,22 @@ def random_snapshot(p: int = 11, *, seed: int = 0, d_model: int = 16, d_mlp: int
         task=TaskConfig(p=p, split_seed=seed),
         model=ModelConfig(d_model=d_model, n_heads=2, d_head=d_model // 2, d_mlp=d_mlp, seed=seed),
     )
-    return snapshot_of(initial_model(config), config, epoch=0)
+    return snapshot_of(initial_model(config), config.task, epoch=0)
 
 
 def with_embedding(snapshot: Snapshot, W_E: Tensor) -> Snapshot:
     """The snapshot with other token embeddings; the row of '=' stays."""
     whole = torch.cat([W_E.to(snapshot.weights.W_E.dtype), snapshot.weights.W_E[-1:]])
-    return replace(snapshot, weights=replace(snapshot.weights, W_E=whole))
+    return replace(snapshot, weights=snapshot.weights.replaced(W_E=whole))
 
 
 def with_readout(snapshot: Snapshot, W_L: Tensor) -> Snapshot:
     """The snapshot with the readout W_L [neuron, token], put in as W_out = W_L padded to d_model, W_U = identity."""
-    p, d_model = snapshot.p, snapshot.config.model.d_model
+    p, d_model = snapshot.n, snapshot.W_E.shape[1]
     W_out = torch.nn.functional.pad(W_L, (0, d_model - p))
-    return replace(snapshot, weights=replace(snapshot.weights, W_out=W_out, W_U=torch.eye(d_model, p, dtype=W_L.dtype)))
+    W_in = W_out.new_zeros(d_model, len(W_out))
+    W_U = torch.eye(d_model, p, dtype=W_L.dtype)
+    return replace(snapshot, weights=snapshot.weights.replaced(W_in=W_in, W_out=W_out, W_U=W_U))
 
 
 def circles(p: int, frequencies: tuple[int, ...], amplitudes: tuple[float, ...], d_model: int) -> Tensor:
@@ -54,33 +57,47 @@ def circles(p: int, frequencies: tuple[int, ...], amplitudes: tuple[float, ...],
     return torch.stack(columns, dim=1) @ rotation[: len(columns)]
 
 
-def blank(p: int, *, d_mlp: int = 8, d_model: int = 128) -> Snapshot:
+def perfect(operation: str, p: int, frequencies: tuple[int, ...] = CLOCK_FREQUENCIES) -> Snapshot:
+    """A network that has learnt the operation perfectly: logits 10 sum_k cos w_k(s - c), s the place of the answer and c
+    that of the class on the task's circle.
+    """
+    snapshot = blank(p, operation=operation)
+    places = torch.from_numpy(snapshot.task.coordinates)
+    apart = (places[snapshot.answers][:, None] - places) % snapshot.n
+    by_difference = sum(waves(snapshot.n, k, torch.arange(snapshot.n))[0] for k in frequencies)
+    return replace(snapshot, logits=10 * by_difference[apart])
+
+
+def blank(p: int, *, d_mlp: int = 8, d_model: int = 128, operation: str = "addition") -> Snapshot:
     """A float64 snapshot of zeros, for fixtures to fill in."""
     config = RunConfig(
-        task=TaskConfig(p=p),
+        task=TaskConfig(p=p, operation=operation),
         model=ModelConfig(d_model=d_model, n_heads=4, d_head=d_model // 4, d_mlp=d_mlp, output_vocabulary="answers"),
     )
     zero = torch.zeros
     heads, d_head = 4, d_model // 4
-    weights = Weights(
-        W_E=zero(p + 1, d_model).double(), W_pos=zero(3, d_model).double(),
-        W_Q=zero(heads, d_model, d_head).double(), W_K=zero(heads, d_model, d_head).double(),
-        W_V=zero(heads, d_model, d_head).double(), W_O=zero(heads, d_head, d_model).double(),
-        W_in=zero(d_model, d_mlp).double(), W_out=zero(d_mlp, d_model).double(), W_U=zero(d_model, p).double(),
-    )  # fmt: skip
-    x = torch.arange(p)
-    train = torch.zeros(p * p, dtype=torch.bool)
-    train[torch.randperm(p * p, generator=torch.Generator().manual_seed(0))[: config.task.n_train]] = True
+    task, n = config.task.task, config.task.task.n
+    weights = {
+        "W_E": zero(n + 1, d_model),
+        "W_pos": zero(3, d_model),
+        "W_Q": zero(heads, d_model, d_head),
+        "W_K": zero(heads, d_model, d_head),
+        "W_V": zero(heads, d_model, d_head),
+        "W_O": zero(heads, d_head, d_model),
+        "W_in": zero(d_model, d_mlp),
+        "W_out": zero(d_mlp, d_model),
+        "W_U": zero(d_model, n),
+    }
     return Snapshot(
-        config=config,
+        task=task,
         epoch=0,
-        weights=weights,
-        scores=zero(p * p, heads, 3),
-        pattern=torch.full((p * p, heads, 3), 1 / 3),
-        neurons=zero(p * p, d_mlp).double(),
-        logits=zero(p * p, p).double(),
-        answers=((x[:, None] + x) % p).flatten(),
-        train_mask=train,
+        weights=Weights({name: values.double() for name, values in weights.items()}),
+        scores=zero(n * n, heads, 3),
+        pattern=torch.full((n * n, heads, 3), 1 / 3),
+        neurons=zero(n * n, d_mlp).double(),
+        logits=zero(n * n, n).double(),
+        answers=torch.from_numpy(task.answers),
+        train_mask=train_mask(config.task),
     )
 
 
@@ -101,11 +118,9 @@ def clock(amplitudes: tuple[float, ...] = (1.0,) * 5) -> Snapshot:
     W_out[:, :10] = torch.eye(10)
     W_U = torch.zeros(128, P, dtype=torch.float64)
     W_U[:10] = rows
-    config = replace(snapshot.config, model=replace(snapshot.config.model, d_mlp=10))
-    weights = replace(snapshot.weights, W_out=W_out, W_U=W_U, W_in=torch.zeros(128, 10, dtype=torch.float64))
+    weights = snapshot.weights.replaced(W_out=W_out, W_U=W_U, W_in=torch.zeros(128, 10, dtype=torch.float64))
     return replace(
         snapshot,
-        config=config,
         weights=weights,
         neurons=torch.zeros(P * P, 10, dtype=torch.float64),
         logits=10 * cube(P, CLOCK_FREQUENCIES),

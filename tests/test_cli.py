@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz import commands
-from grokviz.cli import COMMANDS, main
+from grokviz.cli import commands
+from grokviz.cli.main import main
+from grokviz.cli.table import COMMANDS
 
 TINY = [
     *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
@@ -61,7 +62,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
     ("arguments", "says"),
     [
         ("tran", "did you mean train?"),
-        ("frobnicate", "choose one of: run, train, resume, measure, report, figure, check"),
+        ("frobnicate", "choose one of: run, train, resume, measure, report, figure, check, completion"),
         ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick"),
         ("train --foo 3", "Unrecognized options: --foo"),
         ("train --p 1", "p is 1, but must be at least 3"),
@@ -116,12 +117,12 @@ def test_a_damaged_run_gets_one_line_too(copy: str, damage, command: str, says: 
 def test_help_lists_every_command_in_its_own_words(capsys) -> None:
     assert main([]) == 0
     said = capsys.readouterr().out
-    for name, line in COMMANDS.items():
-        assert line in said
-        assert getattr(commands, name).__doc__ == line
+    for command in COMMANDS:
+        assert command.summary in said
+        assert getattr(commands, command.name).__doc__ == command.summary
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_each_command_has_help_with_the_fields_own_text(command: str, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -129,14 +130,14 @@ def test_each_command_has_help_with_the_fields_own_text(command: str, capsys) ->
     said = capsys.readouterr().out
     assert "usage: grokviz" in said
     if command in ("run", "train"):
-        assert "Weight decay of AdamW; grokking needs it." in said
+        assert "Weight decay; grokking needs it." in said
         assert "--test-every" in said
 
 
 def test_help_imports_nothing_heavy() -> None:
     code = """
 import sys
-from grokviz.cli import main
+from grokviz.cli.main import main
 main(["--help"])
 assert not {"torch", "numpy", "plotly", "tyro"} & sys.modules.keys()
 """

@@ -5,8 +5,8 @@ import pytest
 
 from grokviz.config import PRESETS, ModelConfig, RunConfig, TaskConfig, TrainingConfig, preset
 from grokviz.errors import GrokvizError
-from grokviz.splits import train_mask
-from grokviz.tasks import all_pairs, answers
+from grokviz.tasks.split import train_mask
+from grokviz.tasks.task import task_of
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_presets_are_those_of_the_literature() -> None:
 
 
 def test_pairs_are_in_row_major_order_with_their_sums_as_answers() -> None:
-    pairs = all_pairs(5)
+    pairs = task_of("addition", 5).pairs
     assert pairs[7].tolist() == [1, 2]
-    np.testing.assert_array_equal(answers("addition", 5), pairs.sum(axis=1) % 5)
+    np.testing.assert_array_equal(task_of("addition", 5).answers, pairs.sum(axis=1) % 5)
 
 
 def test_the_split_is_seeded_and_has_the_promised_size() -> None:

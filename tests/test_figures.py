@@ -6,25 +6,31 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.errors import GrokvizError
-from grokviz.figures import EPOCH_FIGURES, FAMILIES, FIGURES, figure_named
+from grokviz.analysis.measures import MEASURES
+from grokviz.errors import GrokvizError, LackingError
+from grokviz.figures import FAMILIES, FIGURES, figure_named, finding_of, measures_of, shows_an_epoch, why_not
 from grokviz.figures.theme import TEMPLATE, frequency_colours, thinned
-from grokviz.measures import MEASURES
 
-ALL = pytest.mark.parametrize("function", [*FIGURES, *EPOCH_FIGURES], ids=lambda function: function.__name__)
+EPOCH_FIGURES = [function for function in FIGURES if shows_an_epoch(function)]
+ALL = pytest.mark.parametrize("function", FIGURES, ids=lambda function: function.__name__)
 AT_EPOCH = pytest.mark.parametrize("function", EPOCH_FIGURES, ids=lambda function: function.__name__)
 
 
 @pytest.fixture(scope="session")
 def measured(tiny_run: grokviz.Run) -> xr.Dataset:
-    """The tiny run, with two frequencies declared key: it has learnt none, and its key measures are NaN."""
+    """The tiny run, with two frequencies declared key: it has learnt none, so what is measured with them is absent."""
     data = tiny_run.measurements.copy(deep=True)
-    data.attrs["key_frequencies"] = np.array([1, 3])
     wave = np.array(["cos 1", "sin 1", "cos 3", "sin 3"], dtype=object)
-    data = data.drop_dims(["key_component", "other_key_component"])
     cosines = np.broadcast_to(np.eye(4), (data.sizes["epoch"], 4, 4)).copy()
-    return data.assign(fourier_interference=(("epoch", "key_component", "other_key_component"), cosines)).assign_coords(
-        key_component=wave, other_key_component=wave
+    return (
+        data.assign(
+            is_key_frequency=("frequency", np.array([1, 0, 1], np.int8)),
+            restricted_loss=data["loss"],
+            excluded_loss=data["loss"].sel(split="train", drop=True),
+            fourier_interference=(("epoch", "key_component", "other_key_component"), cosines),
+        )
+        .assign_coords(key_component=wave, other_key_component=wave)
+        .assign_attrs(absent="{}")
     )
 
 
@@ -62,11 +68,22 @@ def test_a_figure_changes_no_measurement_and_makes_valid_json(function, measured
     assert measured.identical(before)
 
 
-def test_a_run_without_key_frequencies_has_every_figure(tiny_run: grokviz.Run) -> None:
+def test_a_run_without_key_frequencies_has_every_figure_but_those_of_key_frequencies(tiny_run: grokviz.Run) -> None:
     data = tiny_run.measurements
-    assert data.attrs["key_frequencies"].size == 0
-    for function in (*FIGURES, *EPOCH_FIGURES):
-        assert function(data).layout.title.text
+    assert grokviz.key_frequencies_of(data) == ()
+    reasons = {function.__name__: why_not(function, data) for function in FIGURES}
+    assert {name for name, reason in reasons.items() if reason} == {
+        "progress_measures",
+        "token_circles",
+        "component_interference",
+    }
+    for name, reason in reasons.items():
+        if reason:
+            assert "no circuit has formed" in reason
+            with pytest.raises(LackingError, match=f"figure {name} cannot be drawn: .*no circuit has formed"):
+                figure_named(name)(data)
+        else:
+            assert finding_of(figure_named(name)(data))
 
 
 @AT_EPOCH
@@ -88,17 +105,26 @@ def test_axes_stand_still_over_the_epochs(function, measured: xr.Dataset) -> Non
 
 
 @ALL
-def test_a_measure_that_was_not_taken_is_named(function, measured: xr.Dataset) -> None:
-    without = measured.drop_vars([measure.__name__ for measure in MEASURES if measure.__name__ in measured])
-    if function.__name__ == "accuracies":  # needs the history alone, and phases do without excluded loss
-        function(without)
-    else:
-        with pytest.raises(GrokvizError, match=r"needs the measure '.*', which has not been measured"):
-            function(without)
+def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.Dataset) -> None:
+    # without what it states, it says so ...
+    for name in measures_of(function):
+        said = "hold no history" if name.startswith("history_") else f"needs the measure '{name}', which has not been"
+        with pytest.raises(LackingError, match=said):
+            function(measured.drop_vars(name))
+    # ... and without everything else it draws
+    stated = {*measures_of(function), "is_key_frequency", "token_coordinate"}
+    if any(name.startswith("history_") for name in stated):  # the history comes whole
+        stated |= {str(name) for name in measured.data_vars if str(name).startswith("history_")}
+    assert finding_of(function(measured[sorted(stated)]))
+
+
+def test_a_figure_wants_measurements_and_says_so(tiny_run: grokviz.Run) -> None:
+    with pytest.raises(GrokvizError, match=r"figure losses needs measurements, but got Run.*run\.measurements"):
+        grokviz.figures.losses(tiny_run)
 
 
 def test_every_figure_is_reached_by_its_name_and_a_wrong_name_lists_them() -> None:
-    for function in (*FIGURES, *EPOCH_FIGURES):
+    for function in FIGURES:
         assert getattr(grokviz.figures, function.__name__) is figure_named(function.__name__) is function
     with pytest.raises(GrokvizError, match="choose one of: losses, accuracies"):
         figure_named("loses")

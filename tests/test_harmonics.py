@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import waves
-from grokviz.harmonics import (
+from grokviz.tasks.harmonics import (
     component_frequencies,
     component_labels,
     components_of,
@@ -42,7 +42,7 @@ def test_every_component_has_its_label_and_frequency(p: int) -> None:
 @pytest.mark.parametrize(("p", "k"), [(7, 3), (8, 4), (97, 48), (96, 48)])
 def test_a_pure_wave_has_all_its_power_at_its_frequency_whatever_its_phase(p: int, k: int) -> None:
     cos, sin = waves(p, k, torch.arange(p))
-    power = frequency_power((0.6 * cos - 0.8 * sin + 5.0)[:, None])
+    power = frequency_power((0.6 * cos - 0.8 * sin + 5.0)[:, None], fourier_basis(p))
     assert power.argmax().item() == k - 1
     assert power[k - 1].item() == pytest.approx(power.sum().item(), rel=1e-12)
 
@@ -50,7 +50,7 @@ def test_a_pure_wave_has_all_its_power_at_its_frequency_whatever_its_phase(p: in
 def test_powers_sum_to_the_centred_squared_norm() -> None:
     function = torch.randn(10, 3, dtype=torch.float64)
     centred = function - function.mean(dim=0)
-    assert frequency_power(function).sum().item() == pytest.approx(centred.square().sum().item())
+    assert frequency_power(function, fourier_basis(10)).sum().item() == pytest.approx(centred.square().sum().item())
 
 
 @pytest.mark.parametrize(("peaks", "among"), [(1, 10), (5, 56), (7, 7)])
@@ -75,7 +75,7 @@ def test_pair_shares_agree_with_the_projection_written_out(p: int) -> None:
     for k in range(1, n_frequencies(p) + 1):
         rows = [0, *components_of(p, k)]
         expected = both[rows][:, rows].sum(dim=(0, 1)) / centred.square().sum(dim=(0, 1))
-        torch.testing.assert_close(pair_frequency_shares(functions)[k - 1], expected)
+        torch.testing.assert_close(pair_frequency_shares(functions, basis)[k - 1], expected)
 
 
 @pytest.mark.parametrize("shape", [(40, 4), (4, 40), (5, 4)])
@@ -89,7 +89,7 @@ def test_singular_values_are_those_of_the_matrix_and_nan_after_a_divergence(shap
 
 def test_a_function_that_never_changes_has_no_shares() -> None:
     functions = torch.stack([torch.zeros(7, 7), torch.full((7, 7), 2.5)], dim=2)
-    assert pair_frequency_shares(functions).isnan().all()
+    assert pair_frequency_shares(functions, fourier_basis(7)).isnan().all()
 
 
 def test_aliases_fold_onto_the_frequency_they_equal() -> None:

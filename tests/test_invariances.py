@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fixtures import random_snapshot
-from grokviz.measure_specs import MeasureSpec, specs_of
-from grokviz.measures import MEASURES, fourier, progress, superposition
-from grokviz.model import initial_model
-from grokviz.snapshot import Snapshot, snapshot_of
+from fixtures import random_snapshot, with_embedding
+from grokviz.analysis.measures import MEASURES, fourier, superposition
+from grokviz.analysis.snapshot import Snapshot, snapshot_of
+from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.config import ModelConfig, RunConfig, TaskConfig
+from grokviz.models.hooked import initial_model
 
 SPECS = specs_of(MEASURES)
 KEYS = (2, 5)
@@ -45,7 +46,7 @@ def test_a_measure_explains_itself(spec: MeasureSpec) -> None:
 def test_a_measure_changes_nothing(spec: MeasureSpec) -> None:
     snapshot = random_snapshot()
     before = [getattr(snapshot, name).clone() for name in ("scores", "pattern", "neurons", "logits")]
-    weights = {name: values.clone() for name, values in vars(snapshot.weights).items()}
+    weights = {name: values.clone() for name, values in snapshot.weights.values.items()}
     spec(snapshot, KEYS)
     for name, old in zip(("scores", "pattern", "neurons", "logits"), before, strict=True):
         assert (getattr(snapshot, name) == old).all()
@@ -64,12 +65,12 @@ def test_names_that_promise_a_range_keep_it(spec: MeasureSpec) -> None:
 def test_a_diverged_network_is_measured_without_an_error_and_never_as_a_number_that_looks_good(
     spec: MeasureSpec,
 ) -> None:
-    config = random_snapshot().config
+    config = RunConfig(task=TaskConfig(p=11), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24))
     model = initial_model(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)
-    found = value(spec, snapshot_of(model, config, epoch=0))
+    found = value(spec, snapshot_of(model, config.task, epoch=0))
     assert found.isnan().all() or (spec.name == "accuracy" and (found < 0.5).all())
 
 
@@ -78,8 +79,8 @@ def test_rotating_d_model_changes_no_fourier_sparsity_or_superposition_measure(s
     snapshot = random_snapshot()
     rotation, _ = torch.linalg.qr(torch.randn(16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(3)))
     w = snapshot.weights
-    double = replace(w, **{name: values.double() for name, values in vars(w).items()})
-    turned = replace(double, W_E=double.W_E @ rotation, W_out=double.W_out @ rotation, W_U=rotation.T @ double.W_U)
+    double = w.replaced(**{name: values.double() for name, values in w.values.items()})
+    turned = double.replaced(W_E=double.W_E @ rotation, W_out=double.W_out @ rotation, W_U=rotation.T @ double.W_U)
     one, other = value(spec, replace(snapshot, weights=double)), value(spec, replace(snapshot, weights=turned))
     torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6, equal_nan=True)
 
@@ -89,7 +90,7 @@ def test_relabelling_tokens_permutes_frequencies_and_leaves_sparsity_and_packing
     snapshot = random_snapshot(p)
     w = snapshot.weights
     # token a takes the embedding of token u a
-    relabelled = replace(snapshot, weights=replace(w, W_E=torch.cat([w.W_E[:p][(u * torch.arange(p)) % p], w.W_E[p:]])))
+    relabelled = with_embedding(snapshot, w.W_E[:p][(u * torch.arange(p)) % p])
     old, new = fourier.embedding_power(snapshot), fourier.embedding_power(relabelled)
     moved = [min(u * k % p, -u * k % p) for k in range(1, p // 2 + 1)]
     for k, to in enumerate(moved, start=1):
@@ -129,15 +130,16 @@ def test_a_bias_of_the_classes_is_no_part_of_the_circuit() -> None:
     snapshot = random_snapshot()
     generator = torch.Generator().manual_seed(1)
     biased = replace(snapshot, logits=snapshot.logits + torch.randn(12, dtype=torch.float64, generator=generator))
-    ours, theirs = (progress._projected(s, KEYS) for s in (biased, snapshot))
+    ours, theirs = (s.harmonics.along_answer(s.logits, KEYS) for s in (biased, snapshot))
     torch.testing.assert_close(ours, theirs)
 
 
 def test_snapshots_of_models_in_float64_are_measured_in_float64() -> None:
     snapshot = random_snapshot()
-    model = initial_model(snapshot.config)
+    config = RunConfig(task=TaskConfig(p=11), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24))
+    model = initial_model(config)
     model.to(torch.float64, print_details=False)
-    double = snapshot_of(model, snapshot.config, epoch=0)
+    double = snapshot_of(model, config.task, epoch=0)
     assert double.neurons.dtype == torch.float64
     for spec in SPECS:
         torch.testing.assert_close(value(spec, double), value(spec, snapshot), rtol=1e-3, atol=1e-4, equal_nan=True)

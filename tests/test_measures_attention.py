@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fixtures import random_snapshot
-from grokviz.figures.attention import pattern
-from grokviz.measures.attention import attention_entropy, attention_mean, attention_score, attention_std
+from grokviz.analysis.derived import attention_pattern
+from grokviz.analysis.measures.attention import attention_entropy, attention_mean, attention_score, attention_std
 
 
 def test_the_score_of_an_operand_does_not_depend_on_the_other_operand() -> None:
@@ -19,7 +19,7 @@ def test_the_score_of_an_operand_does_not_depend_on_the_other_operand() -> None:
 
 def test_patterns_of_all_pairs_are_rebuilt_from_the_scores_of_single_tokens() -> None:
     snapshot = random_snapshot()
-    rebuilt = torch.from_numpy(pattern(attention_score(snapshot).numpy()))
+    rebuilt = torch.from_numpy(attention_pattern(attention_score(snapshot).numpy()))
     expected = snapshot.pattern.reshape(11, 11, 2, 3).permute(2, 0, 1, 3).double()
     torch.testing.assert_close(rebuilt, expected, atol=1e-6, rtol=0)
 

@@ -15,8 +15,7 @@ from fixtures import (
     with_neurons,
     with_readout,
 )
-from grokviz.harmonics import fourier_basis
-from grokviz.measures.fourier import (
+from grokviz.analysis.measures.fourier import (
     dead_neuron_share,
     embedding_constant_share,
     embedding_gini,
@@ -32,7 +31,8 @@ from grokviz.measures.fourier import (
     readout_power,
     token_plane,
 )
-from grokviz.snapshot import Snapshot
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.tasks.harmonics import fourier_basis
 
 
 def test_the_clock_has_the_sparsity_known_on_paper() -> None:

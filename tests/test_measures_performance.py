@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fixtures import clock, random_snapshot
-from grokviz.loss import cross_entropies, margins
-from grokviz.measures.performance import accuracy, logit_margin, loss
+from grokviz.analysis.measures.performance import accuracy, logit_margin, loss
+from grokviz.models.loss import cross_entropies, margins
 
 
 @pytest.mark.parametrize(("classes", "nats"), [(113, 4.727387819), (97, 4.574710979)])

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from fixtures import CLOCK_FREQUENCIES, P, blank, clock, cube, random_snapshot
-from grokviz.harmonics import components_of, fourier_basis, n_frequencies
-from grokviz.loss import cross_entropies
-from grokviz.measures.performance import loss
-from grokviz.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
-from grokviz.snapshot import Snapshot
+from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.models.loss import cross_entropies
+from grokviz.tasks.harmonics import components_of, fourier_basis, n_frequencies
 
 
 def projection_written_out(snapshot: Snapshot, frequencies: list[int]) -> torch.Tensor:
     """P L by the definition: every direction over the p² pairs, normalised, and the logits projected on it."""
-    p = snapshot.p
+    p = snapshot.n
     x = torch.arange(p)
     sums = ((x[:, None] + x) % p).flatten()
     total = torch.zeros_like(snapshot.logits)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fixtures import CLOCK_FREQUENCIES, P, blank, circles, clock, gauss, waves, with_embedding, with_neurons
-from grokviz.measures.superposition import (
+from grokviz.analysis.measures.superposition import (
     component_dimensionality,
     component_norm,
     embedding_effective_rank,
@@ -21,8 +21,8 @@ from grokviz.measures.superposition import (
     token_cosine,
     token_dimensionality,
 )
-from grokviz.measures.weights import total_weight_norm, weight_norm
-from grokviz.snapshot import Snapshot
+from grokviz.analysis.measures.weights import total_weight_norm, weight_norm
+from grokviz.analysis.snapshot import Snapshot
 
 
 def test_the_clock_packs_its_tokens_as_known_on_paper() -> None:
@@ -129,6 +129,6 @@ def test_ranks_of_the_activations_count_independent_neurons() -> None:
 
 def test_the_total_weight_norm_is_that_of_all_matrices_as_one_vector() -> None:
     snapshot = clock()
-    doubled = replace(snapshot, weights=replace(snapshot.weights, W_U=2 * snapshot.weights.W_U))
+    doubled = replace(snapshot, weights=snapshot.weights.replaced(W_U=2 * snapshot.weights.W_U))
     assert weight_norm(doubled)[-1].item() == pytest.approx(2 * weight_norm(snapshot)[-1].item())
     assert total_weight_norm(snapshot).item() == pytest.approx(weight_norm(snapshot).square().sum().sqrt().item())

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import grokviz
-from grokviz import measuring
+from grokviz.analysis import measuring
+from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.sources import Source
+from grokviz.analysis.specs import specs_of
 from grokviz.errors import GrokvizError
-from grokviz.measure_specs import specs_of
-from grokviz.measures.performance import loss
-from grokviz.snapshot import Snapshot
 
 
 @pytest.fixture
@@ -26,13 +28,13 @@ def copy(tiny_run: grokviz.Run, tmp_path: Path) -> grokviz.Run:
 def snapshots_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The epochs of which measuring has taken a snapshot."""
     taken: list[int] = []
-    real = measuring.take_snapshot
+    real = Source.snapshot
 
-    def counting(run, epoch, **options):
+    def counting(source: Source, epoch: int) -> Snapshot:
         taken.append(epoch)
-        return real(run, epoch, **options)
+        return real(source, epoch)
 
-    monkeypatch.setattr(measuring, "take_snapshot", counting)
+    monkeypatch.setattr(Source, "snapshot", counting)
     return taken
 
 
@@ -47,15 +49,22 @@ def largest_weight(snapshot: Snapshot) -> Float[Tensor, "head corner"]:
 def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(tiny_run: grokviz.Run) -> None:
     data = tiny_run.measurements
     assert tuple(data["epoch"].values) == tiny_run.epochs
+    absent = json.loads(data.attrs["absent"])
+    assert set(absent) == {"restricted_loss", "excluded_loss", "fourier_interference"}
     for spec in specs_of(grokviz.MEASURES):
-        assert data[spec.name].dims == ("epoch", *spec.axes)
+        if spec.name in absent:
+            assert "key_frequencies" in spec.needs
+            assert "no circuit has formed" in absent[spec.name]
+            assert spec.name not in data
+        else:
+            assert data[spec.name].dims == ("epoch", *spec.axes)
     assert data["loss"].sel(split="test").attrs["unit"] == "nats"
     assert data["loss"].attrs["description"].startswith("Cross-entropy")
     assert data["frequency"].values.tolist() == [1, 2, 3]
     assert data["component"].values.tolist() == ["constant", "cos 1", "sin 1", "cos 2", "sin 2", "cos 3", "sin 3"]
-    assert data.attrs["p"] == 7
-    assert "key_frequencies" in data.attrs
-    assert "10 times the median" in data.attrs["key_frequency_rule"]
+    assert (data["p"].item(), data["n_answers"].item()) == (7, 7)
+    assert grokviz.key_frequencies_of(data) == ()
+    assert "10 times the median" in data["key_frequency_rule"].item()
     np.testing.assert_array_equal(data["history_train_loss"].values, tiny_run.history["train_loss"].values)
 
 
@@ -122,7 +131,7 @@ def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: gro
     monkeypatch.setattr(measuring, "key_frequencies", lambda snapshot: (3,))
     data = grokviz.measure(copy, measures=(loss, with_keys))
     assert (data["with_keys"] == 3.0).all()
-    assert data.attrs["key_frequencies"].tolist() == [3]
+    assert list(grokviz.key_frequencies_of(data)) == [3]
 
 
 def test_what_was_measured_before_a_measure_fails_is_kept(copy: grokviz.Run) -> None:
@@ -177,7 +186,7 @@ def test_an_interrupt_loses_nothing_and_leaves_the_end_measured(copy: grokviz.Ru
 @pytest.mark.slow
 def test_stored_values_that_no_longer_hold_are_kept_beside_the_new_ones(copy: grokviz.Run, monkeypatch) -> None:
     old = (copy.directory / "measurements.nc").read_bytes()
-    monkeypatch.setattr(measuring, "_network", lambda config: "another")
+    monkeypatch.setattr(Source, "network", "another")
     grokviz.measure(copy, measures=(loss,))
     assert (copy.directory / "measurements.previous.nc").read_bytes() == old
 
@@ -195,8 +204,9 @@ def test_a_damaged_checkpoint_is_named_and_all_others_are_measured(copy: grokviz
     kept = copy.measurements
     assert set(kept["epoch"].values) == set(copy.epochs) - {20, 40}
     assert not kept["loss"].isnull().any()
-    for function in (*grokviz.figures.FIGURES, *grokviz.figures.EPOCH_FIGURES):
-        function(kept)
+    for function in grokviz.figures.FIGURES:
+        if not grokviz.figures.why_not(function, kept):
+            function(kept)
 
 
 @pytest.mark.slow
@@ -258,5 +268,6 @@ def test_an_even_modulus_is_measured_and_drawn_whole(tmp_path: Path) -> None:
     data = grokviz.measure(grokviz.train(config, tmp_path / "even"))
     assert data["frequency"].values.tolist() == [1, 2, 3, 4]
     assert data["component"].values[-1] == "alternating"
-    for function in grokviz.figures.FIGURES + grokviz.figures.EPOCH_FIGURES:
-        function(data)
+    for function in grokviz.figures.FIGURES:
+        if not grokviz.figures.why_not(function, data):
+            function(data)

@@ -1,13 +1,17 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
-from grokviz.forward import Weights, last_position_logits
-from grokviz.loss import cross_entropies
-from grokviz.model import WEIGHT_NAMES, initial_model, initial_weights, model_with_weights, weights_of
-from grokviz.tasks import all_pairs, answers
+from grokviz.models.forward import last_position_logits
+from grokviz.models.hooked import initial_model, initial_weights, model_with_weights, weights_of
+from grokviz.models.loss import cross_entropies
+from grokviz.models.parameters import PARAMETERS, TRAINED, parameter_shapes
+from grokviz.models.weights import Weights
+from grokviz.tasks.task import task_of
 
 
 def config_of(p: int, *, initialisation="nanda2023", output_vocabulary="tokens", seed=0) -> RunConfig:
@@ -26,7 +30,7 @@ def test_the_model_is_the_one_of_the_literature() -> None:
 
 def test_biases_are_zero_and_frozen_and_matrices_are_trained() -> None:
     for name, values in initial_model(config_of(7)).named_parameters():
-        if name in WEIGHT_NAMES.values():
+        if name in {parameter.name for parameter in TRAINED}:
             assert values.requires_grad
         else:
             assert not values.requires_grad
@@ -36,7 +40,7 @@ def test_biases_are_zero_and_frozen_and_matrices_are_trained() -> None:
 @pytest.mark.parametrize(("name", "variance"), [("nanda2023", 1.0), ("transformer_lens", 0.64)])
 def test_the_initialisation_has_the_variances_it_is_named_for(name: str, variance: float) -> None:
     weights = initial_weights(config_of(97, initialisation=name))
-    for short, full in WEIGHT_NAMES.items():
+    for short, full in ((parameter.short_name, parameter.name) for parameter in TRAINED):
         fan = 98 if short == "W_U" and name == "nanda2023" else 128
         if weights[full].numel() > 1000:
             assert weights[full].var().item() * fan == pytest.approx(variance, rel=0.06)
@@ -73,11 +77,35 @@ def test_weights_of_another_model_are_refused_by_name_and_shape() -> None:
         model_with_weights(config_of(7), {**weights, "ln_final.w": np.ones(3, np.float32)})
 
 
+def test_the_table_is_the_parameters_of_the_model() -> None:
+    config = config_of(7, output_vocabulary="answers")
+    found = {name: tuple(values.shape) for name, values in initial_model(config).named_parameters()}
+    assert parameter_shapes(config) == found
+    assert len({parameter.short_name for parameter in PARAMETERS}) == len(PARAMETERS)
+
+
+def test_weights_that_do_not_fit_together_are_refused_by_name() -> None:
+    weights = Weights.of(initial_model(config_of(7)))
+    with pytest.raises(
+        GrokvizError, match=r"W_U has the shape \(3, 8\), but the other weights ask for d_model \(128\) x class"
+    ):
+        weights.replaced(W_U=torch.zeros(3, 8))
+    with pytest.raises(GrokvizError, match="hold the unknown W_X"):
+        weights.replaced(W_X=torch.zeros(3))
+    with pytest.raises(GrokvizError, match="lack W_E"):
+        Weights({name: values for name, values in weights.values.items() if name != "W_E"})
+    with pytest.raises(AttributeError, match="there is no weight 'b_in'"):
+        _ = weights.b_in
+    assert weights.get("b_in") is None
+    assert copy.deepcopy(weights).values.keys() == weights.values.keys()
+
+
+@pytest.mark.parametrize("biased", [False, True], ids=["no biases", "all biases"])
 @pytest.mark.parametrize("output_vocabulary", ["tokens", "answers"])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-6), (torch.float64, 1e-13)])
 def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradient(
-    output_vocabulary, seed, dtype, tolerance
+    output_vocabulary, seed, dtype, tolerance, biased
 ) -> None:
     # given random weights, larger than at the start so that attention and ReLU are far from linear
     config = config_of(11, output_vocabulary=output_vocabulary, seed=seed)
@@ -85,8 +113,15 @@ def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradien
     model.to(dtype, print_details=False)
     for values in model.parameters():
         values.data *= 3
-    pairs = torch.from_numpy(all_pairs(11))
-    right = torch.from_numpy(answers("addition", 11))
+    if biased:
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in PARAMETERS:
+            values = model.get_parameter(parameter.name)
+            if not parameter.trained:
+                values.data = torch.randn(values.shape, generator=generator).to(dtype) / 5
+                values.requires_grad_(True)
+    pairs = torch.from_numpy(task_of("addition", 11).pairs)
+    right = torch.from_numpy(task_of("addition", 11).answers)
     tokens = torch.cat([pairs, torch.full((121, 1), config.equals_token)], dim=1)
 
     # when both make logits and gradients
@@ -99,7 +134,9 @@ def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradien
 
     # then they agree
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
-    assert len(expected) == 9
+    assert len(expected) == (len(PARAMETERS) if biased else 9)
     for name, values in model.named_parameters():
-        if name in expected:
+        if name == "blocks.0.attn.b_K":  # moves all scores of a head alike, so its gradient is zero but for rounding
+            assert values.grad is None or values.grad.norm() <= tolerance
+        elif name in expected:
             assert (values.grad - expected[name]).norm() <= tolerance * expected[name].norm(), name

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from grokviz.analysis.phases import Interval, Phase, find_phases
 from grokviz.errors import GrokvizError
-from grokviz.phases import Interval, Phase, find_phases
 
 NAN = float("nan")
 
@@ -24,8 +24,7 @@ def measurements(
             "history_test_loss": ("history_epoch", loss_rows),
             "excluded_loss": ("epoch", np.array(excluded)),
         },
-        coords={"history_epoch": np.arange(n), "epoch": np.arange(0, n, 4)},
-        attrs={"p": 7},  # ln 7 = 1.95
+        coords={"history_epoch": np.arange(n), "epoch": np.arange(0, n, 4), "n_answers": 7},  # ln 7 = 1.95
     )
 
 

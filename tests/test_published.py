@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from grokviz.analysis.measures.fourier import embedding_constant_share, embedding_power, key_frequencies, readout_power
+from grokviz.analysis.measures.performance import accuracy, loss
+from grokviz.analysis.measures.superposition import frequencies_per_neuron, token_capacity
+from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.measures.fourier import embedding_constant_share, embedding_power, key_frequencies, readout_power
-from grokviz.measures.performance import accuracy, loss
-from grokviz.measures.superposition import frequencies_per_neuron, token_capacity
-from grokviz.model import model_with_weights
-from grokviz.snapshot import Snapshot, snapshot_of
+from grokviz.models.hooked import model_with_weights
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def snapshot(folder: Path) -> Snapshot:
     state = torch.load(folder / "model.pt", weights_only=True, map_location="cpu")
     not_parameters = ("x_embed", "y_embed", "blocks.0.attn.mask", "blocks.0.attn.IGNORE")
     weights = {name: tensor.numpy() for name, tensor in state.items() if name not in not_parameters}
-    return snapshot_of(model_with_weights(config, weights), config, epoch=50_000)
+    return snapshot_of(model_with_weights(config, weights), config.task, epoch=50_000)
 
 
 def test_its_losses_and_accuracies_are_the_published_ones_to_five_digits(snapshot: Snapshot, values) -> None:

@@ -1,13 +1,14 @@
 """One real grokking run, whole: what every such run must show. Bands and relations, never an exact epoch or frequency."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.report.findings import findings
+from grokviz.figures import FIGURES, finding_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def test_it_memorises_first_and_groks_later(data: xr.Dataset, times) -> None:
 
 
 def test_its_readout_has_a_few_key_frequencies_far_above_all_others(data: xr.Dataset) -> None:
-    keys = data.attrs["key_frequencies"].tolist()
+    keys = list(grokviz.key_frequencies_of(data))
     assert 2 <= len(keys) <= 9
     power = data["readout_power"].isel(epoch=-1)
     assert power.sel(frequency=keys).min() > 5 * power.drop_sel(frequency=keys).max()
@@ -54,14 +55,14 @@ def test_neurons_come_to_serve_one_frequency_each(data: xr.Dataset, times) -> No
     assert median[-1] < 2
     assert data["pure_neuron_share"][-1] > 0.5 > data["pure_neuron_share"].sel(epoch=times.memorisation_end)
     counts = data["neurons_per_frequency"].isel(epoch=-1)
-    keys = data.attrs["key_frequencies"].tolist()
+    keys = list(grokviz.key_frequencies_of(data))
     assert counts.sel(frequency=keys).sum() > 0.9 * counts.sum()
 
 
 def test_tokens_come_to_share_fewer_dimensions_while_key_components_keep_their_own(data: xr.Dataset, times) -> None:
     capacity = data["token_capacity"]
     assert capacity[-1] < 0.5 * capacity.sel(epoch=times.memorisation_end)
-    keys = data.attrs["key_frequencies"].tolist()
+    keys = list(grokviz.key_frequencies_of(data))
     rows = [f"{wave} {k}" for k in keys for wave in ("cos", "sin")]
     assert (data["component_dimensionality"].isel(epoch=-1).sel(component=rows) > 0.8).all()
 
@@ -75,7 +76,8 @@ def test_the_measured_losses_are_those_of_the_history(data: xr.Dataset, quick_ru
 def test_the_report_tells_it(quick_run: grokviz.Run) -> None:
     path = grokviz.write_report(quick_run)
     assert path.stat().st_size < 20e6
-    sentences = findings(quick_run.measurements)
-    assert any(sentence.startswith("Grokked between epochs") for sentence in sentences)
-    assert not any("nan" in sentence or "Not yet" in sentence for sentence in sentences)
+    found = [finding_of(function(quick_run.measurements)) for function in FIGURES]
+    assert re.match(r"Memorised between epochs .*, grokked between epochs", found[0])
+    assert not any("nan" in finding for finding in found)
+    assert "Not drawn" not in path.read_text()
     assert np.isfinite(quick_run.measurements["loss"]).all()

@@ -15,8 +15,8 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.figures import EPOCH_FIGURES, FIGURES
-from grokviz.report.findings import findings
+from grokviz.analysis.measures.performance import accuracy, loss
+from grokviz.figures import FIGURES, finding_of, why_not
 from grokviz.report.frames import Block, frames
 from grokviz.report.render import slider_stops
 
@@ -68,10 +68,15 @@ def test_frames_hold_what_differs_and_give_it_back_within_half_a_level() -> None
             np.testing.assert_allclose(read, values[i], atol=1.001 * half_a_level, rtol=0)
 
 
-def test_a_figure_that_changes_its_traces_cannot_be_framed() -> None:
-    one, two = go.Figure(go.Scatter(y=[1])), go.Figure([go.Scatter(y=[1]), go.Scatter(y=[2])])
-    with pytest.raises(ValueError, match="other traces"):
-        frames([one, two], Block())
+def test_a_figure_with_other_traces_at_one_epoch_is_kept_whole_in_every_frame() -> None:
+    one = go.Figure(go.Scatter(y=np.array([1.0, 2.0], np.float32)))
+    two = go.Figure([go.Scatter(y=np.array([3.0], np.float32)), go.Scatter(y=[2])]).update_layout(title="two")
+    packed = frames([one, two], Block())
+    by_path = {change["path"]: change["values"] for change in packed["changes"]}
+    assert [len(data) for data in by_path["data",]] == [1, 2]
+    assert by_path["data",][0][0]["y"] == [1.0, 2.0]
+    assert by_path["layout",][1]["title"]["text"] == "two"
+    json.dumps(by_path["data",])
 
 
 def test_the_slider_stops_at_all_checkpoints_or_evenly_at_some_with_both_ends() -> None:
@@ -91,10 +96,16 @@ def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: gr
     assert "default-src &#x27;none&#x27;" in policy
     assert "unsafe-eval" not in policy
     assert not re.search(r"<(script|img|link|iframe)[^>]*(src|href)=", page)
-    for function in (*FIGURES, *EPOCH_FIGURES):
-        assert f"id='{function.__name__}'" in page
-    for sentence in findings(copy.measurements):
-        assert escape(sentence) in page
+    for function in FIGURES:
+        assert (f"id='{function.__name__}'" in page) == (not why_not(function, copy.measurements))
+    assert "<h2>Not drawn</h2>" in page
+    assert (
+        "<li>progress_measures: it needs the measure &#x27;restricted_loss&#x27;, which is absent (there are no key"
+        in page
+    )
+    drawn = [function for function in FIGURES if not why_not(function, copy.measurements)]
+    for function in drawn:
+        assert f"<li><a href='#{function.__name__}'>{escape(finding_of(function(copy.measurements)))}</a></li>" in page
     assert escape(copy.measurements["loss"].attrs["formula"]) in page
     packed = re.search(r'id="data">([^<]*)<', page)[1]
     assert json.loads(gzip.decompress(base64.b64decode(packed)))["stops"] == list(copy.epochs)
@@ -104,7 +115,7 @@ def test_text_from_a_run_is_escaped(tiny_run: grokviz.Run, tmp_path: Path) -> No
     hostile = "<script>alert(1)</script>"
     run = grokviz.open_run(shutil.copytree(tiny_run.directory, tmp_path / hostile.replace("/", "∕")))
     data = run.measurements
-    data.attrs["run"] = hostile
+    data["run"] = hostile
     data["loss"].attrs["description"] = hostile
     page = grokviz.report.render_report(run, data)
     assert "<script>alert" not in page
@@ -114,17 +125,33 @@ def test_text_from_a_run_is_escaped(tiny_run: grokviz.Run, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_report_needs_no_torch(copy: grokviz.Run) -> None:
     code = (
-        f"import sys; from grokviz.cli import main; assert main(['report', {str(copy.directory)!r}]) == 0; "
+        f"import sys; from grokviz.cli.main import main; assert main(['report', {str(copy.directory)!r}]) == 0; "
         "assert not {'torch', 'transformer_lens'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_findings_follow_the_measurements(tiny_run: grokviz.Run) -> None:
-    sentences = findings(tiny_run.measurements)
-    assert any(sentence.startswith("Not yet: not memorised") for sentence in sentences)
+def list_of_findings(page: str) -> list[str]:
+    """The findings on a page, as text."""
+    part = re.search(r'<ul id="findings">(.*?)</ul>', page, re.DOTALL)[1]
+    return [re.sub(r"<[^>]*>", "", line) for line in part.strip().splitlines()]
+
+
+def test_findings_are_those_of_the_figures_and_what_has_not_happened(copy: grokviz.Run) -> None:
+    sentences = list_of_findings(grokviz.write_report(copy).read_text())
+    assert sentences[0].startswith("Not memorised: train accuracy has not held 0.99")
     assert any("key frequencies" in sentence for sentence in sentences)
     assert not any("nan" in sentence for sentence in sentences)
+
+
+@pytest.mark.slow
+def test_a_run_measured_with_two_measures_alone_has_a_report_of_what_they_show(copy: grokviz.Run) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    grokviz.measure(copy, measures=(loss, accuracy))
+    page = grokviz.write_report(copy).read_text()
+    shown = re.findall(r"<div id='(\w+)' class='plot'>", page)
+    assert shown == ["losses", "accuracies"]
+    assert re.search(r"spectrum: it needs the measure &#x27;embedding_power&#x27;, which has not been", page)
 
 
 def wait_until(page, expression: str) -> None:
@@ -144,9 +171,10 @@ def test_a_diverged_run_is_measured_and_reported_and_says_so(tiny_config, tmp_pa
     assert run.status == "diverged"
     assert run.epochs == (0,)
     assert run.history["epoch"].values.tolist() == [0, 1]
-    data = grokviz.measure(run)
-    assert findings(data)[0].startswith("Diverged at epoch 1: the loss is no finite number, and training has stopped.")
+    grokviz.measure(run)
     page = grokviz.write_report(run).read_text()
+    said = "Diverged at epoch 1: the loss is not a finite number, and training has stopped."
+    assert list_of_findings(page)[0].startswith(said)
     packed = re.search(r'id="data">([^<]*)<', page)[1]
     json.loads(gzip.decompress(base64.b64decode(packed)), parse_constant=pytest.fail)  # no NaN, which browsers refuse
 
@@ -183,7 +211,9 @@ def test_the_page_opens_offline_draws_every_panel_and_follows_the_slider(browser
     page.goto(path.as_uri())
 
     # when every panel is looked at, then it has drawn, with its title and something in it
-    for function in (*FIGURES, *EPOCH_FIGURES):
+    for function in FIGURES:
+        if why_not(function, data):
+            continue
         panel = page.locator(f"#{function.__name__}")
         panel.scroll_into_view_if_needed()
         page.wait_for_selector(f"#{function.__name__} .main-svg .gtitle")

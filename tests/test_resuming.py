@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 import grokviz
-from grokviz import checking, memory
-from grokviz.changing import changing
-from grokviz.cli import main
+from grokviz.cli.main import main
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
-from grokviz.layout import state_shapes, weight_shapes
-from grokviz.model import initial_model
-from grokviz.run_writer import RunWriter
+from grokviz.models import memory
+from grokviz.models.hooked import initial_model
+from grokviz.models.parameters import parameter_shapes
+from grokviz.store import checking
+from grokviz.store.changing import changing
+from grokviz.store.writing import RunWriter
 
 FLAGS = (
     *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
@@ -69,10 +70,7 @@ def content(directory: Path) -> dict[str, bytes]:
 
 def test_the_shapes_that_files_are_held_to_are_those_of_the_model(tiny_config: RunConfig) -> None:
     model = initial_model(tiny_config)
-    assert weight_shapes(tiny_config) == {name: tuple(values.shape) for name, values in model.named_parameters()}
-    trained = {name for name, values in model.named_parameters() if values.requires_grad}
-    moments = {name.removeprefix("exp_avg.") for name in state_shapes(tiny_config) if name.startswith("exp_avg.")}
-    assert moments == trained
+    assert parameter_shapes(tiny_config) == {name: tuple(values.shape) for name, values in model.named_parameters()}
 
 
 def test_only_the_last_two_training_states_are_kept(tiny_run: grokviz.Run) -> None:
@@ -305,7 +303,7 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
             grokviz.train(tiny_config, tmp_path / "run")
     verdict = grokviz.check_run(tmp_path / "run")
     assert not verdict.damages
-    assert "training, 0 of 40 epochs, schema 2; its process was killed; go on with: grokviz resume" in str(verdict)
+    assert "training, 0 of 40 epochs, schema 3; its process was killed; go on with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -6,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import Float
 
 import grokviz
-from grokviz.changing import changing
-from grokviz.errors import GrokvizError
-from grokviz.manifest import Manifest
+from grokviz.errors import DamagedError, GrokvizError, NoRunError
+from grokviz.store import run as run_module
+from grokviz.store.changing import changing
+from grokviz.store.manifest import Manifest
 
 
 @pytest.fixture
@@ -45,13 +48,13 @@ def put(directory: Path, name: str, content: bytes) -> None:
         (lambda d: (shutil.rmtree(d), d.write_text("")), "a file, not a directory"),
         (lambda d: (d / "config.json").unlink(), "not a grokviz run"),
         (lambda d: (d / "config.json").write_text("{"), "is damaged"),
-        (lambda d: put(d, "config.json", b"[]"), "holds no JSON object"),
-        (lambda d: put(d, "config.json", b'{"schema_version": 1}'), "no 'config' section"),
+        (lambda d: put(d, "config.json", b"[]"), "does not hold a JSON object"),
+        (lambda d: put(d, "config.json", b'{"schema_version": 3}'), "no 'config' section"),
         (lambda d: (d / "manifest.json").unlink(), "manifest.json is missing"),
         (lambda d: ((d / "manifest.json").unlink(), shutil.rmtree(d / "checkpoints")), "holds no checkpoint"),
         (lambda d: (d / "manifest.json").write_bytes(Manifest(status="training").to_bytes()), "holds no checkpoint"),
         (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "not a file of grokviz"),
-        (lambda d: (d / "manifest.json").write_text('{"schema_version": 2, "files": 3}'), "is damaged"),
+        (lambda d: (d / "manifest.json").write_text('{"schema_version": 3, "files": 3}'), "is damaged"),
         (lambda d: (d / "manifest.json").write_text('{"files": {"a'), "is damaged"),
     ],
 )
@@ -66,7 +69,7 @@ def test_what_is_no_run_or_half_a_run_is_refused_in_one_line(copy: Path, damage,
 def test_a_run_of_a_newer_schema_or_with_a_senseless_config_is_refused(copy: Path) -> None:
     described = json.loads((copy / "config.json").read_text())
     put(copy, "config.json", json.dumps(described | {"schema_version": 99}).encode())
-    with pytest.raises(GrokvizError, match=r"config\.json has schema version 99, and this grokviz reads up to 2"):
+    with pytest.raises(GrokvizError, match=r"config\.json has schema version 99, and this grokviz reads 2 and 3"):
         grokviz.open_run(copy)
     described["config"]["task"]["p"] = -7
     put(copy, "config.json", json.dumps(described).encode())
@@ -128,3 +131,63 @@ grokviz.figures.spectrum(run.measurements)
 assert not {{"torch", "transformer_lens"}} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def manifest_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories whose manifest has been read."""
+    read: list[Path] = []
+    real = run_module.read_manifest
+
+    def counting(directory: Path) -> Manifest:
+        read.append(directory)
+        return real(directory)
+
+    monkeypatch.setattr(run_module, "read_manifest", counting)
+    return read
+
+
+def test_opening_a_run_reads_its_manifest_once_and_reading_from_it_never(
+    tiny_run: grokviz.Run, manifest_reads: list[Path]
+) -> None:
+    run = grokviz.open_run(tiny_run.directory)
+    assert len(manifest_reads) == 1
+    for epoch in run.epochs:
+        run.weights(epoch)
+    _ = run.training_state(run.epochs[-1]), run.history, run.measurements, run.status, run.config, run.checkpoints
+    assert len(manifest_reads) == 1
+    run.refresh()
+    assert len(manifest_reads) == 2
+
+
+def test_what_was_added_since_is_there_after_a_refresh(copy: Path) -> None:
+    old = grokviz.open_run(copy)
+    grokviz.resume(copy, epochs=60)
+    assert (old.epochs[-1], old.config.training.epochs) == (40, 40)
+    assert old.refresh() is old
+    assert (old.epochs[-1], old.config.training.epochs) == (60, 60)
+
+
+def test_a_file_that_was_replaced_since_the_run_was_opened_is_no_damage(copy: Path) -> None:
+    run, other = grokviz.open_run(copy), grokviz.open_run(copy)
+    grokviz.measure(other, measures=(*grokviz.MEASURES, marked))
+    assert "marked" in run.measurements
+    (copy / "measurements.nc").write_bytes(b"damaged")
+    with pytest.raises(DamagedError, match="is not what was written"):
+        _ = run.measurements
+
+
+def marked(snapshot: grokviz.Snapshot) -> Float[torch.Tensor, ""]:
+    return torch.tensor(1.0)
+
+
+def test_where_there_is_no_run_a_caller_can_tell(tmp_path: Path) -> None:
+    for directory in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NoRunError):
+            grokviz.open_run(directory)
+        with pytest.raises(NoRunError):
+            grokviz.resume(directory)
+
+
+def test_a_run_says_what_it_is(tiny_run: grokviz.Run) -> None:
+    assert re.fullmatch(r"Run\('.*tiny': finished, \d+ checkpoints\)", repr(tiny_run))

@@ -3,12 +3,12 @@ import torch
 
 import grokviz
 from fixtures import random_snapshot
-from grokviz import snapshot as snapshot_module
+from grokviz.analysis import snapshot as snapshot_module
+from grokviz.analysis.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.forward import Weights, last_position_logits
-from grokviz.model import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, initial_model
-from grokviz.snapshot import snapshot_of
-from grokviz.tasks import all_pairs
+from grokviz.models.forward import last_position_logits
+from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, initial_model
+from grokviz.models.weights import Weights
 
 CONFIG = RunConfig(task=TaskConfig(p=11), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24))
 
@@ -19,8 +19,8 @@ def hooks_on(model) -> int:
 
 def test_activations_are_those_of_the_hooked_transformer_at_the_last_position() -> None:
     model = initial_model(CONFIG)
-    snapshot = snapshot_of(model, CONFIG, epoch=3)
-    pairs = torch.from_numpy(all_pairs(11))
+    snapshot = snapshot_of(model, CONFIG.task, epoch=3)
+    pairs = torch.from_numpy(CONFIG.task.task.pairs)
     tokens = torch.cat([pairs, torch.full((121, 1), 11)], dim=1)
     logits, cache = model.run_with_cache(tokens)
     close = {"rtol": 1e-5, "atol": 1e-6}
@@ -47,8 +47,8 @@ def test_an_intervention_is_seen_in_all_that_follows_it_and_by_every_measure() -
     def uniform(pattern, hook):
         return torch.full_like(pattern, 1 / 3)
 
-    plain = snapshot_of(model, CONFIG, epoch=0)
-    changed = snapshot_of(model, CONFIG, epoch=0, hooks=[(HOOK_PATTERN, uniform)])
+    plain = snapshot_of(model, CONFIG.task, epoch=0)
+    changed = snapshot_of(model, CONFIG.task, epoch=0, hooks=[(HOOK_PATTERN, uniform)])
     assert (changed.pattern == 1 / 3).all()
     torch.testing.assert_close(changed.scores, plain.scores)
     assert not torch.allclose(changed.logits, plain.logits)
@@ -62,7 +62,7 @@ def test_an_intervention_finds_all_three_positions() -> None:
     def look(activation, hook):
         seen.append(tuple(activation.shape))
 
-    snapshot_of(initial_model(CONFIG), CONFIG, epoch=0, hooks=[(HOOK_MLP_POST, look), (HOOK_RESID_MID, look)])
+    snapshot_of(initial_model(CONFIG), CONFIG.task, epoch=0, hooks=[(HOOK_MLP_POST, look), (HOOK_RESID_MID, look)])
     assert sorted(seen) == [(121, 3, 16), (121, 3, 24)]
 
 
@@ -72,16 +72,16 @@ def test_no_hook_is_left_behind_even_when_one_fails() -> None:
     def fail(activation, hook):
         raise RuntimeError("on purpose")
 
-    snapshot_of(model, CONFIG, epoch=0)
+    snapshot_of(model, CONFIG.task, epoch=0)
     assert hooks_on(model) == 0
     with pytest.raises(RuntimeError, match="on purpose"):
-        snapshot_of(model, CONFIG, epoch=0, hooks=[(HOOK_MLP_POST, fail)])
+        snapshot_of(model, CONFIG.task, epoch=0, hooks=[(HOOK_MLP_POST, fail)])
     assert hooks_on(model) == 0
 
 
 def test_a_snapshot_does_not_follow_later_changes_of_its_model() -> None:
     model = initial_model(CONFIG)
-    snapshot = snapshot_of(model, CONFIG, epoch=0)
+    snapshot = snapshot_of(model, CONFIG.task, epoch=0)
     before = snapshot.W_E.clone()
     with torch.no_grad():
         for values in model.parameters():
@@ -104,6 +104,6 @@ def test_a_snapshot_at_p_113_stays_below_a_gigabyte() -> None:
     config = grokviz.preset("nanda2023")
     model = initial_model(config)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    snapshot_of(model, config, epoch=0)
+    snapshot_of(model, config.task, epoch=0)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 1_000_000  # kilobytes

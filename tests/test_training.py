@@ -11,24 +11,24 @@ from safetensors.numpy import load_file
 import grokviz
 from grokviz.config import RunConfig, TrainingConfig
 from grokviz.errors import GrokvizError
-from grokviz.loss import cross_entropies
-from grokviz.splits import train_mask
-from grokviz.tasks import all_pairs, answers
-from grokviz.training import is_checkpoint, learning_rate
+from grokviz.models.hooked import initial_model
+from grokviz.models.loss import cross_entropies
+from grokviz.tasks.split import train_mask
+from grokviz.training.schedule import is_checkpoint, learning_rate
 
 
 def reference_run(config: RunConfig) -> list[tuple[float, float]]:
     """Train and test loss before each update, by the notebook's loop on the HookedTransformer itself."""
-    model = grokviz.model.initial_model(config)
+    model = initial_model(config)
     optimizer = torch.optim.AdamW(
         [v for v in model.parameters() if v.requires_grad],
         lr=config.training.learning_rate,
         betas=config.training.betas,
         weight_decay=config.training.weight_decay,
     )
-    pairs = torch.from_numpy(all_pairs(config.task.p))
+    pairs = torch.from_numpy(config.task.task.pairs)
     tokens = torch.cat([pairs, torch.full((len(pairs), 1), config.equals_token)], dim=1)
-    right = torch.from_numpy(answers(config.task.operation, config.task.p))
+    right = torch.from_numpy(config.task.task.answers)
     mask = train_mask(config.task)
     losses = []
     for _ in range(config.training.epochs + 1):
@@ -86,7 +86,7 @@ def test_the_run_directory_is_complete_and_says_what_made_it(tiny_run: grokviz.R
 
 def test_a_checkpoint_loads_into_a_bare_hooked_transformer(tiny_run: grokviz.Run) -> None:
     tensors = load_file(tiny_run.directory / "checkpoints" / "epoch_000040.safetensors")
-    bare = grokviz.model.initial_model(tiny_run.config)
+    bare = initial_model(tiny_run.config)
     result = bare.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()}, strict=False)
     assert not result.unexpected_keys
     assert set(result.missing_keys) <= {"blocks.0.attn.mask", "blocks.0.attn.IGNORE"}  # constants, no parameters

@@ -1,35 +1,43 @@
 """Figures: functions of the measurements, and of an epoch where they show one. They return a plotly Figure.
 
-Each stands in the file of the measures it shows. To add one, write the function and put its name into `FIGURES`
-(over training) or `EPOCH_FIGURES` (at an epoch) at the foot of its file: then the report and `grokviz figure` have it.
+Each stands in the file of the measures it shows, and states with `@draws(...)` which measures those are. To add one, write
+the function and put its name into `FIGURES` at the foot of its file: then the report and `grokviz figure` have it. A new
+file, with its `TITLE`, goes into `FAMILIES` here.
 """
-
-from collections.abc import Callable
-
-import plotly.graph_objects as go
 
 from grokviz.errors import GrokvizError
 from grokviz.figures import attention, fourier, performance, progress, superposition, weights
+from grokviz.figures.comparison import compare
+from grokviz.figures.figure import FigureFunction, draws, finding_of, measures_of, shows_an_epoch, why_not
 
-FigureFunction = Callable[..., go.Figure]
+__all__ = [
+    "FAMILIES",
+    "FIGURES",
+    "FigureFunction",
+    "compare",
+    "draws",
+    "figure_named",
+    "finding_of",
+    "measures_of",
+    "shows_an_epoch",
+    "why_not",
+]
 
 FAMILIES = (performance, fourier, progress, attention, superposition, weights)
 FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for figure in family.FIGURES)
-"""Figures of all of training: functions of the measurements."""
-EPOCH_FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for figure in family.EPOCH_FIGURES)
-"""Figures of one epoch: functions of the measurements and the epoch; the last one if none is given."""
+"""All figures of a run's measurements."""
 
 
 def __getattr__(name: str) -> FigureFunction:
     """Each figure function under its own name: `grokviz.figures.losses`."""
-    try:
-        return figure_named(name)
-    except GrokvizError as error:
-        raise AttributeError(str(error)) from None
+    for function in FIGURES:
+        if function.__name__ == name:
+            return function
+    raise AttributeError(f"module 'grokviz.figures' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [function.__name__ for function in (*FIGURES, *EPOCH_FIGURES)]
+    return [*__all__, *(function.__name__ for function in FIGURES)]
 
 
 def figure_named(name: str) -> FigureFunction:
@@ -38,7 +46,9 @@ def figure_named(name: str) -> FigureFunction:
     Raises:
         GrokvizError: there is none; the message lists those there are.
     """
-    for function in (*FIGURES, *EPOCH_FIGURES):
+    for function in FIGURES:
         if function.__name__ == name:
             return function
-    raise GrokvizError(f"figure {name!r} is unknown; choose one of: {', '.join(__dir__())}")
+    raise GrokvizError(
+        f"figure {name!r} is unknown; choose one of: {', '.join(function.__name__ for function in FIGURES)}"
+    )

@@ -3,21 +3,25 @@
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
-from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from grokviz.analysis.derived import attention_pattern
 from grokviz.errors import GrokvizError
-from grokviz.figures.theme import LEGEND_BELOW, SEQUENTIAL, SERIES_COLOURS, at_epoch, needed, small, titled
+from grokviz.figures.figure import draws
+from grokviz.figures.theme import LEGEND_BELOW, SEQUENTIAL, SERIES_COLOURS, at_epoch, small, titled, variables
+
+TITLE = "Attention"
 
 
+@draws("attention_score")
 def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, source: str = "a") -> go.Figure:
     """Attention that each head pays to the first operand (or another `source`), for every pair, at an epoch."""
     now = at_epoch(measurements, epoch)
-    (scores,) = needed(now, "attention_score")
+    (scores,) = variables(now, "attention_score")
     sources = scores["source"].values.tolist()
     if source not in sources:
         raise GrokvizError(f"source is {source!r}, which is unknown; choose one of: {', '.join(sources)}")
-    attention = pattern(scores.values)[..., sources.index(source)]
+    attention = attention_pattern(scores.values)[..., sources.index(source)]
     heads = len(attention)
     columns = min(heads, 4)
     rows = -(-heads // columns)
@@ -48,10 +52,11 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, so
     )
 
 
+@draws("attention_score")
 def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Attention score of each token as first and as second operand, by head, at an epoch."""
     now = at_epoch(measurements, epoch)
-    (scores,) = needed(now, "attention_score")
+    (scores,) = variables(now, "attention_score")
     figure = make_subplots(
         cols=2, shared_yaxes=True, subplot_titles=("as first operand", "as second operand"), horizontal_spacing=0.04
     )
@@ -77,9 +82,10 @@ def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.F
     )
 
 
+@draws("attention_mean", "attention_entropy")
 def attention_over_training(measurements: xr.Dataset) -> go.Figure:
     """Mean attention of each head to the operands, and the entropy of its pattern, over training."""
-    mean, entropy = needed(measurements, "attention_mean", "attention_entropy")
+    mean, entropy = variables(measurements, "attention_mean", "attention_entropy")
     figure = make_subplots(
         cols=2, subplot_titles=("mean attention to a (solid) and b (dotted)", "entropy of the pattern")
     )
@@ -111,16 +117,4 @@ def attention_over_training(measurements: xr.Dataset) -> go.Figure:
     )
 
 
-def pattern(scores: Float[np.ndarray, "head source token"]) -> Float[np.ndarray, "head a b source"]:
-    """The attention pattern of every pair, rebuilt from the scores of single tokens: their softmax over the sources."""
-    first, second, equals = scores.astype(np.float64).swapaxes(0, 1)
-    shape = (len(first), first.shape[1], second.shape[1])
-    stacked = np.stack(
-        [np.broadcast_to(s, shape) for s in (first[:, :, None], second[:, None, :], equals[:, :1, None])], axis=-1
-    )
-    weights = np.exp(stacked - stacked.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-FIGURES = (attention_over_training,)
-EPOCH_FIGURES = (attention_patterns, attention_scores)
+FIGURES = (attention_over_training, attention_patterns, attention_scores)

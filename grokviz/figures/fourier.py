@@ -5,7 +5,9 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from grokviz.analysis.derived import key_frequencies_of
 from grokviz.config import PURE_NEURON
+from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EMBEDDING,
     LEGEND_BELOW,
@@ -15,28 +17,32 @@ from grokviz.figures.theme import (
     SEQUENTIAL,
     at_epoch,
     frequency_colours,
-    key_frequencies,
     listed,
-    needed,
     small,
     titled,
+    variables,
 )
 
+TITLE = "Fourier structure"
 
+
+@draws("embedding_power")
 def embedding_spectrum(measurements: xr.Dataset) -> go.Figure:
     """Share of the embedding's power at each frequency, over training."""
     return _spectrum_over_training(measurements, "embedding_power", "embedding", "W_E")
 
 
+@draws("readout_power")
 def readout_spectrum(measurements: xr.Dataset) -> go.Figure:
     """Share of the readout's power at each frequency, over training."""
     return _spectrum_over_training(measurements, "readout_power", "readout", "W_out W_U")
 
 
+@draws("embedding_gini", "readout_gini", "embedding_participation_ratio", "readout_participation_ratio")
 def sparsity(measurements: xr.Dataset) -> go.Figure:
     """Gini index and effective number of frequencies of embedding and readout, over training."""
     names = ("embedding_gini", "readout_gini", "embedding_participation_ratio", "readout_participation_ratio")
-    values = dict(zip(names, needed(measurements, *names), strict=True))
+    values = dict(zip(names, variables(measurements, *names), strict=True))
     figure = make_subplots(cols=2, subplot_titles=("Gini index of the norms", "effective number of frequencies"))
     for what, colour in (("embedding", EMBEDDING), ("readout", READOUT)):
         for col, measure, hover in ((1, "gini", "Gini %{y:.3f}"), (2, "participation_ratio", "%{y:.1f} frequencies")):
@@ -56,10 +62,11 @@ def sparsity(measurements: xr.Dataset) -> go.Figure:
     )
 
 
+@draws("embedding_power", "readout_power")
 def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours."""
-    embedding, readout = needed(at_epoch(measurements, epoch), "embedding_power", "readout_power")
-    keys = key_frequencies(measurements)
+    embedding, readout = variables(at_epoch(measurements, epoch), "embedding_power", "readout_power")
+    keys = key_frequencies_of(measurements)
     frequencies = embedding["frequency"].values
     colours = frequency_colours(measurements, frequencies.tolist())
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
@@ -80,8 +87,13 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
         )
     figure.update_xaxes(title="frequency", row=2, col=1)
     if keys:
-        share = readout.sel(frequency=keys).sum().item()
-        finding = f"The key frequencies {listed(keys)} hold {share:.1%} of the readout's power"
+        others = readout.drop_sel(frequency=list(keys))
+        noun = "frequency" if len(keys) == 1 else "frequencies"
+        finding = (
+            f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} "
+            f"{readout.sel(frequency=list(keys)).sum().item():.1%} of the readout's power; "
+            f"the strongest other has {others.max().item() if others.size else 0:.2%}"
+        )
     else:
         finding = "No frequency stands out: there are no key frequencies"
     return titled(
@@ -91,27 +103,26 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     )
 
 
+@draws("token_plane", "circle_roundness", key_frequencies=True)
 def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """All tokens in the plane of each key frequency at an epoch, coloured by k times the token mod p."""
     now = at_epoch(measurements, epoch)
-    (plane,) = needed(now, "token_plane")
-    keys = key_frequencies(measurements)
-    p = measurements.attrs["p"]
+    plane, roundness = variables(now, "token_plane", "circle_roundness")
+    keys = key_frequencies_of(measurements)
     shown = (
-        f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; colour: k × token mod p"
+        f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; "
+        "colour: k times the token's place on the circle of all"
     )
-    if not keys:
-        return titled(go.Figure(), "No circles: there are no key frequencies", shown)
     columns = min(len(keys), 4)
     figure = make_subplots(
         rows=-(-len(keys) // columns), cols=columns, subplot_titles=[f"frequency {k}" for k in keys],
         horizontal_spacing=0.06, vertical_spacing=0.12,
     )  # fmt: skip
-    tokens = np.arange(p)
+    tokens, places = plane["token"].values, measurements["token_coordinate"].values
     for i, k in enumerate(keys):
         place = {"row": i // columns + 1, "col": i % columns + 1}
         xy = small(plane.sel(frequency=k))
-        marker = {"color": (k * tokens % p).astype(np.float32), "colorscale": "HSV", "size": 6}
+        marker = {"color": (k * places % len(places)).astype(np.float32), "colorscale": "HSV", "size": 6}
         hover = f"token %{{text}} in the plane of frequency {k}<extra></extra>"
         figure.add_scatter(
             x=xy[:, 0],
@@ -128,17 +139,20 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
         figure.update_xaxes(range=[-reach, reach], showticklabels=False, **place)
         figure.update_yaxes(range=[-reach, reach], showticklabels=False, scaleanchor=anchor, **place)
     figure.update_layout(height=360 if len(keys) <= columns else 320 * -(-len(keys) // columns))
-    roundest = max(keys, key=lambda k: _roundness(small(plane.sel(frequency=k))))
+    of_keys = roundness.sel(frequency=list(keys))
+    roundest = int(of_keys["frequency"][np.nanargmax(of_keys.values)]) if np.isfinite(of_keys).any() else keys[0]
     finding = (
-        f"Tokens lie {_roundness(small(plane.sel(frequency=roundest))):.0%} round on the circle of frequency {roundest}"
+        f"Tokens lie {roundness.sel(frequency=roundest).item():.0%} round on the circle of frequency {roundest} "
+        f"({measurements['circle_roundness'].sel(frequency=roundest)[0].item():.0%} at the start)"
     )
     return titled(figure, finding, shown + "; round: 1 - std / mean of the radius")
 
 
+@draws("neurons_per_frequency", "neuron_frequency", "neuron_purity")
 def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Pure neurons per frequency, and the purity of every neuron at its frequency, at an epoch."""
     now = at_epoch(measurements, epoch)
-    counts, frequency, purity = needed(now, "neurons_per_frequency", "neuron_frequency", "neuron_purity")
+    counts, frequency, purity = variables(now, "neurons_per_frequency", "neuron_frequency", "neuron_purity")
     frequencies = counts["frequency"].values
     colours = frequency_colours(measurements, frequencies.tolist())
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
@@ -173,9 +187,10 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
     )
 
 
+@draws("pure_neuron_share", "dead_neuron_share")
 def neuron_purity(measurements: xr.Dataset) -> go.Figure:
     """Share of pure and of dead neurons over training."""
-    pure, dead = needed(measurements, "pure_neuron_share", "dead_neuron_share")
+    pure, dead = variables(measurements, "pure_neuron_share", "dead_neuron_share")
     figure = go.Figure()
     for name, values, colour in (("pure, of the living", pure, NEURONS), ("dead, of all", dead, NEUTRAL)):
         hover = f"epoch %{{x:,}}: %{{y:.1%}} of neurons {name}<extra></extra>"
@@ -190,8 +205,8 @@ def neuron_purity(measurements: xr.Dataset) -> go.Figure:
 
 
 def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> go.Figure:
-    (power,) = needed(measurements, name)
-    keys = key_frequencies(measurements)
+    (power,) = variables(measurements, name)
+    keys = key_frequencies_of(measurements)
     hover = f"epoch %{{x:,}}, frequency %{{y}}: %{{z:.2%}} of the {what}'s power<extra></extra>"
     figure = go.Figure(
         go.Heatmap(
@@ -202,7 +217,7 @@ def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matr
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="frequency")
     if keys:
-        share = power.sel(frequency=keys).sum("frequency")
+        share = power.sel(frequency=list(keys)).sum("frequency")
         finding = (
             f"The {what} gathers {share[-1].item():.0%} of its power on the "
             f"frequencies {listed(keys)} ({share[0].item():.0%} at the start)"
@@ -217,10 +232,4 @@ def _top(measurements: xr.Dataset, name: str) -> float:
     return 1.05 * float(measurements[name].max()) or 1.0
 
 
-def _roundness(xy: np.ndarray) -> float:
-    radius = np.hypot(xy[:, 0], xy[:, 1])
-    return max(0.0, 1 - float(radius.std() / radius.mean()))
-
-
-FIGURES = (embedding_spectrum, readout_spectrum, sparsity, neuron_purity)
-EPOCH_FIGURES = (spectrum, token_circles, neurons_by_frequency)
+FIGURES = (embedding_spectrum, readout_spectrum, sparsity, neuron_purity, spectrum, token_circles, neurons_by_frequency)

@@ -3,33 +3,39 @@
 import plotly.graph_objects as go
 import xarray as xr
 
+from grokviz.analysis.phases import Phases, find_phases
+from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
     RESTRICTED,
     TEST,
     TRAIN,
-    needed,
     phase_names,
     shade_phases,
     small,
     thinned,
     titled,
+    variables,
 )
-from grokviz.phases import Interval, find_phases
+
+TITLE = "Losses and accuracies"
 
 
+@draws("history_train_loss", "history_test_loss")
 def losses(measurements: xr.Dataset) -> go.Figure:
-    """Train and test loss, with restricted and excluded loss at each checkpoint, and the phases shaded."""
-    restricted, excluded = needed(measurements, "restricted_loss", "excluded_loss")
+    """Train and test loss, with restricted and excluded loss at each checkpoint if they were measured, and the phases."""
     times = find_phases(measurements)
     figure = go.Figure(
         [_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)]
     )
     checkpoint_curves = (
-        ("restricted loss (test): key frequencies alone", restricted.sel(split="test"), RESTRICTED),
-        ("excluded loss (train): all but the key frequencies", excluded, EXCLUDED),
+        ("restricted loss (test): key frequencies alone", "restricted_loss", RESTRICTED),
+        ("excluded loss (train): all but the key frequencies", "excluded_loss", EXCLUDED),
     )
-    for name, values, colour in checkpoint_curves:
+    for name, measure, colour in checkpoint_curves:
+        if measure not in measurements:
+            continue
+        values = measurements[measure].sel(split="test") if measure == "restricted_loss" else measurements[measure]
         hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
         figure.add_scatter(
             x=values["epoch"].values,
@@ -42,9 +48,10 @@ def losses(measurements: xr.Dataset) -> go.Figure:
     figure.update_yaxes(type="log", title="loss (nats)", exponentformat="power")
     figure.update_xaxes(title="epoch")
     shade_phases(figure, times)
-    return titled(figure, _grokking_finding(times.memorised, times.grokked), phase_names(times))
+    return titled(figure, _grokking_finding(times), phase_names(times))
 
 
+@draws("history_train_accuracy", "history_test_accuracy")
 def accuracies(measurements: xr.Dataset) -> go.Figure:
     """Train and test accuracy, with the phases shaded."""
     times = find_phases(measurements)
@@ -58,9 +65,10 @@ def accuracies(measurements: xr.Dataset) -> go.Figure:
     return titled(figure, f"The test pairs end at {final:.1%} answered correctly", phase_names(times))
 
 
+@draws("logit_margin")
 def margins(measurements: xr.Dataset) -> go.Figure:
     """Lead of the right answer's logit over the best wrong one, on train and test pairs."""
-    (margin,) = needed(measurements, "logit_margin")
+    (margin,) = variables(measurements, "logit_margin")
     figure = go.Figure()
     for split, colour in (("train", TRAIN), ("test", TEST)):
         values = margin.sel(split=split)
@@ -87,13 +95,12 @@ def _history_curve(measurements: xr.Dataset, name: str, colour: str) -> go.Scatt
     return go.Scatter(x=x, y=y, name=f"{split} {what}", line={"color": colour, "width": 1.5}, hovertemplate=hover)
 
 
-def _grokking_finding(memorised: Interval | None, grokked: Interval | None) -> str:
-    if grokked and memorised:
-        return f"Memorised {memorised}, grokked {grokked}"
-    if memorised:
-        return f"Memorised {memorised}, not grokked yet"
-    return f"Grokked {grokked} without memorising first" if grokked else "Neither memorised nor grokked yet"
+def _grokking_finding(times: Phases) -> str:
+    if times.grokked:
+        before = f"Memorised {times.memorised}, grokked" if times.memorised else "Grokked"
+        return f"{before} {times.grokked}" + ("" if times.memorised else " without memorising first")
+    reasons = "; ".join(reason for reason in times.not_yet if reason.startswith(("not memorised", "not grokked")))
+    return f"Memorised {times.memorised}; {reasons}" if times.memorised else reasons[0].upper() + reasons[1:]
 
 
 FIGURES = (losses, accuracies, margins)
-EPOCH_FIGURES = ()

@@ -5,6 +5,8 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     DIVERGING,
     EMBEDDING,
@@ -12,17 +14,19 @@ from grokviz.figures.theme import (
     NEURONS,
     at_epoch,
     frequency_colours,
-    key_frequencies,
-    needed,
     small,
     titled,
+    variables,
 )
 
+TITLE = "Superposition"
 
+
+@draws("token_cosine")
 def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Cosine between the embeddings of any two tokens at an epoch."""
     now = at_epoch(measurements, epoch)
-    (cosine,) = needed(now, "token_cosine")
+    (cosine,) = variables(now, "token_cosine")
     hover = "tokens %{y} and %{x}: cosine %{z:.2f}<extra></extra>"
     figure = _cosine_map(small(cosine), hover)
     figure.update_xaxes(title="token")
@@ -41,16 +45,15 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Fig
     )
 
 
+@draws("fourier_interference")
 def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Cosine between the directions of the key Fourier components at an epoch."""
     now = at_epoch(measurements, epoch)
-    (cosine,) = needed(now, "fourier_interference")
+    (cosine,) = variables(now, "fourier_interference")
     shown = (
         "Cosine between rows of F W_E for the key frequencies at epoch "
         f"{int(now['epoch']):,}; white off the diagonal is no interference"
     )
-    if not key_frequencies(measurements):
-        return titled(go.Figure(), "No interference to show: there are no key frequencies", shown)
     labels = [str(label) for label in cosine["key_component"].values]
     hover = "%{y} and %{x}: cosine %{z:.3f}<extra></extra>"
     figure = _cosine_map(small(cosine), hover, labels)
@@ -62,10 +65,11 @@ def component_interference(measurements: xr.Dataset, epoch: int | None = None) -
     )
 
 
+@draws("component_dimensionality", "component_norm")
 def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     """Share of a dimension that each Fourier component has for itself, against its norm, at an epoch."""
     now = at_epoch(measurements, epoch)
-    D, norm = needed(now, "component_dimensionality", "component_norm")
+    D, norm = variables(now, "component_dimensionality", "component_norm")
     labels = [str(label) for label in D["component"].values]
     frequencies = [(i + 1) // 2 for i in range(len(labels))]
     hover = "%{text}: norm %{x:.3g}, %{y:.2f} of a dimension for itself<extra></extra>"
@@ -81,7 +85,7 @@ def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None)
         f"Fourier components of W_E at epoch {int(now['epoch']):,}; "
         "coloured: key frequencies. D knows no scale: read it with the norm"
     )
-    is_key = np.isin(frequencies, key_frequencies(measurements))
+    is_key = np.isin(frequencies, key_frequencies_of(measurements))
     if not is_key.any():
         return titled(figure, "There are no key components", shown)
     return titled(
@@ -91,9 +95,10 @@ def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None)
     )
 
 
+@draws("token_capacity", "features_per_dimension")
 def dimensionality(measurements: xr.Dataset) -> go.Figure:
     """Dimensions that the tokens occupy, and tokens per dimension, over training."""
-    capacity, packing = needed(measurements, "token_capacity", "features_per_dimension")
+    capacity, packing = variables(measurements, "token_capacity", "features_per_dimension")
     figure = make_subplots(cols=2, subplot_titles=("dimensions occupied: sum of D", "tokens per dimension"))
     for col, values, unit in ((1, capacity, "dimensions"), (2, packing, "tokens per dimension")):
         hover = f"epoch %{{x:,}}: %{{y:.1f}} {unit}<extra></extra>"
@@ -109,19 +114,20 @@ def dimensionality(measurements: xr.Dataset) -> go.Figure:
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(rangemode="tozero")
     finding = (
-        f"{measurements.attrs['p']} tokens share {capacity[-1].item():.1f} "
+        f"{int(measurements['n_answers'])} tokens share {capacity[-1].item():.1f} "
         f"dimensions in the end, {capacity[0].item():.1f} at the start"
     )
     return titled(figure, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
 
 
+@draws(*(f"{what}_{kind}_rank" for what in ("embedding", "mlp") for kind in ("participation", "effective", "stable")))
 def ranks(measurements: xr.Dataset) -> go.Figure:
     """Three ranks of the embedding and of the MLP activations, over training."""
     figure = make_subplots(cols=2, subplot_titles=("embedding W_E", "MLP activations"))
     kinds = (("participation", "solid"), ("effective", "dash"), ("stable", "dot"))
     for col, what, colour in ((1, "embedding", EMBEDDING), (2, "mlp", NEURONS)):
         for kind, dash in kinds:
-            (values,) = needed(measurements, f"{what}_{kind}_rank")
+            (values,) = variables(measurements, f"{what}_{kind}_rank")
             hover = f"epoch %{{x:,}}: {kind} rank %{{y:.1f}}<extra></extra>"
             figure.add_scatter(
                 x=values["epoch"].values, y=small(values), name=f"{kind} rank", legendgroup=kind, showlegend=col == 2,
@@ -139,9 +145,10 @@ def ranks(measurements: xr.Dataset) -> go.Figure:
     )
 
 
+@draws("frequencies_per_neuron")
 def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
     """Effective number of frequencies in a neuron: median and quartiles over training."""
-    (values,) = needed(measurements, "frequencies_per_neuron")
+    (values,) = variables(measurements, "frequencies_per_neuron")
     shown = "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded"
     values = values.dropna("epoch", how="all")
     if not values.size:
@@ -192,5 +199,11 @@ def _cosine_map(z: np.ndarray, hover: str, labels: list[str] | None = None) -> g
     return figure.update_layout(height=560)
 
 
-FIGURES = (dimensionality, ranks, frequencies_per_neuron)
-EPOCH_FIGURES = (token_geometry, component_interference, component_dimensionality)
+FIGURES = (
+    dimensionality,
+    ranks,
+    frequencies_per_neuron,
+    token_geometry,
+    component_interference,
+    component_dimensionality,
+)

@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 import xarray as xr
 from jaxtyping import Float, Int
 
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.phases import Phases
 from grokviz.errors import GrokvizError
-from grokviz.phases import Phases
 
 TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
 EMBEDDING, READOUT, NEURONS = "#66CCEE", "#004488", "#997700"
@@ -54,17 +55,8 @@ def titled(figure: go.Figure, finding: str, shows: str) -> go.Figure:
     return figure.update_layout(template=TEMPLATE, title=title, height=figure.layout.height or HEIGHT)
 
 
-def needed(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
-    """The measures called `names`.
-
-    Raises:
-        GrokvizError: one was not measured.
-    """
-    for name in names:
-        if name not in measurements:
-            raise GrokvizError(
-                f"this figure needs the measure '{name}', which has not been measured; run grokviz measure on the run"
-            )
+def variables(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
+    """The variables called `names`."""
     return [measurements[name] for name in names]
 
 
@@ -85,14 +77,9 @@ def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
     return measurements.sel(epoch=epoch)
 
 
-def key_frequencies(measurements: xr.Dataset) -> list[int]:
-    """The key frequencies of the run's final checkpoint, ascending."""
-    return [int(k) for k in np.atleast_1d(measurements.attrs["key_frequencies"])]
-
-
 def frequency_colours(measurements: xr.Dataset, frequencies: Sequence[int]) -> list[str]:
     """A colour for each frequency: each key frequency its own, all others grey."""
-    keys = key_frequencies(measurements)
+    keys = key_frequencies_of(measurements)
     own = {k: FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
     return [own.get(k, NEUTRAL) for k in frequencies]
 

@@ -38,20 +38,32 @@ class Block:
 
 def frames(figures: Sequence[go.Figure], block: Block) -> dict[str, Any]:
     """The last figure whole (`base`), and for each path into it that differs the values in every frame (`changes`).
+    Figures whose traces or axes differ are kept whole.
 
     A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first
     axis is the frame, and `low`, `high` if it is quantised.
     """
     flat = [dict(_leaves(figure.to_plotly_json())) for figure in figures]
-    paths = list(flat[-1])
     if any(leaves.keys() != flat[-1].keys() for leaves in flat):
-        raise ValueError("a figure has other traces at other epochs, so it cannot be shown in frames")
+        # Other traces or axes at other epochs: then every frame has all of its own.
+        whole = [figure.to_plotly_json() for figure in figures]
+        changes = [
+            {"path": (part,), "values": [_decoded(frame[part]) for frame in whole]} for part in ("data", "layout")
+        ]
+        return {"base": figures[-1].to_plotly_json(), "changes": changes}
     changes = [
         _change(path, [leaves[path] for leaves in flat], block)
-        for path in paths
+        for path in flat[-1]
         if any(not _equal(leaves[path], flat[-1][path]) for leaves in flat)
     ]
     return {"base": figures[-1].to_plotly_json(), "changes": changes}
+
+
+def _decoded(node: Any) -> Any:
+    """A part of a figure with its arrays as lists."""
+    if isinstance(node, Mapping):
+        return _array(node).tolist() if "bdata" in node else {name: _decoded(child) for name, child in node.items()}
+    return [_decoded(child) for child in node] if isinstance(node, list | tuple) else node
 
 
 def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -6,36 +6,40 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
-from grokviz.changing import changing
-from grokviz.figures import FAMILIES
-from grokviz.figures.theme import key_frequencies
-from grokviz.layout import REPORT_FILE
-from grokviz.report.findings import findings
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.phases import find_phases
+from grokviz.figures import FAMILIES, FIGURES, FigureFunction, finding_of, shows_an_epoch, why_not
 from grokviz.report.frames import Block, frames
-from grokviz.run import Run
+from grokviz.store import Run, save_report
 
 MAP_BYTES = 11_000_000
 """Room for the maps of all stops before compression: with plotly.js the page stays below 20 MB."""
-SECTIONS = {
-    "performance": "Losses and accuracies",
-    "fourier": "Fourier structure",
-    "progress": "Progress measures",
-    "attention": "Attention",
-    "superposition": "Superposition",
-    "weights": "Weights",
-}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure on the page."""
+
+    name: str
+    family: str
+    caption: str
+    moves: bool
+    finding: str
+    drawn: dict[str, Any]
+    """The figure, and what changes with the epoch; see `frames`."""
 
 
 def write_report(run: Run) -> Path:
@@ -44,25 +48,21 @@ def write_report(run: Run) -> Path:
     Raises:
         GrokvizError: the run has not been measured, or the file cannot be written.
     """
-    page = render_report(run, run.measurements).encode()
-    with changing(run.directory) as change:
-        change.put(REPORT_FILE, page)
-    return run.directory / REPORT_FILE
+    run.refresh()
+    return save_report(run, render_report(run, run.measurements).encode())
 
 
 def render_report(run: Run, measurements: xr.Dataset) -> str:
     """The page. Every checkpoint is a stop of the slider, or as many evenly chosen ones as a page below 20 MB has room
-    for; the page says how many.
-
-    Raises:
-        GrokvizError: a figure needs a measure that was not taken.
+    for; the page says how many. A figure that cannot be drawn is named with the reason.
     """
-    map_bytes = (run.config.model.n_heads + 1) * run.config.task.p**2  # a pattern per head, and the cosines of tokens
+    map_bytes = (run.config.model.n_heads + 1) * run.config.task.n_pairs  # a pattern a head, and the cosines of tokens
     stops = slider_stops(measurements["epoch"].values.tolist(), most=max(2, MAP_BYTES // map_bytes))
     block = Block()
-    panels = _panels(run, measurements, stops, block)
+    reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}
+    panels = _panels(run, measurements, stops, block, [figure for figure in FIGURES if not reasons[figure.__name__]])
     data = {
-        "panels": panels,
+        "panels": [{"name": panel.name, "moves": panel.moves, **panel.drawn} for panel in panels],
         "stops": stops,
         "readings": [_reading(measurements, epoch) for epoch in stops],
     }
@@ -74,8 +74,9 @@ def render_report(run: Run, measurements: xr.Dataset) -> str:
         policy=html.escape(_content_security_policy(plotly_js, script)),
         title=html.escape(f"grokviz: {run.directory.resolve().name}"),
         facts=_rows(_facts(run, measurements)),
-        findings="\n".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings(measurements)),
-        sections="\n".join(_section(name, [panel for panel in panels if panel["family"] == name]) for name in SECTIONS),
+        findings="\n".join(_findings(measurements, panels)),
+        sections="\n".join(_section(family, panels) for family in FAMILIES),
+        left_out=_left_out(reasons),
         stops_note=html.escape(_stops_note(stops, measurements)),
         last_stop=len(stops) - 1,
         measures=_measure_table(measurements),
@@ -95,35 +96,68 @@ def slider_stops(epochs: Sequence[int], *, most: int) -> list[int]:
     return [epochs[i] for i in np.linspace(0, len(epochs) - 1, most).round().astype(int)]
 
 
-def _panels(run: Run, measurements: xr.Dataset, stops: list[int], block: Block) -> list[dict[str, Any]]:
-    jobs = [
-        (family.__name__.rsplit(".", 1)[-1], function, function in family.EPOCH_FIGURES)
-        for family in FAMILIES
-        for function in (*family.FIGURES, *family.EPOCH_FIGURES)
-    ]
+def _panels(
+    run: Run, measurements: xr.Dataset, stops: list[int], block: Block, figures: Sequence[FigureFunction]
+) -> list[Panel]:
     panels = []
-    total = sum(len(stops) if moves else 1 for _, _, moves in jobs)
+    total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
     with tqdm(total=total, desc=f"drawing {run.directory}", unit="figure", disable=None) as bar:
-        for family, function, moves in jobs:
-            panel = {"name": function.__name__, "family": family, "caption": _caption(function), "moves": moves}
-            if moves:
-                drawn = []
-                for epoch in stops:
-                    drawn.append(function(measurements, epoch))
-                    bar.update()
-                panels.append(panel | frames(drawn, block))
-            else:
-                panels.append(panel | {"base": function(measurements).to_plotly_json(), "changes": []})
+        for figure in figures:
+            moves = shows_an_epoch(figure)
+            frames_of_it = []
+            for at in [{"epoch": epoch} for epoch in stops] if moves else [{}]:
+                frames_of_it.append(figure(measurements, **at))
                 bar.update()
+            drawn = frames(frames_of_it, block)
+            caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
+            panels.append(
+                Panel(figure.__name__, figure.__module__, caption, moves, finding_of(frames_of_it[-1]), drawn)
+            )
     return panels
 
 
-def _caption(function: Callable[..., go.Figure]) -> str:
-    return (function.__doc__ or "").strip().split("\n", 1)[0]
+def _findings(measurements: xr.Dataset, panels: Sequence[Panel]) -> Iterator[str]:
+    """What the figures state, each with a link to its figure; those that move state it of the last epoch."""
+    for sentence in _divergence(measurements):
+        yield f"<li>{html.escape(sentence)}</li>"
+    for panel in panels:
+        yield f"<li><a href='#{panel.name}'>{html.escape(panel.finding)}</a></li>"
+    if "history_test_loss" in measurements:
+        said = " ".join(panel.finding for panel in panels)
+        for reason in find_phases(measurements).not_yet:
+            if reason not in said:
+                yield f"<li>{html.escape(reason[0].upper() + reason[1:])}</li>"
+
+
+def _divergence(measurements: xr.Dataset) -> Iterator[str]:
+    last = int(measurements["epoch"][-1])
+    if measurements["status"].item() == "diverged" and "history_epoch" in measurements.sizes:
+        yield (
+            f"Diverged at epoch {int(measurements['history_epoch'][-1]):,}: the loss is not a finite number, and training has "
+            f"stopped. What follows is about the checkpoints before, up to epoch {last:,}."
+        )
+    elif "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1)).all():
+        yield f"Diverged: the loss is not a finite number at the last checkpoint, epoch {last:,}."
+
+
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """The figures that are not on the page, grouped by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason:
+            by_reason.setdefault(reason, []).append(name)
+    if not by_reason:
+        return ""
+    rows = "".join(
+        f"<li>{html.escape(', '.join(names))}: {html.escape(reason)}</li>" for reason, names in by_reason.items()
+    )
+    return f"<section id='left-out'><h2>Not drawn</h2><ul>{rows}</ul></section>"
 
 
 def _reading(measurements: xr.Dataset, epoch: int) -> str:
-    """Losses and accuracies at a stop, beside the slider."""
+    """Losses and accuracies at a stop, beside the slider; nothing where they were not measured."""
+    if not {"loss", "accuracy"} <= set(measurements.data_vars):
+        return ""
     now = measurements[["loss", "accuracy"]].sel(epoch=epoch)
     parts = [
         f"{s} loss {now['loss'].sel(split=s).item():.2e} ({now['accuracy'].sel(split=s).item():.1%} right)"
@@ -134,13 +168,14 @@ def _reading(measurements: xr.Dataset, epoch: int) -> str:
 
 def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
     task, model, training = run.config.task, run.config.model, run.config.training
-    keys = key_frequencies(measurements)
-    trained = int(measurements["history_epoch"][-1])
+    keys = key_frequencies_of(measurements)
+    trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
     return [
-        ("run", f"{measurements.attrs['run']} ({run.status})"),
+        ("run", f"{measurements['run'].item()} ({run.status})"),
         (
             "task",
-            f"{task.operation} mod {task.p}, {task.n_train:,} of {task.p**2:,} pairs trained on, split seed {task.split_seed}",
+            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, "
+            f"{task.n_train:,} of {task.n_pairs:,} pairs trained on, split seed {task.split_seed}",
         ),
         (
             "model",
@@ -149,11 +184,14 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
         ),
         (
             "training",
-            f"AdamW, learning rate {training.learning_rate:g}, weight decay "
+            f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay "
             f"{training.weight_decay:g}, full batch, {trained:,} of {training.epochs:,} epochs",
         ),
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
-        ("key frequencies", f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements.attrs['key_frequency_rule']}"),
+        (
+            "key frequencies",
+            f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements['key_frequency_rule'].item()}",
+        ),
         ("made with", _described_environment(run.environment)),
         *(
             (f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment))
@@ -173,13 +211,15 @@ def _rows(pairs: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _section(family: str, panels: Sequence[dict[str, Any]]) -> str:
+def _section(family: ModuleType, panels: Sequence[Panel]) -> str:
+    """The panels of a family; nothing where it has none."""
     figures = "\n".join(
-        f"<figure class='{'moves' if panel['moves'] else 'whole'}'><div id='{panel['name']}' class='plot'></div>"
-        f"<figcaption>{html.escape(panel['caption'])}</figcaption></figure>"
+        f"<figure class='{'moves' if panel.moves else 'whole'}'><div id='{panel.name}' class='plot'></div>"
+        f"<figcaption>{html.escape(panel.caption)}</figcaption></figure>"
         for panel in panels
+        if panel.family == family.__name__
     )
-    return f"<section id='{family}'><h2>{SECTIONS[family]}</h2>{figures}</section>"
+    return f"<section><h2>{html.escape(family.TITLE)}</h2>{figures}</section>" if figures else ""
 
 
 def _stops_note(stops: Sequence[int], measurements: xr.Dataset) -> str:

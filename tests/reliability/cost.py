@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import grokviz
-from grokviz import training
-from grokviz.run_writer import RunWriter
+from grokviz.store import RunWriter
+from grokviz.training.learner import Learner
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     arguments = parser.parse_args()
     spent: dict[str, list[float]] = {}
-    for owner, name in ((RunWriter, "append_history"), (RunWriter, "save"), (RunWriter, "end"), (training, "_state")):
+    for owner, name in ((RunWriter, "append_history"), (RunWriter, "save"), (RunWriter, "end"), (Learner, "state")):
         setattr(owner, name, timed(getattr(owner, name), spent.setdefault(name, [])))
     start = time.perf_counter()
     run = grokviz.train(grokviz.preset(arguments.preset), arguments.directory)

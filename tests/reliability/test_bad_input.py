@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.cli import main
+from grokviz.cli.main import main
 
 BAD = """
 | tran | did you mean train?

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.cli import main
+from grokviz.analysis.sources import Source
+from grokviz.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, tiny_config: grokviz.RunC
     run = grokviz.train(tiny_config, tmp_path_factory.mktemp("damage") / "run")
     grokviz.measure(run, measures=grokviz.measures.weights.MEASURES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grokviz.measuring, "_network", lambda config: "another")
+        patch.setattr(Source, "network", "another")
         grokviz.measure(run)
     grokviz.write_report(run)
     assert not grokviz.check_run(run.directory).damages

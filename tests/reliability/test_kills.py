@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz import durable
+from grokviz.store import durable
 from reliability import faults, worker
 from reliability.faults import Point
 
@@ -179,7 +179,7 @@ CHANGES = {"write_text", "write_bytes", "mkdir", "rmdir", "touch", "rename", "sy
 
 
 def test_nothing_outside_durable_changes_the_disk() -> None:
-    package = Path(durable.__file__).parent
+    package = Path(grokviz.__file__).parent
     for path in package.rglob("*.py"):
         if path.name in ("durable.py", "locks.py"):  # a lock's note is in the lock file, which must not be replaced
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.interrupts import signals_deferred
+from grokviz.training.signals import signals_deferred
 from reliability import worker
 
 

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import xarray as xr
 
 import grokviz
-import grokviz.measuring
-import grokviz.training
-from grokviz.changing import changing
-from grokviz.cli import main
+from grokviz.cli.main import main
+from grokviz.store.changing import changing
 from reliability import faults
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["grokviz.training", "grokviz.measuring", "grokviz.commands", "tyro"])
+CONTEXT.set_forkserver_preload(
+    ["grokviz.training.resuming", "grokviz.analysis.measuring", "grokviz.cli.commands", "tyro"]
+)
 
 TINY = (
     *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --epochs 40".split(),
@@ -76,7 +77,7 @@ def digest(directory: Path) -> str:
     return found.hexdigest()
 
 
-def measured(directory: Path) -> "grokviz.measuring.xr.Dataset":
+def measured(directory: Path) -> "xr.Dataset":
     """All measurements of the run in `directory`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,0 +1,1 @@
+"""Analysis: networks in, measurements out."""

@@ -1,0 +1,143 @@
+"""The values of measures by epoch as they are gathered, and the dataset that they become."""
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grokviz.analysis.measures.fourier import KEY_FREQUENCY_RULE
+from grokviz.analysis.sources import Source
+from grokviz.analysis.specs import MeasureSpec
+from grokviz.errors import GrokvizError
+from grokviz.tasks.harmonics import n_frequencies
+
+
+@dataclass
+class Column:
+    """The values of one measure by epoch, as they grow. Mutable: it is what measuring gathers in."""
+
+    axes: tuple[str, ...]
+    attributes: dict[str, Any]
+    values: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, spec: MeasureSpec) -> "Column":
+        """The column of a measure that has no values yet."""
+        return cls(spec.axes, spec.kept_attributes)
+
+    @classmethod
+    def stored(cls, variable: xr.DataArray, epochs: Set[int]) -> "Column":
+        """The stored values of a measure at `epochs`."""
+        not_measured = set(np.atleast_1d(variable.attrs.get("not_measured", [])).tolist())
+        axes = tuple(str(dim) for dim in variable.dims if dim != "epoch")
+        attributes = {name: value for name, value in variable.attrs.items() if name != "not_measured"}
+        stored = zip(variable["epoch"].values.tolist(), variable.values, strict=True)
+        return cls(axes, attributes, {epoch: value for epoch, value in stored if epoch in epochs - not_measured})
+
+
+class AxisLengths:
+    """How long each axis is: one length in a run. A class, because it learns the axes of users' measures as they come."""
+
+    def __init__(self, labels: Mapping[str, Any], columns: Mapping[str, Column]) -> None:
+        self._lengths = {axis: len(values) for axis, values in labels.items()}
+        for column in columns.values():
+            for value in column.values.values():
+                self._lengths |= dict(zip(column.axes, value.shape, strict=True))
+
+    def checked(self, spec: MeasureSpec, value: np.ndarray) -> np.ndarray:
+        """`value`, whose axes must be as long as they are elsewhere; an axis not seen before is noted.
+
+        Raises:
+            GrokvizError: an axis has another length elsewhere.
+        """
+        for axis, length in zip(spec.axes, value.shape, strict=True):
+            if self._lengths.setdefault(axis, length) != length:
+                raise GrokvizError(
+                    f"measure '{spec.name}' returned {length} values along '{axis}', which has {self._lengths[axis]} elsewhere; "
+                    "an axis has one length in a run, so give this one another name"
+                )
+        return value
+
+
+def dataset_of(
+    source: Source,
+    columns: Mapping[str, Column],
+    *,
+    labels: Mapping[str, Any],
+    keys: Sequence[int],
+    key_epoch: int,
+    absent: Mapping[str, str],
+) -> xr.Dataset:
+    """The measurements: what is in `columns`, the history, and what the networks are."""
+    measured = {epoch for column in columns.values() for epoch in column.values}
+    epochs = [epoch for epoch in source.identities if epoch in measured]
+    variables: dict[str, Any] = {name: _variable(column, epochs) for name, column in columns.items() if column.values}
+    used = {axis for name, column in columns.items() if column.values for axis in column.axes}
+    if of_the_task := _task_variables(source, keys):
+        variables |= of_the_task
+        used |= {"frequency", "token"}
+    coordinates: dict[str, Any] = {axis: values for axis, values in labels.items() if axis in used}
+    coordinates |= {
+        "epoch": epochs,
+        "checkpoint": (
+            "epoch",
+            [source.identities[epoch] for epoch in epochs],
+            {"description": "SHA-256 of the checkpoint"},
+        ),
+    }
+    if source.history is not None:
+        history = source.history.rename({"epoch": "history_epoch"})
+        variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
+        coordinates["history_epoch"] = history["history_epoch"].values
+    facts = {name: ((), value, {"description": text}) for name, (value, text) in _facts(source, key_epoch).items()}
+    attributes = {
+        "grokviz_version": version("grokviz"),
+        "network": source.network,
+        "absent": json.dumps(dict(absent), sort_keys=True),
+    }
+    return xr.Dataset(variables, coordinates | facts, attributes)
+
+
+def _variable(column: Column, epochs: Sequence[int]) -> tuple[Any, ...]:
+    first = next(iter(column.values.values()))
+    absent = np.full(first.shape, np.nan, np.result_type(first.dtype, np.float32))  # whole numbers have no NaN
+    stacked = np.stack([column.values.get(epoch, absent) for epoch in epochs])
+    not_measured = [epoch for epoch in epochs if epoch not in column.values]
+    attributes = column.attributes | ({"not_measured": not_measured} if not_measured else {})
+    return (("epoch", *column.axes), stacked, attributes)
+
+
+def _task_variables(source: Source, keys: Sequence[int]) -> dict[str, Any]:
+    """Which frequencies are key, and where each token lies on the circle; nothing where the task has no harmonics."""
+    coordinates = source.task.task.coordinates
+    if coordinates is None:
+        return {}
+    frequencies = np.arange(1, n_frequencies(source.task.task.n) + 1)
+    is_key = np.isin(frequencies, list(keys)).astype(np.int8)
+    return {
+        "is_key_frequency": ("frequency", is_key, {"description": "1 for the key frequencies, 0 for the others"}),
+        "token_coordinate": (
+            "token",
+            coordinates,
+            {"description": "place of the token on the circle of all; a wave of frequency k has k periods round it"},
+        ),
+    }
+
+
+def _facts(source: Source, key_epoch: int) -> dict[str, tuple[Any, str]]:
+    """What the networks are, with what each fact means: one value each, so that runs can be concatenated."""
+    task = source.task.task
+    return {
+        "run": (source.name, "name of the run"),
+        "status": (source.status, "how the training ended, or that it goes on"),
+        "operation": (task.operation.name, task.operation.formula),
+        "p": (task.p, "modulus"),
+        "n_answers": (task.n, "number of possible answers; chance is a loss of its logarithm"),
+        "config": (json.dumps(dict(source.config), sort_keys=True), "the configuration, as JSON"),
+        "key_frequency_rule": (KEY_FREQUENCY_RULE, "what makes a frequency key"),
+        "key_frequency_epoch": (key_epoch, "checkpoint at which the key frequencies are taken"),
+    }

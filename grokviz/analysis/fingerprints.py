@@ -1,0 +1,139 @@
+"""What a measure's value depends on, as one hash: where it is another, the stored values are computed anew.
+
+It is the code that runs, not the text: the syntax tree of the measure and of all that it calls within grokviz (or within
+the measure's own module), without comments, docstrings and annotations; the same for what makes a snapshot, which every
+measure sees; the constants that the code names; and the versions of torch and TransformerLens. What a task asks and answers
+is compared apart, by its tables.
+"""
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
+from importlib.metadata import version
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from grokviz.analysis.snapshot import Snapshot, snapshot_of
+from grokviz.models.hooked import model_with_weights
+from grokviz.models.weights import Weights
+from grokviz.tasks.harmonics import Harmonics
+from grokviz.tasks.task import Task
+
+SEEN_BY_MEASURES = (Snapshot, Harmonics, Task, Weights)
+"""The classes whose properties and methods a measure may use."""
+
+VERSIONS = ("torch", "transformer-lens")
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def fingerprint(measure: Callable[..., Any]) -> str:
+    """The hash of what the values of `measure` depend on."""
+    function = _unwrapped(measure)
+    scope = {"grokviz", *([function.__module__] if isinstance(function, FunctionType) else [])}
+    found: dict[str, str] = {}
+    for root in (function, _unwrapped(snapshot_of), _unwrapped(model_with_weights)):
+        _collect(root, scope, found)
+    parts = [f"{name} = {what}" for name, what in sorted(found.items())]
+    parts += [f"{name} {version(name)}" for name in VERSIONS]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _collect(function: Any, scope: set[str], found: dict[str, str]) -> None:
+    """Add the code of `function`, and of all that it reaches within `scope`, to `found`."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if name in found:
+        return
+    tree = _tree(function)
+    found[name] = _code_of(function) if tree is None else ast.dump(tree)
+    found[f"{name} defaults"] = repr((function.__defaults__, function.__kwdefaults__))
+    values = _closure(function)
+    for reached_name, value in values:
+        if isinstance(value, (*PLAIN, tuple, frozenset, dict, list, set)):
+            found[f"{name} {reached_name}"] = repr(value)
+    names = _names(tree) if tree is not None else set(function.__code__.co_names)
+    for reached in (*(value for _, value in values), *_reached(function, tree, names, found)):
+        reached = _unwrapped(reached)
+        if isinstance(reached, type) and _in_scope(reached, scope):
+            reached = _unwrapped(vars(reached).get("__post_init__"))
+        if isinstance(reached, FunctionType) and _in_scope(reached, scope):
+            _collect(reached, scope, found)
+
+
+def _reached(function: FunctionType, tree: ast.AST | None, names: set[str], found: dict[str, str]) -> Iterator[Any]:
+    """What the code names: functions and classes of its module, what it takes from other modules, and properties."""
+    for name in sorted(names):
+        value = function.__globals__.get(name)
+        if isinstance(value, (*PLAIN, tuple)) and name in function.__globals__:
+            found[f"{function.__module__}.{name}"] = "" if " at 0x" in repr(value) else repr(value)
+        elif isinstance(value, ModuleType):
+            for node in ast.walk(tree) if tree is not None else ():
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
+                    yield getattr(value, node.attr, None)
+        else:
+            yield value
+        for seen in SEEN_BY_MEASURES:
+            yield vars(seen).get(name)
+
+
+def _names(tree: ast.AST) -> set[str]:
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def _closure(function: FunctionType) -> list[tuple[str, Any]]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return [(name, cell.cell_contents) for name, cell in cells]
+
+
+def _in_scope(defined: Any, scope: set[str]) -> bool:
+    return defined.__module__ in scope or defined.__module__.split(".")[0] in scope
+
+
+def _unwrapped(value: Any) -> Any:
+    """The function in a property, a cache, or a decorator."""
+    if isinstance(value, property):
+        value = value.fget
+    elif isinstance(value, cached_property):
+        value = value.func
+    elif isinstance(value, classmethod | staticmethod):
+        value = value.__func__
+    return inspect.unwrap(value) if callable(value) else value
+
+
+@cache
+def _tree(function: FunctionType) -> ast.AST | None:
+    """The syntax tree of a function without what does not run; None where its source is not to be had."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # typed into a bare interpreter, or a lambda amid a line
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.decorator_list = []
+            first = node.body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+            for argument in ast.walk(node.args):
+                if isinstance(argument, ast.arg):
+                    argument.annotation = None
+    return tree
+
+
+def _code_of(function: FunctionType) -> str:
+    """The byte code of a function and of those inside it."""
+
+    def described(code: CodeType) -> str:
+        constants = [described(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+        return code.co_code.hex() + repr(constants) + repr(code.co_names)
+
+    return described(function.__code__)

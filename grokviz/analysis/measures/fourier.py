@@ -1,0 +1,246 @@
+"""Fourier structure of the embedding, the readout and the neurons, and the key frequencies."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.analysis.needs import needs
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.config import PURE_NEURON
+from grokviz.tasks.harmonics import (
+    components_of,
+    frequency_power,
+    gini,
+    n_frequencies,
+    never_change,
+    participation_ratio,
+)
+
+KEY_SHARE_OF_LARGEST = 0.10
+KEY_MULTIPLE_OF_MEDIAN = 10.0
+KEY_FREQUENCY_RULE = (
+    f"readout power at least {KEY_SHARE_OF_LARGEST:.0%} of the largest frequency's and at least "
+    f"{KEY_MULTIPLE_OF_MEDIAN:g} times the median over frequencies"
+)
+
+
+def key_frequencies(snapshot: Snapshot) -> tuple[int, ...]:
+    """The frequencies that the network reads its answer from, ascending; none before a circuit has formed.
+
+    Frequency k is key where its share of the readout's power is at least 10 % of the largest share and at least 10
+    times the median share over all frequencies. The readout decides because a network may carry frequencies in its
+    embedding that it never uses. Their number is not limited; but a network that uses half of all frequencies or more,
+    as it may where n is below 20, has no frequency far above the median and therefore none by this rule.
+    """
+    power = readout_power(snapshot)
+    is_key = (power >= KEY_SHARE_OF_LARGEST * power.max()) & (power >= KEY_MULTIPLE_OF_MEDIAN * power.quantile(0.5))
+    return tuple((torch.nonzero(is_key).flatten() + 1).tolist())
+
+
+@needs("harmonics")
+def embedding_power(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Share of the embedding's power at each frequency.
+
+    Formula: P_k / sum P, P_k = |F_cos_k W_E|² + |F_sin_k W_E|², W_E without '='; the constant component is left out.
+    Unit: share
+    Range: 0 to 1, sum 1; about 1/floor(n/2) each at initialisation, a few peaks after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
+    """
+    return _shares(frequency_power(snapshot.W_E, snapshot.harmonics.basis))
+
+
+def embedding_constant_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of the embedding's squared norm in its constant component, the mean over tokens.
+
+    Formula: |F_0 W_E|² / |W_E|², W_E without '='.
+    Unit: share
+    Range: 0 to 1; 1/n at initialisation.
+    Source: the complement of the centring of `embedding_power`
+    """
+    W_E = snapshot.W_E.double()
+    return snapshot.n * W_E.mean(dim=0).square().sum() / W_E.square().sum()
+
+
+@needs("harmonics")
+def embedding_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Sparsity of the embedding over frequencies: Gini index of its norms.
+
+    Formula: Gini of sqrt(P_k); K equal peaks among N frequencies give 1 - K/N.
+    Unit: index
+    Range: 0 to 1; 0.025 at initialisation, 0.6 to 0.9 after grokking. Of norms; that of powers is higher.
+    Source: Hurley & Rickard 2009, arXiv 0811.4706; Nanda et al. 2023, section 5.1
+    """
+    return gini(embedding_power(snapshot).sqrt())
+
+
+@needs("harmonics")
+def embedding_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Effective number of frequencies in the embedding.
+
+    Formula: (sum P)² / sum P².
+    Unit: frequencies
+    Range: 1 to floor(n/2); near floor(n/2) at initialisation, about the number of key frequencies after grokking.
+    Source: participation ratio, as in Gao et al. 2017
+    """
+    return participation_ratio(embedding_power(snapshot))
+
+
+@needs("harmonics")
+def readout_power(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Share of the readout's power at each frequency of the answer.
+
+    Formula: P_k / sum P of W_L = W_out W_U along its n answer columns, '=' left out; the constant is left out.
+    Unit: share
+    Range: 0 to 1, sum 1; after grokking each key frequency stands far above all others.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.2
+    """
+    return _shares(frequency_power(snapshot.W_L.T, snapshot.harmonics.basis))
+
+
+@needs("harmonics")
+def readout_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Sparsity of the readout over frequencies: Gini index of its norms.
+
+    Formula: Gini of sqrt(P_k) of W_L; K equal peaks among N frequencies give 1 - K/N.
+    Unit: index
+    Range: 0 to 1; 0.025 at initialisation, 0.7 to 0.95 after grokking. Of norms; that of powers is higher.
+    Source: Hurley & Rickard 2009, arXiv 0811.4706; Nanda et al. 2023, section 5.1
+    """
+    return gini(readout_power(snapshot).sqrt())
+
+
+@needs("harmonics")
+def readout_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Effective number of frequencies in the readout.
+
+    Formula: (sum P)² / sum P² of W_L.
+    Unit: frequencies
+    Range: 1 to floor(n/2); near floor(n/2) at initialisation, about the number of key frequencies after grokking.
+    Source: participation ratio, as in Gao et al. 2017
+    """
+    return participation_ratio(readout_power(snapshot))
+
+
+@needs("harmonics")
+def neuron_frequency(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
+    """The frequency that holds most of each neuron's variance; NaN for a dead neuron.
+
+    Formula: argmax over k = 1..floor(n/2) of the neuron's share at frequency k (see `neuron_purity`).
+    Unit: frequency
+    Range: 1 to floor(n/2)
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    shares = snapshot.neuron_frequency_shares
+    return torch.where(shares[0].isnan(), torch.nan, 1.0 + shares.argmax(dim=0)).float()
+
+
+@needs("harmonics")
+def neuron_purity(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
+    """Share of each neuron's variance at its own frequency; NaN for a dead neuron.
+
+    Formula: centred squared norm over the n² pairs on {1, cos_k, sin_k}(a) x {1, cos_k, sin_k}(b) without the constant,
+        as a share of the whole; the largest over k.
+    Unit: share
+    Range: 0 to 1; an ideal single-frequency ReLU neuron scores 0.962 (0.033 lies at 2k). Pure is above 0.85.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    return snapshot.neuron_frequency_shares.amax(dim=0).float()
+
+
+@needs("harmonics")
+def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Number of pure neurons of each frequency: the redundancy with which the network computes it.
+
+    Formula: count of neurons whose purity exceeds 0.85 and whose frequency is k; NaN after a divergence.
+    Unit: neurons
+    Range: 0 to d_mlp; 100 to 200 for a key frequency after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    shares = snapshot.neuron_frequency_shares
+    pure = shares.amax(dim=0) > PURE_NEURON  # False for the NaN of dead neurons
+    counts = torch.bincount(shares.argmax(dim=0)[pure], minlength=n_frequencies(snapshot.n)).double()
+    return counts if snapshot.neurons.isfinite().all() else counts * torch.nan
+
+
+@needs("harmonics")
+def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of the living neurons that are pure: above 0.85 of their variance at one frequency.
+
+    Formula: pure neurons / neurons that are not dead; NaN if all are dead.
+    Unit: share
+    Range: 0 to 1; 0 at initialisation, above 0.7 after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.3
+    """
+    purity = snapshot.neuron_frequency_shares.amax(dim=0)
+    return (purity[~purity.isnan()] > PURE_NEURON).double().mean()
+
+
+def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Share of neurons that never change over the n² pairs.
+
+    Formula: neurons with no variance over pairs / d_mlp.
+    Unit: share
+    Range: 0 to 1; some are dead at initialisation, few later.
+    Source: counts what `neuron_purity` leaves out
+    """
+    dead = never_change(rearrange(snapshot.neurons, "(a b) neuron -> a b neuron", a=snapshot.n)).double().mean()
+    return dead if snapshot.neurons.isfinite().all() else dead * torch.nan
+
+
+@needs("harmonics")
+def token_plane(snapshot: Snapshot) -> Float[Tensor, "frequency token axis"]:
+    """Tokens seen in the plane that each frequency spans in d_model: a circle, once the network uses the frequency.
+
+    Formula: centred W_E projected on an orthonormal basis of span(F_cos_k W_E, F_sin_k W_E), x along F_cos_k W_E. All
+        of W_E is projected, so what other frequencies put into the plane is seen as scatter. k = n/2 has no y: 0.
+    Unit: embedding norm
+    Range: any; noise at initialisation, a circle on which neighbours stand k steps apart after grokking.
+    Source: Liu et al. 2022, arXiv 2205.10343, figure 1, with planes found by Fourier transform
+    """
+    W_E = snapshot.W_E.double() - snapshot.W_E.double().mean(dim=0)
+    waves = snapshot.harmonics.basis @ W_E
+    planes = []
+    for k in snapshot.harmonics.frequencies:
+        directions = waves[components_of(snapshot.n, k)].T
+        axes, _ = torch.linalg.qr(directions)
+        coordinates = W_E @ axes
+        # QR leaves the signs open: x is taken along cos, y along sin.
+        coordinates = coordinates * torch.einsum("ca,ca->a", directions, axes).sign()
+        planes.append(torch.nn.functional.pad(coordinates, (0, 2 - coordinates.shape[1])))
+    return torch.stack(planes).float()
+
+
+@needs("harmonics")
+def circle_roundness(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """How round the tokens lie in the plane of each frequency.
+
+    Formula: 1 - std(r) / mean(r), at least 0, over the radii r of the tokens in `token_plane`.
+    Unit: share
+    Range: 0 to 1; about 0.48 for random embeddings, whose radii are spread as those of a Gaussian cloud; 1 for a circle.
+    Source: the coefficient of variation of the radius
+    """
+    radius = token_plane(snapshot).double().norm(dim=2)
+    return (1 - radius.std(dim=1, correction=0) / radius.mean(dim=1)).clamp(min=0)
+
+
+def _shares(power: Float[Tensor, "frequency"]) -> Float[Tensor, "frequency"]:
+    return power / power.sum()
+
+
+MEASURES = (
+    embedding_power,
+    embedding_constant_share,
+    embedding_gini,
+    embedding_participation_ratio,
+    readout_power,
+    readout_gini,
+    readout_participation_ratio,
+    neuron_frequency,
+    neuron_purity,
+    neurons_per_frequency,
+    pure_neuron_share,
+    dead_neuron_share,
+    token_plane,
+    circle_roundness,
+)

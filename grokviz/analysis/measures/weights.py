@@ -1,0 +1,35 @@
+"""Size of the weights."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.models.parameters import TRAINED
+
+MATRICES = tuple(parameter.short_name for parameter in TRAINED)
+
+
+def weight_norm(snapshot: Snapshot) -> Float[Tensor, "matrix"]:
+    """Norm of each weight matrix, all heads together; W_E and W_U with '='.
+
+    Formula: Frobenius norm |W|.
+    Unit: norm
+    Range: 0 upwards; rises with memorisation, falls in cleanup.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 5.2
+    """
+    return torch.stack([getattr(snapshot.weights, name).double().norm() for name in MATRICES])
+
+
+def total_weight_norm(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Norm of all weights taken as one vector.
+
+    Formula: sqrt of the sum of the squared norms of all trained weights.
+    Unit: norm
+    Range: 0 upwards; rises with memorisation, falls in cleanup.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 5.2
+    """
+    return weight_norm(snapshot).norm()
+
+
+MEASURES = (weight_norm, total_weight_norm)

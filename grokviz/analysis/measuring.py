@@ -1,0 +1,193 @@
+"""Measuring: every measure at every checkpoint, as one xarray.Dataset.
+
+Of a run it is kept as RUN/measurements.nc, and only what is missing is computed. What a measure's value depends on is its
+code, the checkpoint, the task and model, and, for measures that take them, the key frequencies of the final checkpoint;
+where one of these has changed, the stored values are made anew. A run may be measured while it trains: what is complete
+when measuring begins is measured.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import xarray as xr
+from tqdm import tqdm
+
+from grokviz.analysis.axes import AXES, labels_of
+from grokviz.analysis.columns import AxisLengths, Column, dataset_of
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.measures import MEASURES, Measure
+from grokviz.analysis.measures.fourier import key_frequencies
+from grokviz.analysis.needs import lacking
+from grokviz.analysis.snapshot import Hook, Snapshot
+from grokviz.analysis.sources import Source, model_source, run_source
+from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.config import TaskConfig
+from grokviz.errors import GrokvizError, LackingError
+from grokviz.models.hooked import HookedTransformer
+from grokviz.store import Run, keep_measurements
+
+Keep = Callable[[xr.Dataset], None]
+
+
+def measure(source: Run | Source, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
+    """All `measures` at every checkpoint of a run, also kept in its directory; only what is missing is computed.
+
+    Key frequencies are taken at the final checkpoint and used at every epoch. A measure that needs what the task or the
+    network does not have is left out; `attrs["absent"]` says why. Your own measure is a function
+    `(snapshot) -> Float[Tensor, "axis names"]`; add it with `measures=(*grokviz.MEASURES, mine)`. Networks that are not in
+    a run are measured as a `Source`, or one alone by `measure_model`.
+
+    Raises:
+        GrokvizError: a measure has no axes in its annotation, or returns others; or checkpoints are damaged, which is
+            said when all others have been measured.
+    """
+    specs = _checked_specs(measures)
+    if isinstance(source, Source):
+        return _measured(source, specs, lambda snapshot, keys: {}, lambda dataset: None)
+    if not isinstance(source, Run):
+        raise GrokvizError(f"measure needs a Run, but got {source!r:.60}; open one with grokviz.open_run(directory)")
+    with keep_measurements(source) as kept:
+        known = run_source(source)
+
+        def stored_columns(snapshot: Snapshot, keys: tuple[int, ...]) -> dict[str, Column]:
+            stored = kept.stored()
+            if stored is None:
+                return {}
+            columns, is_all = _columns_that_hold(stored, known, specs, keys)
+            if not is_all:
+                kept.set_aside()
+            return columns
+
+        return _measured(known, specs, stored_columns, kept.replace)
+
+
+def measure_model(
+    model: HookedTransformer,
+    task: TaskConfig,
+    measures: Sequence[Measure] = MEASURES,
+    *,
+    epoch: int = 0,
+    hooks: Sequence[Hook] = (),
+) -> xr.Dataset:
+    """All `measures` of one network that need not be in any run, under the interventions `hooks` if there are any.
+
+    The result is that of `measure`, with the one `epoch`; figures of an epoch draw it.
+
+    Raises:
+        GrokvizError: the model is not one of this task.
+    """
+    if not isinstance(model, HookedTransformer) or not isinstance(task, TaskConfig):
+        got = f"{model!r:.40}" if not isinstance(model, HookedTransformer) else f"{task!r:.40}"
+        raise GrokvizError(
+            f"measure_model needs a HookedTransformer and a TaskConfig, but got {got}; "
+            "such as: measure_model(run.model(4000), run.config.task)"
+        )
+    return measure(model_source(model, task, epoch=epoch, hooks=hooks), measures)
+
+
+def _checked_specs(measures: Sequence[Measure]) -> list[MeasureSpec]:
+    specs = specs_of(measures)
+    for spec in specs:
+        if spec.name in AXES or spec.name.startswith(("history_", "epoch")):
+            raise GrokvizError(f"a measure cannot be called '{spec.name}', which is the name of an axis; rename it")
+    return specs
+
+
+def _measured(
+    source: Source,
+    specs: Sequence[MeasureSpec],
+    stored_columns: Callable[[Snapshot, tuple[int, ...]], dict[str, Column]],
+    keep: Keep,
+) -> xr.Dataset:
+    """The measurements of `source`: what is stored, and what is missing of `specs`. They are kept also where an interrupt
+    or a faulty measure ends the work.
+    """
+    damaged: dict[int, str] = {}
+    final = _newest_snapshot(source, damaged)
+    keys = key_frequencies(final) if final.task.coordinates is not None else ()
+    columns = stored_columns(final, keys)
+    for spec in specs:
+        columns.setdefault(spec.name, Column.empty(spec))
+    absent = _absent(final, specs, keys)
+    present = [spec for spec in specs if spec.name not in absent]
+    labels = labels_of(final, keys)
+    lengths = AxisLengths(labels, columns)
+    missing = {epoch: [s for s in present if epoch not in columns[s.name].values] for epoch in source.identities}
+    todo = [epoch for epoch in source.identities if missing[epoch] and epoch < final.epoch]
+    if missing[final.epoch]:
+        todo.insert(0, final.epoch)  # first, because what is read off the end must be there after an interrupt, too
+    try:
+        for epoch in tqdm(todo, desc=f"measuring {source.name}", unit="checkpoint", disable=None):
+            snapshot = final if epoch == final.epoch else _snapshot_or_none(source, epoch, damaged)
+            if snapshot is None:
+                continue
+            for spec in missing[epoch]:
+                try:
+                    columns[spec.name].values[epoch] = lengths.checked(spec, spec(snapshot, keys))
+                except LackingError as error:  # a measure that did not say what it needs
+                    absent[spec.name] = str(error)
+    finally:
+        dataset = dataset_of(source, columns, labels=labels, keys=keys, key_epoch=final.epoch, absent=absent)
+        keep(dataset)
+    if damaged:
+        raise GrokvizError(
+            f"{len(damaged)} of {len(source.identities)} checkpoints cannot be read, all others are measured; "
+            f"the first is epoch {min(damaged)}: {damaged[min(damaged)]}"
+        )
+    return dataset
+
+
+def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, str]:
+    """The measures that cannot be taken, with the reason."""
+    reasons = lacking(snapshot.task, keys)
+    return {spec.name: reasons[need] for spec in specs for need in spec.needs if need in reasons}
+
+
+def _newest_snapshot(source: Source, damaged: dict[int, str]) -> Snapshot:
+    """The snapshot of the newest network that can be read; those that cannot enter `damaged` with the reason."""
+    epochs = list(source.identities)
+    for epoch in reversed(epochs):
+        snapshot = _snapshot_or_none(source, epoch, damaged)
+        if snapshot:
+            return snapshot
+    if not epochs:
+        raise GrokvizError(f"{source.name} has no networks to measure")
+    if len(epochs) == 1:
+        raise GrokvizError(damaged[epochs[0]])
+    raise GrokvizError(f"none of the {len(epochs)} checkpoints can be read; the newest: {damaged[epochs[-1]]}")
+
+
+def _snapshot_or_none(source: Source, epoch: int, damaged: dict[int, str]) -> Snapshot | None:
+    try:
+        return source.snapshot(epoch)
+    except GrokvizError as error:
+        damaged[epoch] = str(error)
+        return None
+
+
+def _columns_that_hold(
+    stored: xr.Dataset, source: Source, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
+) -> tuple[dict[str, Column], bool]:
+    """The stored values that still hold: of these networks, of the same code, and with these key frequencies if they use
+    key frequencies; and whether that is all of them.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    still_good = {
+        epoch for epoch, identity in _stored_identities(stored).items() if source.identities.get(epoch) == identity
+    }
+    same_network = stored.attrs.get("network") == source.network
+    same_keys = key_frequencies_of(stored) == keys
+    measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
+    columns = {}
+    for name, values in measured.items():
+        spec = by_name.get(name)
+        same_code = spec is None or values.attrs.get("fingerprint") == spec.fingerprint
+        if same_network and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
+            columns[name] = Column.stored(values, still_good)
+            if spec is not None:  # the text may have been improved
+                columns[name].attributes = spec.kept_attributes
+    return columns, len(columns) == len(measured) and len(still_good) == stored.sizes["epoch"]
+
+
+def _stored_identities(stored: xr.Dataset) -> Mapping[int, str]:
+    """What told the network of each epoch from any other when it was measured."""
+    return dict(zip(stored["epoch"].values.tolist(), stored["checkpoint"].values.tolist(), strict=True))

@@ -1,0 +1,68 @@
+"""Where networks to be measured come from: a run, or anything else that has them by epoch."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import xarray as xr
+
+from grokviz.analysis.snapshot import Hook, Snapshot, snapshot_of
+from grokviz.config import TaskConfig
+from grokviz.models.hooked import HookedTransformer
+from grokviz.store import Run
+from grokviz.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Networks of one task and one shape, by epoch."""
+
+    name: str
+    task: TaskConfig
+    identities: Mapping[int, str]
+    """By epoch, ascending, what tells the network there from any other, such as a hash of its file."""
+    model: Callable[[int], HookedTransformer]
+    """The network of an epoch. May raise a GrokvizError for one that cannot be read."""
+    history: xr.Dataset | None = None
+    """Losses and accuracies by epoch, if there are any."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """All that is known of how the networks came to be, for the measurements to keep."""
+    status: str = "finished"
+    hooks: Sequence[Hook] = ()
+    """Interventions under which all is measured."""
+
+    def snapshot(self, epoch: int) -> Snapshot:
+        """The snapshot of epoch's network."""
+        return snapshot_of(self.model(epoch), self.task, epoch=epoch, hooks=self.hooks)
+
+    @property
+    def network(self) -> str:
+        """What decides the meaning of a network's weights: the task, by what it asks and answers, and the architecture."""
+        known = {"task": asdict(self.task), "model": self.config.get("model"), "asks": _asked(self.task.task)}
+        return json.dumps(known, sort_keys=True)
+
+
+def run_source(run: Run) -> Source:
+    """The checkpoints of `run`."""
+    return Source(
+        name=run.directory.resolve().name,
+        task=run.config.task,
+        identities=run.checkpoints,
+        model=run.model,
+        history=run.history,
+        config=run.config.to_dict(),
+        status=run.status,
+    )
+
+
+def model_source(model: HookedTransformer, task: TaskConfig, *, epoch: int, hooks: Sequence[Hook]) -> Source:
+    """One network, which belongs to no run."""
+    return Source(name="model", task=task, identities={epoch: ""}, model=lambda _: model, hooks=hooks)
+
+
+def _asked(task: Task) -> str:
+    """Hash of the pairs' answers and of the places of the elements: two operations with the same one are the same."""
+    parts = [task.elements, task.answers, *([] if task.coordinates is None else [task.coordinates])]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]

@@ -1,0 +1,99 @@
+"""What a measure is, read off its function: its name, axes, text, and what its value depends on."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_type_hints
+
+import numpy as np
+from torch import Tensor
+
+from grokviz.analysis.fingerprints import fingerprint
+from grokviz.analysis.measures import Measure
+from grokviz.analysis.needs import Need, needs_of
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.errors import GrokvizError
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """What measuring knows of a measure, all of it read off the function."""
+
+    function: Measure
+    name: str
+    axes: tuple[str, ...]
+    attributes: dict[str, str]
+    needs: tuple[Need, ...]
+
+    @property
+    def uses_key_frequencies(self) -> bool:
+        """Whether the value depends on the key frequencies of the run."""
+        return "key_frequencies" in self.needs
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the value depends on: values of an edited measure are computed anew."""
+        return fingerprint(self.function)
+
+    @property
+    def kept_attributes(self) -> dict[str, Any]:
+        """What the measurements keep beside the values."""
+        facts = {"fingerprint": self.fingerprint, "uses_key_frequencies": int(self.uses_key_frequencies)}
+        return {**self.attributes, **facts}
+
+    def __call__(self, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
+        """The measure's value.
+
+        Raises:
+            GrokvizError: it has not the axes that the annotation promises.
+        """
+        value = self.function(snapshot, keys) if self.uses_key_frequencies else self.function(snapshot)
+        if not isinstance(value, Tensor) or value.ndim != len(self.axes):
+            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise GrokvizError(
+                f"measure '{self.name}' returned {got}, but is annotated with the axes {list(self.axes)}; make them agree"
+            )
+        return value.detach().cpu().numpy()
+
+
+def specs_of(measures: Sequence[Measure]) -> list[MeasureSpec]:
+    """The specifications of `measures`.
+
+    Raises:
+        GrokvizError: one has no axes in its return annotation, or two have the same name.
+    """
+    specs = [_spec(function) for function in measures]
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise GrokvizError(f"two measures are called '{name}'; rename one")
+    return specs
+
+
+def _spec(function: Measure) -> MeasureSpec:
+    name = getattr(function, "__name__", repr(function))
+    axes = getattr(get_type_hints(function).get("return"), "dim_str", None)
+    if axes is None:
+        raise GrokvizError(
+            f"measure '{name}' does not say its axes; annotate its return as Float[Tensor, \"head token\"] with the "
+            'names of its axes, or Float[Tensor, ""] for one number'
+        )
+    return MeasureSpec(
+        function=function,
+        name=name,
+        axes=tuple(axes.split()),
+        attributes=_described(inspect.getdoc(function) or ""),
+        needs=needs_of(function),
+    )
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """The first line as `description`, and the lines `Formula:`, `Unit:`, `Range:`, `Source:` with what is under them."""
+    attributes = {"description": docstring.split("\n", 1)[0]}
+    for part in ("Formula", "Unit", "Range", "Source"):
+        found = re.search(rf"^{part}:((?:.|\n(?=\s))*)", docstring, re.MULTILINE)
+        if found:
+            attributes[part.lower()] = " ".join(found[1].split())
+    return {name: text for name, text in attributes.items() if text}

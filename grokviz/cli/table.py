@@ -1,0 +1,80 @@
+"""The one table of commands: help, README and completion are made of it. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line. Its function in `commands.py` has its name; the function's argument says the flags."""
+
+    name: str
+    usage: str
+    summary: str
+    example: str
+    """A call of it, for the README."""
+
+
+COMMANDS = (
+    Command("run", "run [PRESET]", "Train, measure and report in one go.", "grokviz run quick"),
+    Command(
+        "train",
+        "train [PRESET]",
+        "Train a preset, keeping checkpoints over the whole run.",
+        "grokviz train --out runs/mine",
+    ),
+    Command(
+        "resume",
+        "resume RUN",
+        "Go on with an interrupted run, or extend a finished one.",
+        "grokviz resume runs/mine --epochs 60000",
+    ),
+    Command(
+        "measure", "measure RUN", "Compute every measure at every checkpoint of a run.", "grokviz measure runs/mine"
+    ),
+    Command(
+        "report",
+        "report RUN",
+        "Write a run's report: one offline HTML page with all figures.",
+        "grokviz report runs/mine",
+    ),
+    Command(
+        "figure",
+        "figure RUN NAME",
+        "Write one figure of a run as an interactive HTML file.",
+        "grokviz figure runs/mine token_circles --epoch 12000 -o circles.html",
+    ),
+    Command(
+        "check",
+        "check RUN",
+        "Verify every file of a run, and say what is damaged and what is still good.",
+        "grokviz check runs/mine",
+    ),
+    Command(
+        "completion",
+        "completion SHELL",
+        "Print a completion script for bash, zsh or tcsh.",
+        "grokviz completion bash > ~/.local/share/bash-completion/completions/grokviz",
+    ),
+)
+
+
+def help_text() -> str:
+    """What `grokviz --help` prints."""
+    width = max(len(command.name) for command in COMMANDS) + 2
+    lines = "\n".join(f"  {command.name:{width}}{command.summary}" for command in COMMANDS)
+    return f"""usage: grokviz COMMAND ...
+
+Train, measure and see grokking.
+
+{lines}
+
+  grokviz COMMAND --help   says more
+  grokviz --version        prints the version
+
+To begin with: grokviz run quick"""
+
+
+def readme_table() -> str:
+    """The commands as the README lists them."""
+    rows = "\n".join(f"| `{command.usage}` | {command.summary} | `{command.example}` |" for command in COMMANDS)
+    return f"| command | what it does | for example |\n|---|---|---|\n{rows}\n"

@@ -1,0 +1,80 @@
+"""What a figure is: a function of the measurements that states what it needs, and returns its finding with its drawing.
+
+    @draws("embedding_power", "readout_power")
+    def spectrum(measurements, epoch=None): ...
+
+It returns a plotly Figure whose title is the finding: one sentence with the number that a reader should take away. A figure
+with an argument `epoch` shows one epoch, any other all of training.
+"""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.errors import GrokvizError, LackingError
+
+FigureFunction = Callable[..., go.Figure]
+
+
+def draws(*measures: str, key_frequencies: bool = False) -> Callable[[FigureFunction], FigureFunction]:
+    """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
+    frequencies if it shows those alone.
+
+    Raises, when the figure is called:
+        LackingError: one of them is not there; the message says why.
+    """
+
+    def mark(function: FigureFunction) -> FigureFunction:
+        @wraps(function)
+        def drawn(measurements: Any, *arguments: Any, **options: Any) -> go.Figure:
+            if not isinstance(measurements, xr.Dataset):
+                raise GrokvizError(
+                    f"figure {function.__name__} needs measurements, but got {measurements!r:.60}; "
+                    "give it what grokviz.measure(run) returns, or run.measurements"
+                )
+            if reason := why_not(drawn, measurements):
+                raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
+            return function(measurements, *arguments, **options)
+
+        drawn.__dict__.update(measures=measures, needs_key_frequencies=key_frequencies)
+        return drawn
+
+    return mark
+
+
+def measures_of(function: FigureFunction) -> tuple[str, ...]:
+    """The measures that a figure needs."""
+    measures: tuple[str, ...] = getattr(function, "measures", ())
+    return measures
+
+
+def shows_an_epoch(function: FigureFunction) -> bool:
+    """Whether a figure shows one epoch, rather than all of training."""
+    return "epoch" in signature(function).parameters
+
+
+def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
+    """Why a figure cannot be drawn from `measurements`; '' where it can."""
+    for name in measures_of(function):
+        if name in measurements:
+            continue
+        if name.startswith("history_"):
+            return "these measurements hold no history of losses"
+        reason = json.loads(measurements.attrs.get("absent", "{}")).get(name)
+        if reason:
+            return f"it needs the measure '{name}', which is absent ({reason})"
+        return f"it needs the measure '{name}', which has not been measured; run grokviz measure on the run"
+    if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
+        return "it shows the key frequencies, and there are none: no circuit has formed"
+    return ""
+
+
+def finding_of(figure: go.Figure) -> str:
+    """The finding that a figure states."""
+    return str(figure.layout.title.text)

@@ -1,0 +1,62 @@
+"""The exact last-position forward: the logits that training reads, and nothing else.
+
+Only the last position is read, and in one layer only its query matters. With r0[t] = W_E[t] + W_pos[0],
+r1[t] = W_E[t] + W_pos[1] and r2 = W_E[=] + W_pos[2], a head's score of the first operand depends on the token a
+alone, of the second on b alone. So keys and values are computed once per token and picked per pair, and the MLP runs at
+one position; since it writes linearly into the logits, they are x W_U + relu(x W_in) (W_out W_U).
+
+It is the function of the HookedTransformer on the HookedTransformer's own parameters; biases that are zero and frozen
+are left out of `Weights`, and cost nothing. Tests hold logits and every gradient to the HookedTransformer.
+"""
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokviz.models.weights import Weights
+
+
+def last_position_logits(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
+    """The logits at '=' for each pair (a, b), in the precision of the weights."""
+    w = weights
+    tokens = w.W_E[:-1]
+    residual = torch.stack([tokens + w.W_pos[0], tokens + w.W_pos[1]])  # r0, r1
+    equals = w.W_E[-1] + w.W_pos[2]  # r2
+
+    # b_K adds the same to all three scores of a head, which the softmax does not see.
+    query = _plus(einsum(equals, w.W_Q, "d_model, head d_model d_head -> head d_head"), w.get("b_Q"))
+    query = query * w.W_Q.shape[-1] ** -0.5
+    key_direction = einsum(w.W_K, query, "head d_model d_head, head d_head -> d_model head")
+    scores = residual @ key_direction  # [operand, token, head]
+    values = residual @ rearrange(
+        w.W_V, "head d_model d_head -> d_model (head d_head)"
+    )  # [operand, token, head d_head]
+    equals_score = equals @ key_direction
+    equals_value = einsum(equals, w.W_V, "d_model, head d_model d_head -> head d_head")
+
+    a, b = pairs.unbind(dim=1)
+    pattern = torch.stack([_rows(scores[0], a), _rows(scores[1], b), equals_score.expand(len(a), -1)], dim=-1).softmax(
+        dim=-1
+    )  # [pair, head, source]
+    mixed = (
+        pattern[..., 0:1] * rearrange(_rows(values[0], a), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
+        + pattern[..., 1:2] * rearrange(_rows(values[1], b), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
+        + pattern[..., 2:3] * equals_value
+    )
+    mixed = _plus(mixed, w.get("b_V"))  # once: the pattern sums to 1
+    x = equals + rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(
+        w.W_O, "head d_head d_model -> (head d_head) d_model"
+    )
+    x = _plus(x, w.get("b_O"))
+    neurons = _plus(x @ w.W_in, w.get("b_in")).relu()
+    return _plus(_plus(x, w.get("b_out")) @ w.W_U + neurons @ (w.W_out @ w.W_U), w.get("b_U"))
+
+
+def _plus(values: Float[Tensor, "..."], bias: Float[Tensor, "..."] | None) -> Float[Tensor, "..."]:
+    return values if bias is None else values + bias
+
+
+def _rows(table: Float[Tensor, "token column"], tokens: Int[Tensor, "pair"]) -> Float[Tensor, "pair column"]:
+    """The rows of `table` at `tokens`. As an embedding, whose backward sums rows faster than that of indexing."""
+    return torch.nn.functional.embedding(tokens, table)

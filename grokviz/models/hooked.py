@@ -1,0 +1,128 @@
+"""A configuration as a `HookedTransformer`, its seeded initial weights, and the names of its hooks.
+
+This is the only file that imports transformer_lens.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import assert_never
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.models.parameters import N_POSITIONS, TRAINED, parameter_shapes
+
+__all__ = [
+    "HOOK_MLP_POST",
+    "HOOK_PATTERN",
+    "HOOK_RESID_MID",
+    "HOOK_SCORES",
+    "HookedTransformer",
+    "initial_model",
+    "initial_weights",
+    "model_with_weights",
+    "weights_of",
+]
+
+HOOK_SCORES = "blocks.0.attn.hook_attn_scores"
+HOOK_PATTERN = "blocks.0.attn.hook_pattern"
+HOOK_RESID_MID = "blocks.0.hook_resid_mid"
+HOOK_MLP_POST = "blocks.0.mlp.hook_post"
+
+
+def initial_model(config: RunConfig) -> HookedTransformer:
+    """The model at epoch 0: seeded initial weights, and frozen at zero what is not trained. Global random state is left alone."""
+    model = _bare_model(config)
+    _write_weights(model, initial_weights(config))
+    return model
+
+
+def model_with_weights(config: RunConfig, weights: Mapping[str, np.ndarray]) -> HookedTransformer:
+    """A plain HookedTransformer that holds `weights`, named as its own parameters.
+
+    Raises:
+        GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+    """
+    model = _bare_model(config)
+    _write_weights(model, {name: torch.from_numpy(np.array(values)) for name, values in weights.items()})
+    return model
+
+
+def weights_of(model: HookedTransformer) -> dict[str, np.ndarray]:
+    """A copy of all parameters, biases included, by their TransformerLens names."""
+    return {name: values.detach().cpu().numpy().copy() for name, values in model.named_parameters()}
+
+
+def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
+    """The initial parameters: the trained ones drawn in the order of the table from a generator of their own, the rest
+    zero.
+    """
+    generator = torch.Generator().manual_seed(config.model.seed)
+    shapes = parameter_shapes(config)
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    for parameter in TRAINED:
+        drawn = torch.randn(shapes[parameter.name], generator=generator)
+        weights[parameter.name] = drawn * _initial_std(config, parameter.short_name)
+    return weights
+
+
+def _initial_std(config: RunConfig, short_name: str) -> float:
+    match config.model.initialisation:
+        case "nanda2023":
+            fan = config.d_vocab if short_name == "W_U" else config.model.d_model
+            return fan**-0.5
+        case "transformer_lens":
+            return 0.8 * config.model.d_model**-0.5
+        case unknown:
+            assert_never(unknown)
+
+
+def _bare_model(config: RunConfig) -> HookedTransformer:
+    """The HookedTransformer with memory for its weights, not yet filled."""
+    with warnings.catch_warnings():
+        # TransformerLens 4 removes the class; grokviz stays on 3.x, where it is complete and only announces that.
+        warnings.filterwarnings("ignore", "HookedTransformer is deprecated", DeprecationWarning)
+        model = HookedTransformer(
+            HookedTransformerConfig(
+                n_layers=1,
+                d_model=config.model.d_model,
+                n_heads=config.model.n_heads,
+                d_head=config.model.d_head,
+                d_mlp=config.model.d_mlp,
+                act_fn="relu",
+                normalization_type=None,
+                n_ctx=N_POSITIONS,
+                d_vocab=config.d_vocab,
+                d_vocab_out=config.d_vocab_out,
+                init_weights=False,  # and no seed: that would reseed the global generators
+                device="cpu",
+            )
+        )
+    trained = {parameter.name for parameter in TRAINED}
+    for name, values in model.named_parameters():
+        values.requires_grad_(name in trained)
+    return model
+
+
+def _write_weights(model: HookedTransformer, weights: Mapping[str, Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    for problem, names in (
+        ("lack", parameters.keys() - weights.keys()),
+        ("hold the unknown", weights.keys() - parameters.keys()),
+    ):
+        if names:
+            raise GrokvizError(
+                f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"
+            )
+    for name, values in weights.items():
+        if values.shape != parameters[name].shape:
+            raise GrokvizError(
+                f"{name} has the shape {tuple(values.shape)}, but the configuration asks for {tuple(parameters[name].shape)}"
+            )
+        with torch.no_grad():
+            parameters[name].copy_(values)

@@ -1,0 +1,37 @@
+"""How much memory a task takes: asked before it is allocated."""
+
+import math
+import os
+
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.models.parameters import parameter_shapes
+from grokviz.models.weights import Weights
+
+
+def training_bytes(config: RunConfig) -> int:
+    """About the bytes that training holds at most: activations and their gradients, float32, and the float64 logits."""
+    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
+    return 16 * parameters + config.task.n_pairs * (16 * config.model.d_mlp + 32 * config.d_vocab_out)
+
+
+def snapshot_bytes(weights: Weights, n_pairs: int) -> int:
+    """About the bytes that measuring a checkpoint holds at most: activations and logits of all pairs, and copies."""
+    parameters = sum(values.numel() for values in weights.values.values())
+    return 8 * parameters + n_pairs * (24 * weights.W_in.shape[1] + 24 * weights.W_U.shape[1])
+
+
+def refuse_beyond_memory(what: str, needed: int) -> None:
+    """Refuse what this machine's memory cannot hold.
+
+    Raises:
+        GrokvizError: `what` needs more bytes than there are.
+    """
+    if not hasattr(os, "sysconf"):  # Windows does not say
+        return
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise GrokvizError(
+            f"{what} needs about {needed / 1e9:,.0f} GB of memory, and this machine has {available / 1e9:,.0f} GB; "
+            "choose a smaller p or model"
+        )

@@ -1,0 +1,69 @@
+"""The one table of the network's parameters: everything that names one, or asks for its shape, asks here. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grokviz.config import RunConfig
+
+N_POSITIONS = 3
+"""The positions a, b and =."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the network."""
+
+    short_name: str
+    """Its name in the literature."""
+    name: str
+    """Its name in the HookedTransformer and in every file."""
+    axes: tuple[str, ...]
+    """Its axes in TransformerLens' orientation, by the names of `axis_sizes`."""
+    trained: bool = True
+    """Whether training changes it. What is not trained is zero at the start and stays so."""
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Its shape in a network whose axes have these sizes."""
+        return tuple(sizes[axis] for axis in self.axes)
+
+
+PARAMETERS = (
+    Parameter("W_E", "embed.W_E", ("vocab", "d_model")),
+    Parameter("W_pos", "pos_embed.W_pos", ("position", "d_model")),
+    Parameter("W_Q", "blocks.0.attn.W_Q", ("head", "d_model", "d_head")),
+    Parameter("W_K", "blocks.0.attn.W_K", ("head", "d_model", "d_head")),
+    Parameter("W_V", "blocks.0.attn.W_V", ("head", "d_model", "d_head")),
+    Parameter("W_O", "blocks.0.attn.W_O", ("head", "d_head", "d_model")),
+    Parameter("W_in", "blocks.0.mlp.W_in", ("d_model", "neuron")),
+    Parameter("W_out", "blocks.0.mlp.W_out", ("neuron", "d_model")),
+    Parameter("W_U", "unembed.W_U", ("d_model", "class")),
+    Parameter("b_Q", "blocks.0.attn.b_Q", ("head", "d_head"), trained=False),
+    Parameter("b_K", "blocks.0.attn.b_K", ("head", "d_head"), trained=False),
+    Parameter("b_V", "blocks.0.attn.b_V", ("head", "d_head"), trained=False),
+    Parameter("b_O", "blocks.0.attn.b_O", ("d_model",), trained=False),
+    Parameter("b_in", "blocks.0.mlp.b_in", ("neuron",), trained=False),
+    Parameter("b_out", "blocks.0.mlp.b_out", ("d_model",), trained=False),
+    Parameter("b_U", "unembed.b_U", ("class",), trained=False),
+)
+"""All parameters, the trained ones in the order in which their initial values are drawn."""
+
+TRAINED = tuple(parameter for parameter in PARAMETERS if parameter.trained)
+
+
+def axis_sizes(config: RunConfig) -> dict[str, int]:
+    """The size of every axis of a parameter."""
+    return {
+        "vocab": config.d_vocab,
+        "position": N_POSITIONS,
+        "d_model": config.model.d_model,
+        "head": config.model.n_heads,
+        "d_head": config.model.d_head,
+        "neuron": config.model.d_mlp,
+        "class": config.d_vocab_out,
+    }
+
+
+def parameter_shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, by its TransformerLens name."""
+    sizes = axis_sizes(config)
+    return {parameter.name: parameter.shape(sizes) for parameter in PARAMETERS}

@@ -1,0 +1,72 @@
+"""The weights of a network as tensors, by the short names of the literature."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.errors import GrokvizError
+from grokviz.models.parameters import PARAMETERS
+
+
+class HasParameters(Protocol):
+    """A module of torch, as far as its parameters go."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and values of all parameters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The parameters of a network: `weights.W_E`, `weights.b_in`, ..., in TransformerLens' orientation.
+
+    A parameter that is not trained may be missing; it is zero then, and `weights.get` gives None. The matrices are always
+    there, so `weights.W_E` never fails.
+    """
+
+    values: Mapping[str, Float[Tensor, "..."]]
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        known = {parameter.short_name: parameter for parameter in PARAMETERS}
+        missing = [p.short_name for p in PARAMETERS if p.trained and p.short_name not in self.values]
+        unknown = [name for name in self.values if name not in known]
+        if missing or unknown:
+            problem = f"lack {', '.join(missing)}" if missing else f"hold the unknown {', '.join(unknown)}"
+            raise GrokvizError(f"the weights {problem}; they are not of this architecture")
+        for name, tensor in self.values.items():
+            axes = known[name].axes
+            if tensor.ndim != len(axes) or any(
+                sizes.setdefault(a, n) != n for a, n in zip(axes, tensor.shape, strict=True)
+            ):
+                wanted = " x ".join(f"{axis} ({sizes[axis]})" if axis in sizes else axis for axis in axes)
+                raise GrokvizError(
+                    f"{name} has the shape {tuple(tensor.shape)}, but the other weights ask for {wanted}"
+                )
+
+    @classmethod
+    def of(cls, model: HasParameters) -> "Weights":
+        """The weights of `model`: its own parameters, so that gradients reach them. Frozen zeros are left out."""
+        parameters = dict(model.named_parameters())
+        found = {p.short_name: parameters[p.name] for p in PARAMETERS if p.name in parameters}
+        return cls({name: values for name, values in found.items() if values.requires_grad or values.any()})
+
+    def detached(self) -> "Weights":
+        """A copy of the weights as they are now."""
+        return Weights({name: values.detach().clone() for name, values in self.values.items()})
+
+    def replaced(self, **values: Float[Tensor, "..."]) -> "Weights":
+        """The weights with other values for some."""
+        return Weights({**self.values, **values})
+
+    def get(self, name: str) -> Float[Tensor, "..."] | None:
+        """The weight of this short name; None where it is zero and was left out."""
+        return self.values.get(name)
+
+    def __getattr__(self, name: str) -> Float[Tensor, "..."]:
+        values = vars(self).get("values", {})  # there are none yet while the object is being copied
+        if name not in values:
+            raise AttributeError(f"there is no weight {name!r}; there are {', '.join(values)}")
+        return values[name]

@@ -1,0 +1,25 @@
+"""A run on disk. These names are all that the rest of grokviz knows of it.
+
+Whatever is read is held to the size and SHA-256 that the manifest gives it; whatever is written is there whole or not
+at all. Needs no torch.
+"""
+
+from grokviz.store.checking import check_run
+from grokviz.store.durable import write_file
+from grokviz.store.keeping import keep_measurements, save_report
+from grokviz.store.repairing import repair_run
+from grokviz.store.run import Run, open_run
+from grokviz.store.writing import RunWriter, continue_run, create_run
+
+__all__ = [
+    "Run",
+    "RunWriter",
+    "check_run",
+    "continue_run",
+    "create_run",
+    "keep_measurements",
+    "open_run",
+    "repair_run",
+    "save_report",
+    "write_file",
+]

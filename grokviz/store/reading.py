@@ -1,0 +1,58 @@
+"""Reading files that may have been damaged, or made by somebody else: what they claim is checked before it is believed."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from grokviz.errors import DamagedError, GrokvizError
+
+
+def read_file(directory: Path, name: str, *, most: int) -> bytes:
+    """The content of the file `name` of the run in `directory`.
+
+    Raises:
+        GrokvizError: it is not there, leads out of the run, is no regular file, or has more than `most` bytes; nothing
+            has been read then.
+    """
+    path = directory / name
+    try:
+        inside = path.resolve().is_relative_to(directory.resolve())
+        if not inside:
+            raise GrokvizError(f"{path} is a link out of the run, and is not followed; put the file itself there")
+        # without O_NONBLOCK, opening a pipe would wait for a writer forever
+        descriptor = os.open(path.resolve(), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise GrokvizError(f"{path} is not a regular file; put the file itself there")
+            if status.st_size > most:
+                raise DamagedError(
+                    f"{path} is damaged: it has {status.st_size:,} bytes, and such a file has at most {most:,}"
+                )
+            return file.read(most)
+    except OSError as error:
+        raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
+    except RuntimeError as error:  # a loop of links
+        raise GrokvizError(f"{path} cannot be read ({first_line(error)})") from error
+
+
+def parse_json(path: Path, content: bytes) -> dict[str, Any]:
+    """The JSON object in `content`, which was read from `path`.
+
+    Raises:
+        GrokvizError: it is none.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({first_line(error)}); restore it or train again") from error
+    if not isinstance(values, dict):
+        raise DamagedError(f"{path} is damaged (it does not hold a JSON object); restore it or train again")
+    return values
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,293 @@
+"""A run: one directory with its configuration, history, checkpoints, measurements and report.
+
+This file reads, and never changes a run; `writing.py` and `keeping.py` write.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from grokviz.config import RunConfig
+from grokviz.errors import DamagedError, GrokvizError, NoRunError
+from grokviz.store.history import damaged_segments, history_dataset, parse_history
+from grokviz.store.layout import (
+    CHECKPOINT_FOLDER,
+    CONFIG_FILE,
+    HISTORY_FILE,
+    MANIFEST_FILE,
+    MEASUREMENTS_FILE,
+    MOST_BYTES,
+    checkpoint_name,
+    state_name,
+)
+from grokviz.store.manifest import Manifest, read_manifest
+from grokviz.store.netcdf import measurements_from_bytes
+from grokviz.store.reading import parse_json, read_file
+from grokviz.store.schemas import check_schema, upgraded_config
+from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state, state_size
+
+if TYPE_CHECKING:
+    from grokviz.models.hooked import HookedTransformer
+
+SEE_CHECK = "see what is still good: grokviz check"
+
+NOTHING_YET = Manifest(status="training", verified=False)
+"""What is known of a run that has no manifest yet."""
+
+T = TypeVar("T")
+
+
+class Run:
+    """A training run on disk. Made by `open_run`; reading it never changes it.
+
+    It is the run as it was when it was opened. What another process has added since, such as new checkpoints of a
+    training that goes on, is there after `refresh`. A class with state, because `refresh` brings it up to date in
+    place: `grokviz.measure(run)` and `grokviz.write_report(run)` do so themselves.
+    """
+
+    def __init__(self, directory: Path, *, presumed: Manifest | None = None) -> None:
+        """The run in `directory`, read by the manifest `presumed` where its own is lost."""
+        self.directory = directory
+        self._presumed = presumed
+        self.manifest = NOTHING_YET
+        """What was complete when the run was opened or refreshed."""
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory)!r}: {self.status}, {len(self.epochs)} checkpoints)"
+
+    def refresh(self) -> "Run":
+        """Read the manifest again, so that what has been added since is there. Returns the run itself.
+
+        Raises:
+            GrokvizError: the manifest is damaged.
+        """
+        if self._presumed is not None:
+            self.manifest = self._presumed
+        elif (self.directory / MANIFEST_FILE).exists():
+            self.manifest = read_manifest(self.directory)
+        self.__dict__.pop("config", None)  # its epochs are the manifest's
+        return self
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The configuration of the run, with the number of epochs that it was last extended to."""
+        values = upgraded_config(self._config_file["config"], self._config_file["schema_version"])
+        try:
+            started = RunConfig.from_dict(values)
+            if not self.manifest.continuations:
+                return started
+            last = self.manifest.continuations[-1]
+            return started.with_training(epochs=last.epochs, stop_after=last.stop_after)
+        except GrokvizError as error:
+            raise GrokvizError(f"{self.directory / CONFIG_FILE}: {error}") from error
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device and threads that the run was started with."""
+        environment = self._config_file.get("environment", {})
+        if not isinstance(environment, dict) or not isinstance(environment.get("versions", {}), dict):
+            raise DamagedError(f"{self.directory / CONFIG_FILE} is damaged: its environment is {environment!r:.60}")
+        return environment
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything beyond the configuration: a checkpoint, a training state, or rows of history."""
+        rows = any(segment.epoch >= 0 for segment in self.manifest.history)
+        return bool(self.manifest.epochs or self.manifest.state_epochs or rows)
+
+    @property
+    def status(self) -> str:
+        """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
+        not a finite number; `training` while it goes on, or where its process was killed.
+        """
+        return self.manifest.status
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs of the complete checkpoints, ascending."""
+        return self.manifest.epochs
+
+    @property
+    def checkpoints(self) -> Mapping[int, str]:
+        """SHA-256 of each complete checkpoint, by epoch, ascending: equal weights have equal ones."""
+        return {epoch: self.manifest.files[checkpoint_name(epoch)].sha256 for epoch in self.epochs}
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Losses and accuracies by epoch, NaN where they were not evaluated. Row N belongs to checkpoint N.
+
+        Raises:
+            GrokvizError: the file is damaged; the message names the rows.
+        """
+        return history_dataset(self._retried(HISTORY_FILE, self._history_rows))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are measurements."""
+        return MEASUREMENTS_FILE in self.manifest.files and (self.directory / MEASUREMENTS_FILE).exists()
+
+    @property
+    def measurements(self) -> xr.Dataset:
+        """All measures by epoch, as `grokviz measure` left them.
+
+        Raises:
+            GrokvizError: the run has not been measured yet, or the file is damaged.
+        """
+        return self._retried(MEASUREMENTS_FILE, self._measurements)
+
+    def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
+        """The parameters of epoch's checkpoint, by their TransformerLens names.
+
+        Raises:
+            GrokvizError: there is no such checkpoint (the message names the nearest ones), or its file is damaged.
+        """
+        return self._retried(checkpoint_name(epoch), lambda: self._weights(epoch))
+
+    def training_state(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
+        """What training goes on from at `epoch`: `weights.NAME` of every parameter, and `optimizer.NAME.KEY` of what
+        the optimiser keeps of it.
+
+        Raises:
+            GrokvizError: its file is damaged.
+        """
+        return self._retried(state_name(epoch), lambda: self._training_state(epoch))
+
+    def model(self, epoch: int) -> "HookedTransformer":
+        """A plain `HookedTransformer` with the weights of epoch's checkpoint."""
+        # Imported here so that what only reads a run (report, figures) never waits for torch.
+        from grokviz.models.hooked import model_with_weights
+
+        return model_with_weights(self.config, self.weights(epoch))
+
+    def verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
+        """The content of the file `name` of at most `most` bytes.
+
+        Raises:
+            GrokvizError: it cannot be read, or is not what was written; the message ends with `way_on`.
+        """
+        return self._retried(name, lambda: self._verified_content(name, most=most, way_on=way_on))
+
+    def _retried(self, name: str, read: Callable[[], T]) -> T:
+        """What `read` makes of the file `name`. A file that was replaced or dropped since the manifest was read is no
+        damage: then the manifest is read again, and the file too.
+        """
+        while True:
+            entry = self.manifest.entry(name)
+            try:
+                return read()
+            except GrokvizError:
+                if self.refresh().manifest.entry(name) == entry:
+                    raise
+
+    def _weights(self, epoch: int) -> dict[str, np.ndarray]:
+        if epoch not in self.epochs:
+            near = sorted(sorted(self.epochs, key=lambda other: abs(other - epoch))[:3])
+            raise GrokvizError(
+                f"{self.directory} has no checkpoint of epoch {epoch}; the nearest are {', '.join(map(str, near))}"
+            )
+        return self._tensors(checkpoint_name(epoch), parse_checkpoint, checkpoint_size(self.config), epoch)
+
+    def _training_state(self, epoch: int) -> dict[str, np.ndarray]:
+        return self._tensors(state_name(epoch), parse_state, state_size(self.config), epoch)
+
+    def _tensors(
+        self, name: str, parse: Callable[[bytes, RunConfig, int], dict[str, np.ndarray]], most: int, epoch: int
+    ) -> dict[str, np.ndarray]:
+        way_on = f"{SEE_CHECK} {self.directory}"
+        content = self._verified_content(name, most=most, way_on=way_on)
+        try:
+            return parse(content, self.config, epoch)
+        except GrokvizError as error:
+            raise DamagedError(f"{self.directory / name} is damaged: {error}; {way_on}") from error
+
+    def _measurements(self) -> xr.Dataset:
+        path = self.directory / MEASUREMENTS_FILE
+        if not self.is_measured:
+            raise GrokvizError(
+                f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
+            )
+        way_on = f"move it away and make it anew with: grokviz measure {self.directory}"
+        content = self._verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
+        try:
+            measurements = measurements_from_bytes(content)
+        except GrokvizError as error:
+            raise DamagedError(f"{path} cannot be read ({error}); {way_on}") from error
+        if measurements["p"].item() != self.config.task.p:
+            raise DamagedError(
+                f"{path} is of p = {measurements['p'].item()}, and the run of {self.config.task.p}; {way_on}"
+            )
+        return measurements
+
+    def _history_rows(self) -> Float[np.ndarray, "epoch column"]:
+        path = self.directory / HISTORY_FILE
+        content = read_file(self.directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+        damaged = [segment for _, segment in damaged_segments(content, self.manifest.history)]
+        if damaged:
+            raise DamagedError(
+                f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
+                f"{SEE_CHECK} {self.directory}"
+            )
+        if self.manifest.verified and self.status != "training":
+            content = content[: self.manifest.history[-1].end if self.manifest.history else 0]
+        return parse_history(path, content)
+
+    def _verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
+        content = read_file(self.directory, name, most=most)
+        entry = self.manifest.files.get(name)
+        if (entry and entry.matches(content)) or not (entry or self.manifest.verified):
+            return content
+        raise DamagedError(f"{self.directory / name} is damaged: it is not what was written; {way_on}")
+
+    @cached_property
+    def _config_file(self) -> dict[str, Any]:
+        path = self.directory / CONFIG_FILE
+        content = self.verified_content(CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE], way_on="restore it")
+        values = parse_json(path, content)
+        check_schema(path, values.get("schema_version"))
+        if "config" not in values:
+            raise GrokvizError(f"{path} is not a grokviz configuration: it has no 'config' section")
+        return values
+
+
+def open_run(directory: str | Path) -> Run:
+    """The run in `directory`.
+
+    Raises:
+        NoRunError: there is no run.
+        GrokvizError: it was written by a newer grokviz, it is damaged, or it ended before its first checkpoint.
+    """
+    directory = Path(directory)
+    run = find_run(directory)
+    if not run.epochs:
+        raise GrokvizError(
+            f"{directory} holds no checkpoint yet; if its training has ended, go on with: grokviz resume {directory}"
+        )
+    run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
+    return run
+
+
+def find_run(directory: Path) -> Run:
+    """The run in `directory`, begun or not.
+
+    Raises:
+        NoRunError: there is none.
+        GrokvizError: its manifest is lost.
+    """
+    if not directory.is_dir():
+        found = "a file, not a directory" if directory.is_file() else "not there"  # a run may come up just now
+        raise NoRunError(
+            f"{directory} is {found}; give the directory of a run, or make one with: grokviz train --out {directory}"
+        )
+    if not (directory / CONFIG_FILE).exists():
+        raise NoRunError(
+            f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
+        )
+    if any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")) and not (directory / MANIFEST_FILE).exists():
+        raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; {SEE_CHECK} {directory}")
+    return Run(directory)

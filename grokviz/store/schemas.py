@@ -1,0 +1,89 @@
+"""The schemas of a run's files that this grokviz reads, and what makes an older one today's.
+
+Schema 3 added the optimiser and the engine to the configuration, stores the state of any optimiser by the names of the
+parameters, and keeps what a run is among the variables of its measurements. Schema 2 is read; it becomes schema 3 when
+the run is next changed. Schema 1 was never released.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grokviz.errors import GrokvizError
+
+SCHEMA_VERSION = 3
+READABLE_SCHEMAS = (2, 3)
+
+_ADDED_TO_THE_CONFIG = {2: {"training": {"optimizer": "adamw", "engine": "torch"}}}
+"""By schema: the fields that later ones added to the sections of the configuration, with what they meant before."""
+
+
+def check_schema(path: Path, version: Any) -> None:
+    """Refuse a schema that this grokviz does not know.
+
+    Raises:
+        GrokvizError: the message names both versions.
+    """
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise GrokvizError(f"{path} is not a file of grokviz: its schema version is {version!r:.20}")
+    if version not in READABLE_SCHEMAS:
+        raise GrokvizError(
+            f"{path} has schema version {version}, and this grokviz reads {' and '.join(map(str, READABLE_SCHEMAS))}; "
+            "use the grokviz that wrote it"
+        )
+
+
+def upgraded_config(values: Any, version: int) -> Any:
+    """The configuration of a file of schema `version`, with the fields that were added since."""
+    added = _ADDED_TO_THE_CONFIG.get(version, {})
+    if not isinstance(values, dict):
+        return values
+    return {
+        name: {**added.get(name, {}), **section} if isinstance(section, dict) else section
+        for name, section in values.items()
+    }
+
+
+def upgraded_state(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A training state by today's names. Schema 2 had AdamW's moments by kind, and one step for all parameters."""
+    if "step" not in tensors:
+        return dict(tensors)
+    upgraded = {}
+    for name, values in tensors.items():
+        kind, _, parameter = name.partition(".")
+        if kind in ("exp_avg", "exp_avg_sq"):
+            upgraded[f"optimizer.{parameter}.{kind}"] = values
+            upgraded[f"optimizer.{parameter}.step"] = tensors["step"]
+        elif name != "step":
+            upgraded[name] = values
+    return upgraded
+
+
+def upgraded_measurements(measurements: xr.Dataset) -> xr.Dataset:
+    """Measurements in which what the run is stands among the variables. Schema 2 had it in the attributes."""
+    attributes = dict(measurements.attrs)
+    if "key_frequencies" not in attributes:
+        return measurements
+    p, config = int(attributes["p"]), json.loads(attributes["config"])
+    keys = np.atleast_1d(attributes["key_frequencies"])
+    frequencies = np.arange(1, p // 2 + 1)
+    facts = {
+        "run": attributes["run"],
+        "status": attributes["status"],
+        "operation": config["task"]["operation"],
+        "p": p,
+        "n_answers": p,
+        "config": attributes["config"],
+        "key_frequency_rule": attributes["key_frequency_rule"],
+        "key_frequency_epoch": attributes["key_frequency_epoch"],
+    }
+    is_key = np.isin(frequencies, keys).astype(np.int8)
+    kept = {name: value for name, value in attributes.items() if name in ("grokviz_version", "network")}
+    upgraded = measurements.drop_attrs(deep=False).assign_attrs(kept)
+    return upgraded.assign_coords({**facts, "frequency": frequencies, "token": np.arange(p)}).assign(
+        is_key_frequency=("frequency", is_key), token_coordinate=("token", np.arange(p))
+    )

@@ -1,0 +1,95 @@
+"""Checkpoints and training states as safetensors files, and back: names, shapes and types are checked, no value is
+believed.
+
+A state holds `weights.NAME` for every parameter, and `optimizer.NAME.KEY` for what the optimiser keeps of a trained one
+under the KEY that torch calls it by: a tensor of the parameter's shape, or one number.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.models.parameters import TRAINED, parameter_shapes
+from grokviz.store.reading import first_line
+from grokviz.store.schemas import upgraded_state
+
+Tensors = Mapping[str, np.ndarray]
+
+HEADER_BYTES = 1 << 14
+"""More bytes than the names and shapes in a checkpoint or state take."""
+
+MOST_TENSORS_A_PARAMETER = 5
+"""More tensors of a parameter's size than any optimiser keeps, the weights included."""
+
+
+def tensor_bytes(tensors: Tensors, epoch: int) -> bytes:
+    """The safetensors file of `epoch`."""
+    return save(dict(tensors), metadata={"epoch": str(epoch)})
+
+
+def checkpoint_size(config: RunConfig) -> int:
+    """More bytes than a checkpoint has."""
+    return sum(4 * math.prod(shape) for shape in parameter_shapes(config).values()) + HEADER_BYTES
+
+
+def state_size(config: RunConfig) -> int:
+    """More bytes than a training state has."""
+    return MOST_TENSORS_A_PARAMETER * checkpoint_size(config)
+
+
+def parse_checkpoint(content: bytes, config: RunConfig, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
+    """The parameters in epoch's checkpoint, by their TransformerLens names.
+
+    Raises:
+        GrokvizError: it is of another epoch or configuration, or no such file; the message is the reason alone.
+    """
+    tensors = _parse(content, epoch)
+    _check(tensors, parameter_shapes(config))
+    return tensors
+
+
+def parse_state(content: bytes, config: RunConfig, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
+    """The tensors in epoch's training state.
+
+    Raises:
+        GrokvizError: it is of another epoch or configuration, or no such file; the message is the reason alone.
+    """
+    tensors = upgraded_state(_parse(content, epoch))
+    shapes = parameter_shapes(config)
+    trained = {parameter.name for parameter in TRAINED}
+    expected = {f"weights.{name}": shape for name, shape in shapes.items()}
+    for name, values in tensors.items():
+        kind, _, rest = name.partition(".")
+        parameter = rest.rpartition(".")[0]
+        if kind == "optimizer" and parameter in trained:
+            expected[name] = values.shape if values.shape == () else shapes[parameter]
+    _check(tensors, expected)
+    return tensors
+
+
+def _parse(content: bytes, epoch: int) -> dict[str, np.ndarray]:
+    try:
+        tensors = load(content)
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise GrokvizError(f"it is not a safetensors file ({first_line(error):.200})") from error
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    written = header.get("__metadata__", {}).get("epoch")
+    if written != str(epoch):
+        raise GrokvizError(f"it is of epoch {written!r:.20}, and its name says {epoch}")
+    return tensors
+
+
+def _check(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name in sorted(tensors.keys() | shapes.keys()):
+        if name not in shapes:
+            raise GrokvizError(f"it holds the unknown {name!r:.60}")
+        if name not in tensors or (tensors[name].dtype.name, tensors[name].shape) != ("float32", shapes[name]):
+            got = f"is {tensors[name].dtype} of shape {tensors[name].shape}" if name in tensors else "is missing"
+            raise GrokvizError(f"its {name} {got}, but the configuration asks for float32 of shape {shapes[name]}")

@@ -1,0 +1,193 @@
+"""Writing a run while it trains."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.store.changing import Change, changing, creating
+from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
+from grokviz.store.history import HEADER, row_bytes
+from grokviz.store.layout import (
+    CHECKPOINT_FOLDER,
+    CONFIG_FILE,
+    HISTORY_FILE,
+    MOST_BYTES,
+    STATE_FOLDER,
+    checkpoint_name,
+    state_name,
+)
+from grokviz.store.locks import LOCK_FILES, locked
+from grokviz.store.manifest import Continuation, FileEntry, Segment
+from grokviz.store.reading import read_file
+from grokviz.store.run import Run, find_run
+from grokviz.store.schemas import SCHEMA_VERSION
+from grokviz.store.tensors import Tensors, tensor_bytes
+
+KEPT_STATES = 2
+"""Training states that are kept: the newest, and the one before in case that is damaged."""
+
+
+class RunWriter:
+    """The run that training writes to, and no other process trains. `create_run` and `continue_run` open one.
+
+    A class, because it holds the open history and the rows that are not yet in the manifest.
+    """
+
+    def __init__(self, directory: Path, *, left_by: str = "") -> None:
+        self.directory = directory
+        self.left_by = left_by
+        """The process that was killed while it trained the run, or ''."""
+        self._history: GrowingFile | None = None
+        self._committed = 0
+        self._uncommitted: list[bytes] = []
+        self._last_row = -1
+
+    def begin(self, continuation: Continuation | None = None) -> None:
+        """Begin the history of a run of which only the configuration is there: new, or killed before its first
+        training state. Then it is a `continuation` from epoch 0.
+        """
+        for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+            make_folder(self.directory / folder)
+        with creating(self.directory) as change:
+            config = read_file(self.directory, CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE])
+            change.manifest = replace(
+                change.manifest,
+                files={CONFIG_FILE: FileEntry.of(config)},
+                continuations=(continuation,) if continuation else (),
+            )
+            self._history = GrowingFile(self.directory / HISTORY_FILE, size=0)
+            self._append(HEADER)
+            self._commit_history(change)
+
+    def go_on(
+        self, *, state_epoch: int | None, epochs: int, stop_after: int | None, environment: Mapping[str, Any]
+    ) -> None:
+        """Go on from the training state of `state_epoch`, up to `epochs`; what came later is dropped. None begins anew."""
+        continuation = Continuation(state_epoch or 0, epochs, stop_after, environment)
+        if state_epoch is None:
+            self.begin(continuation)
+            return
+        with changing(self.directory) as change:
+            for epoch in change.manifest.epochs:
+                if epoch > state_epoch:
+                    change.drop(checkpoint_name(epoch))
+            for epoch in change.manifest.state_epochs:
+                if epoch > state_epoch:
+                    change.drop(state_name(epoch))
+            change.manifest = replace(
+                change.manifest,
+                status="training",
+                history=tuple(s for s in change.manifest.history if s.epoch <= state_epoch),
+                continuations=(*change.manifest.continuations, continuation),
+            )
+        self._committed = change.manifest.history[-1].end
+        self._history = GrowingFile(self.directory / HISTORY_FILE, size=self._committed)
+
+    def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Add epoch's row; columns that `row` lacks stay empty."""
+        self._append(row_bytes(epoch, row))
+        self._last_row = epoch
+
+    def save(self, epoch: int, *, state: Tensors, checkpoint: Tensors | None, status: str) -> None:
+        """Keep what training can go on from at `epoch`, the weights as a checkpoint if it is one, and the status."""
+        with changing(self.directory) as change:
+            self._commit_history(change)
+            for name, tensors in ((checkpoint_name(epoch), checkpoint), (state_name(epoch), state)):
+                if tensors is not None:
+                    change.put(name, tensor_bytes(tensors, epoch))
+            for old in change.manifest.state_epochs[:-KEPT_STATES]:
+                change.drop(state_name(old))
+            change.manifest = replace(change.manifest, status=status)
+
+    def end(self, status: str) -> None:
+        """Mark the run as ended without another checkpoint: `diverged`, or `interrupted` where the newest is up to date."""
+        with changing(self.directory) as change:
+            self._commit_history(change)
+            change.manifest = replace(change.manifest, status=status)
+
+    def close(self) -> None:
+        """Close the history."""
+        if self._history:
+            self._history.close()
+
+    def _append(self, content: bytes) -> None:
+        self._open_history.append(content)
+        self._uncommitted.append(content)
+
+    def _commit_history(self, change: Change) -> None:
+        """Let `change` name the rows that have come since the last commit."""
+        if not self._uncommitted:
+            return
+        self._open_history.sync()
+        rows = b"".join(self._uncommitted)
+        self._committed += len(rows)
+        segment = Segment(self._last_row, self._committed, FileEntry.of(rows).sha256)
+        change.manifest = replace(change.manifest, history=(*change.manifest.history, segment))
+        self._uncommitted.clear()
+
+    @property
+    def _open_history(self) -> GrowingFile:
+        if self._history is None:
+            raise RuntimeError("the run is not being written yet: begin or go_on comes first")
+        return self._history
+
+
+@contextmanager
+def create_run(directory: Path, config: RunConfig, environment: Mapping[str, Any]) -> Iterator[RunWriter]:
+    """The writer of a new run in `directory`, which no other process trains until the block ends.
+
+    Raises:
+        GrokvizError: `directory` holds something already, or cannot be written.
+    """
+    _refuse_existing(directory)
+    make_folder(directory)
+    with locked(directory, "training"):
+        _refuse_existing(directory)  # another process may have been faster
+        described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
+        write_file(directory / CONFIG_FILE, (json.dumps(described, indent=1) + "\n").encode())
+        with closing(RunWriter(directory)) as writer:
+            writer.begin()
+            yield writer
+
+
+@contextmanager
+def continue_run(directory: Path) -> Iterator[tuple[Run, RunWriter]]:
+    """The run in `directory`, and its writer, which no other process is until the block ends. Nothing is written before
+    the writer is told to `go_on`.
+
+    Raises:
+        NoRunError: there is no run.
+        InUseError: another process is training it.
+    """
+    find_run(directory)
+    with locked(directory, "training") as left_by, closing(RunWriter(directory, left_by=left_by)) as writer:
+        yield find_run(directory), writer
+
+
+def _refuse_existing(directory: Path) -> None:
+    """Refuse a directory that a new run would overwrite.
+
+    Raises:
+        GrokvizError: it holds something; the message names the ways on.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise GrokvizError(f"{directory} is a file, not a directory; give another --out")
+    found = set(directory.iterdir()) if directory.is_dir() else set()
+    # Looked for after the listing: another process that is making the run writes the configuration first, so whatever
+    # else of it was listed, the configuration is there by now.
+    if (directory / CONFIG_FILE).exists():
+        raise GrokvizError(
+            f"{directory} already holds a run, and a run is never overwritten; go on with 'grokviz resume {directory}', "
+            f"look at it with 'grokviz measure {directory}' and 'grokviz report {directory}', give another --out, or move it away"
+        )
+    # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
+    locks = {directory / lock for lock in LOCK_FILES.values()}
+    if any(path not in locks and not is_temporary(path) for path in found):
+        raise GrokvizError(
+            f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away"
+        )

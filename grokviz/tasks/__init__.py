@@ -1,0 +1,1 @@
+"""What is learned: operations, their pairs and answers, the split, and their harmonics."""

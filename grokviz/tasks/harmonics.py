@@ -1,0 +1,193 @@
+"""Harmonics: the real Fourier basis on a circle of n places, power by frequency, and how concentrated power is.
+
+Pure maths in float64, but for `pair_frequency_shares`, which works in the precision of its input.
+
+Components stand in the order constant, cos 1, sin 1, cos 2, sin 2, ...; for even n, (-1)^x comes last, alone. The
+frequencies are k = 1..floor(n/2). `Harmonics` is the basis as a task's tokens see it: for addition mod p the place of token
+x is x, for multiplication it is its discrete logarithm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokviz.errors import LackingError
+from grokviz.tasks.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Harmonics:
+    """The waves on the circle that a task's elements lie on, as functions of the token."""
+
+    basis: Float[Tensor, "component token"]
+    """Orthonormal, in float64; see `fourier_basis`."""
+    answers: Int[Tensor, "pair"]
+    """The answer of each pair in row-major order. Every answer belongs to n pairs."""
+
+    @property
+    def n(self) -> int:
+        """Number of elements."""
+        return len(self.basis)
+
+    @property
+    def frequencies(self) -> range:
+        """The frequencies, 1 to floor(n / 2)."""
+        return range(1, n_frequencies(self.n) + 1)
+
+    def waves(self, k: int) -> Float[Tensor, "wave token"]:
+        """The components of frequency k: cos and sin, or one alone for k = n/2."""
+        return self.basis[components_of(self.n, k)]
+
+    def along_answer(
+        self, functions: Float[Tensor, "pair column"], frequencies: Sequence[int]
+    ) -> Float[Tensor, "frequency answer column"]:
+        """The part of each function of the pair that lies along the waves of its answer, by frequency and answer.
+
+        For addition this is the projection on cos w_k(a+b) and sin w_k(a+b), w_k = 2 pi k / n. Functions of the answer
+        are a subspace; the projection on it is the mean over the n pairs of equal answer, and the waves are orthogonal
+        inside it. So nothing of the size n² x frequencies is ever made.
+        """
+        means = functions.new_zeros(self.n, functions.shape[1])
+        means.index_add_(0, self.answers, functions / self.n)
+        parts = [einsum(waves, waves, means, "w s, w t, t c -> s c") for waves in map(self.waves, frequencies)]
+        return torch.stack(parts) if parts else means.new_zeros(0, *means.shape)
+
+
+@cache
+def harmonics_of(task: Task) -> Harmonics:
+    """The harmonics of `task`.
+
+    Raises:
+        LackingError: it has none; the message says why.
+    """
+    if task.coordinates is None:
+        raise LackingError(task.why_no_harmonics)
+    basis = fourier_basis(task.n)[:, torch.from_numpy(task.coordinates)]
+    return Harmonics(basis.contiguous(), torch.from_numpy(task.answers))
+
+
+def n_frequencies(n: int) -> int:
+    """Number of frequencies: floor(n / 2), the last one included."""
+    return n // 2
+
+
+def fourier_basis(n: int) -> Float[Tensor, "component token"]:
+    """The real orthonormal Fourier basis of functions on 0..n-1, one component a row.
+
+    1/sqrt(n); sqrt(2/n) cos(2 pi k x / n) and sqrt(2/n) sin(2 pi k x / n) for k = 1..floor((n-1)/2); and, if and only
+    if n is even, (-1)^x / sqrt(n).
+    """
+    x = torch.arange(n)
+    rows = [torch.full((n,), n**-0.5, dtype=torch.float64)]
+    for k in range(1, (n - 1) // 2 + 1):
+        # k x is reduced mod n in integers first: exact, where a large float angle is not.
+        angle = 2 * math.pi / n * ((k * x) % n).double()
+        rows += [math.sqrt(2 / n) * angle.cos(), math.sqrt(2 / n) * angle.sin()]
+    if n % 2 == 0:
+        rows.append((1 - 2 * (x % 2)).double() * n**-0.5)
+    return torch.stack(rows)
+
+
+def component_frequencies(n: int) -> Int[Tensor, "component"]:
+    """The frequency of each component: 0, 1, 1, 2, 2, ...; for even n the last is n/2, once."""
+    return (torch.arange(n) + 1) // 2
+
+
+def components_of(n: int, k: int) -> list[int]:
+    """The rows of the basis that frequency k owns: cos and sin, or the one row of k = n/2."""
+    return [component for component in (2 * k - 1, 2 * k) if component < n]
+
+
+def component_labels(n: int) -> list[str]:
+    """The components in words: 'constant', 'cos 1', 'sin 1', ...; for even n the last is 'alternating'."""
+    labels = ["constant"] + [f"{wave} {k}" for k in range(1, (n - 1) // 2 + 1) for wave in ("cos", "sin")]
+    return labels + ["alternating"] * (n % 2 == 0)
+
+
+def frequency_power(
+    functions: Float[Tensor, "token column"], basis: Float[Tensor, "component token"]
+) -> Float[Tensor, "frequency"]:
+    """Power of each frequency: P_k = |F_cos_k W|² + |F_sin_k W|², summed over the columns of W.
+
+    Cos and sin are combined because the split between them is an arbitrary phase. The constant has no frequency, so the
+    powers sum to the squared norm of the centred W.
+    """
+    n = len(basis)
+    coefficients = basis.to(functions.device) @ functions.double()
+    power = torch.zeros(n_frequencies(n) + 1, dtype=torch.float64, device=functions.device)
+    power.index_add_(0, component_frequencies(n).to(functions.device), coefficients.square().sum(dim=1))
+    return power[1:]
+
+
+def pair_frequency_shares(
+    functions: Float[Tensor, "a b column"], basis: Float[Tensor, "component token"]
+) -> Float[Tensor, "frequency column"]:
+    """How much of each function's variance over the n² pairs lives at a single frequency; NaN for a constant function.
+
+    The share of its centred squared norm that falls on {1, cos_k, sin_k}(a) x {1, cos_k, sin_k}(b), without the
+    constant. The shares of a function sum to at most 1: products of two different frequencies belong to none.
+    """
+    n = len(basis)
+    k = n_frequencies(n)
+    basis = basis.to(functions)
+    waves = torch.cat([basis[1:], basis.new_zeros(2 * k - (n - 1), n)])  # an even n has no sin n/2: a row of zeros
+    waves = rearrange(waves, "(frequency wave) x -> frequency wave x", wave=2)
+    waves_or_one = torch.cat([basis[0].expand(k, 1, n), waves], dim=1)
+
+    centred = functions - functions.mean(dim=(0, 1))
+    variance = centred.square().sum(dim=(0, 1))
+
+    a_waves = einsum(waves, centred, "frequency wave a, a b column -> frequency wave b column")
+    both = einsum(a_waves, waves_or_one, "frequency wave b column, frequency other b -> frequency wave other column")
+    b_only = einsum(basis[0], centred, waves, "a, a b column, frequency wave b -> frequency wave column")
+    power = both.square().sum(dim=(1, 2)) + b_only.square().sum(dim=1)
+    return torch.where(never_change(functions), torch.nan, power / variance)
+
+
+def never_change(functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
+    """Whether each function is the same for all pairs, but for rounding."""
+    total = functions.square().sum(dim=(0, 1))
+    variance = (functions - functions.mean(dim=(0, 1))).square().sum(dim=(0, 1))
+    return variance <= total * (len(functions) * torch.finfo(functions.dtype).eps) ** 2
+
+
+def fold_frequency(k: int, n: int) -> int:
+    """The frequency in 0..floor(n/2) that k is an alias of: cos(2 pi k x / n) equals that of k mod n and of n - k."""
+    return min(k % n, -k % n)
+
+
+def gini(norms: Float[Tensor, "feature"]) -> Float[Tensor, ""]:
+    """Gini index of non-negative numbers (Hurley & Rickard 2009), in [0, 1).
+
+    1 - 2 sum_i (c_(i) / |c|_1) (N - i + 1/2) / N over the ascending c_(1..N). Equal numbers give 0; K equal peaks among
+    N give exactly 1 - K/N; all zero is undefined, NaN.
+    """
+    ascending, _ = norms.double().sort()
+    n = len(ascending)
+    ranks = torch.arange(1, n + 1, dtype=torch.float64, device=norms.device)
+    return 1 - 2 * (ascending / ascending.sum() * (n - ranks + 0.5) / n).sum()
+
+
+def participation_ratio(power: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch"]:
+    """(sum P)² / sum P² over the last axis, in [1, N]: K equal peaks give K. All zero is undefined, NaN."""
+    power = power.double()
+    return power.sum(dim=-1).square() / power.square().sum(dim=-1)
+
+
+def singular_values(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "value"]:
+    """The singular values of a float64 matrix; NaN where it is not finite, as after a divergence.
+
+    A tall matrix goes through its Gram matrix, which costs the digits of values below 1e-8 of the largest.
+    """
+    rows, columns = matrix.shape
+    if not matrix.isfinite().all():
+        return matrix.new_full((min(rows, columns),), torch.nan)
+    if rows > 2 * columns:
+        return torch.linalg.eigvalsh(matrix.T @ matrix).clamp(min=0).sqrt()
+    return torch.linalg.svdvals(matrix)

@@ -1,0 +1,116 @@
+"""The operations: what is computed on two elements, which elements there are, and how they lie on a circle.
+
+An operation is one value below, and its place in `OPERATIONS` at the foot of this file. Everything else asks the task
+that it makes with a modulus (`tasks.task`).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from grokviz.errors import GrokvizError
+
+Residues = Int[np.ndarray, "*place"]
+Compose = Callable[[Residues, Residues, int], Residues]
+Elements = Callable[[int], Residues]
+Coordinates = Callable[[int], Residues | None]
+
+
+def residues(p: int) -> Int[np.ndarray, "element"]:
+    """All residues mod p: 0 to p - 1."""
+    return np.arange(p)
+
+
+def units(p: int) -> Int[np.ndarray, "element"]:
+    """The residues mod p that have an inverse, ascending; for a prime p these are 1 to p - 1."""
+    return np.array([x for x in range(1, p) if math.gcd(x, p) == 1])
+
+
+def discrete_logarithms(p: int) -> Int[np.ndarray, "element"] | None:
+    """The exponent of each unit x = g^e mod p, g being the smallest primitive root; None where p has none.
+
+    It turns products into sums, as a logarithm does: e(xy) = e(x) + e(y) mod the number of units.
+    """
+    elements = units(p)
+    for g in elements.tolist():
+        exponents = {1: 0}
+        while (power := pow(g, len(exponents), p)) != 1:
+            exponents[power] = len(exponents)
+        if len(exponents) == len(elements):
+            return np.array([exponents[x] for x in elements.tolist()])
+    return None
+
+
+def unknown(p: int) -> None:
+    """No coordinates: it is not known on which circle the network would place these elements."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation on two elements, with all that is known of it."""
+
+    name: str
+    formula: str
+    """In words of mathematics, such as 'a + b mod p'."""
+    compose: Compose
+    """(a, b, p) -> the result, on residues."""
+    elements: Elements = residues
+    """p -> the elements that operands and answers are, ascending."""
+    coordinates: Coordinates = unknown
+    """p -> the coordinate of each element on the circle of n = len(elements) places on which the operation is a sum or a
+    difference; None where there is no such circle. The harmonics are the waves in this coordinate."""
+    why_no_coordinates: str = "no harmonics are known for this operation"
+    """What to tell where there are none."""
+
+
+ADDITION = Operation(
+    name="addition",
+    formula="a + b mod p",
+    compose=lambda a, b, p: (a + b) % p,
+    coordinates=residues,
+)
+
+SUBTRACTION = Operation(
+    name="subtraction",
+    formula="a - b mod p",
+    compose=lambda a, b, p: (a - b) % p,
+    coordinates=residues,
+)
+
+MULTIPLICATION = Operation(
+    name="multiplication",
+    formula="a * b mod p, on the residues that have an inverse",
+    compose=lambda a, b, p: a * b % p,
+    elements=units,
+    coordinates=discrete_logarithms,
+    why_no_coordinates="the units of this modulus are not cyclic: it has no primitive root",
+)
+
+X2_XY_Y2 = Operation(
+    name="x2_xy_y2",
+    formula="a² + ab + b² mod p",
+    compose=lambda a, b, p: (a * a + a * b + b * b) % p,
+)
+
+
+def operation_named(name: str) -> Operation:
+    """The operation called `name`.
+
+    >>> operation_named("subtraction").formula
+    'a - b mod p'
+
+    Raises:
+        GrokvizError: there is none; the message lists those there are.
+    """
+    for operation in OPERATIONS:
+        if operation.name == name:
+            return operation
+    raise GrokvizError(
+        f"operation is {name!r}, which is unknown; choose one of: {', '.join(o.name for o in OPERATIONS)}"
+    )
+
+
+OPERATIONS: tuple[Operation, ...] = (ADDITION, SUBTRACTION, MULTIPLICATION, X2_XY_Y2)

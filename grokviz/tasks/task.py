@@ -1,0 +1,77 @@
+"""A task: an operation with its modulus, seen by its tokens. It owns what is asked, what is right, and the harmonics.
+
+Tokens are numbered 0 to n - 1 for the n elements in ascending order, and n for '='. For addition, element and token are the
+same number; for multiplication mod a prime p, token 0 is the residue 1.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from jaxtyping import Int
+
+from grokviz.tasks.operations import Operation, operation_named
+
+
+@dataclass(frozen=True)
+class Task:
+    """An operation with its modulus."""
+
+    operation: Operation
+    p: int
+
+    @cached_property
+    def elements(self) -> Int[np.ndarray, "token"]:
+        """The residue that each token stands for, ascending."""
+        return self.operation.elements(self.p)
+
+    @property
+    def n(self) -> int:
+        """Number of elements: of operands, and of possible answers."""
+        return len(self.elements)
+
+    @cached_property
+    def pairs(self) -> Int[np.ndarray, "pair operand"]:
+        """All n² pairs of tokens (a, b) in row-major order: pair number a * n + b."""
+        return np.stack(np.divmod(np.arange(self.n**2), self.n), axis=1)
+
+    @cached_property
+    def answers(self) -> Int[np.ndarray, "pair"]:
+        """The token of the right answer of each pair in row-major order."""
+        a, b = self.elements[self.pairs].T
+        return np.searchsorted(self.elements, self.operation.compose(a, b, self.p))
+
+    @property
+    def is_commutative(self) -> bool:
+        """Whether (a, b) and (b, a) have the same answer, for all pairs."""
+        table = self.answers.reshape(self.n, self.n)
+        return bool((table == table.T).all())
+
+    @cached_property
+    def coordinates(self) -> Int[np.ndarray, "token"] | None:
+        """The coordinate of each token on the circle Z_n on which the operation is a sum or a difference; None where
+        there is none, and then the task has no harmonics.
+        """
+        return self.operation.coordinates(self.p)
+
+    @property
+    def why_no_harmonics(self) -> str:
+        """Why the task has no harmonics; '' where it has."""
+        if self.coordinates is not None:
+            return ""
+        return f"{self.operation.name} mod {self.p}: {self.operation.why_no_coordinates}"
+
+
+@cache
+def task_of(operation: str, p: int) -> Task:
+    """The task of the operation called `operation` with modulus p.
+
+    >>> task_of("multiplication", 7).elements.tolist()
+    [1, 2, 3, 4, 5, 6]
+    >>> task_of("multiplication", 7).coordinates.tolist()  # 3 is a primitive root: 3^0 = 1, 3^2 = 2, 3^1 = 3, ...
+    [0, 2, 1, 4, 5, 3]
+
+    Raises:
+        GrokvizError: there is no such operation.
+    """
+    return Task(operation_named(operation), p)

@@ -1,0 +1,54 @@
+"""Where training runs: the device, the threads, and what of them is recorded."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from grokviz.config import TrainingConfig
+from grokviz.errors import GrokvizError
+
+RECORDED_PACKAGES = ("grokviz", "torch", "transformer-lens", "numpy")
+
+
+def device_named(name: str) -> torch.device:
+    """The device that torch calls `name`.
+
+    Raises:
+        GrokvizError: it cannot be used here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device, dtype=torch.float64).item()  # the loss is float64, and it is read
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them for a device that cannot
+        reason = str(error).splitlines()[0]
+        raise GrokvizError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
+    return device
+
+
+@contextmanager
+def cpu_threads(threads: int | None) -> Iterator[None]:
+    """While the block runs, torch uses so many threads; as many as before if None."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def environment_of(training: TrainingConfig) -> dict[str, Any]:
+    """Versions, device and threads; the vector instructions too, on which the last bits depend."""
+    device = torch.device(training.device)
+    return {
+        "versions": {name: version(name) for name in RECORDED_PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": f"{device} ({torch.cuda.get_device_name(device)})"
+        if device.type == "cuda"
+        else f"{device} ({torch.backends.cpu.get_cpu_capability()})",
+        "threads": torch.get_num_threads(),
+    }

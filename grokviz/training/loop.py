@@ -1,0 +1,88 @@
+"""The loop: full-batch updates, with the history, checkpoints and states that they leave."""
+
+import math
+import signal
+import warnings
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from grokviz.config import TrainingConfig
+from grokviz.errors import GrokvizWarning, Interrupted
+from grokviz.store import RunWriter
+from grokviz.training.learner import Learner, accuracy, evaluate, mean_loss
+from grokviz.training.schedule import is_checkpoint, learning_rate
+from grokviz.training.signals import signals_deferred
+from grokviz.training.stopping import StoppingRule
+
+
+def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first_row: int) -> None:
+    """Train until the rule's last epoch. What comes before `first_row` is in the history already.
+
+    Raises:
+        Interrupted: a signal came. All epochs up to then are saved.
+    """
+    training = learner.config.training
+    start = max(first_row - 1, 0)
+    title = f"training {writer.directory}"
+    with (
+        signals_deferred() as deferred,
+        tqdm(total=rule.last, initial=start, unit="epoch", desc=title, disable=None) as bar,
+    ):
+        for epoch in count(start):
+            logits = learner.engine(learner.train_batch.pairs)
+            loss = mean_loss(logits, learner.train_batch)
+            if epoch >= first_row:
+                row = {"train_loss": loss.item(), "train_accuracy": accuracy(logits, learner.train_batch)}
+                if epoch % training.test_every == 0 or epoch == rule.last:
+                    row |= evaluate(learner.engine, learner.test_batch)
+                    rule.see(epoch, row["test_accuracy"])
+                    bar.total = rule.last
+                    bar.set_postfix_str(f"train loss {row['train_loss']:.2e}, test loss {row['test_loss']:.2e}", False)
+                writer.append_history(epoch, row)
+                if not all(map(math.isfinite, row.values())):
+                    _end_diverged(writer, epoch, row)
+                    return
+                signal_number = deferred.signal_number
+                kept = epoch == rule.last or is_checkpoint(training, epoch)
+                if kept or signal_number:
+                    writer.save(
+                        epoch,
+                        state=learner.state(),
+                        checkpoint=learner.weights() if kept else None,
+                        status=_status(training, epoch, rule.last, interrupted=bool(signal_number)),
+                    )
+                if signal_number:
+                    raise _interrupted(writer.directory, epoch, signal_number, ended=epoch == rule.last)
+                if epoch == rule.last:
+                    return
+            learner.optimizer.step(loss, learning_rate=learning_rate(training, epoch))
+            bar.update()
+
+
+def _status(training: TrainingConfig, epoch: int, last: int, *, interrupted: bool) -> str:
+    if epoch == last:
+        return "finished" if last == training.epochs else "stopped"
+    return "interrupted" if interrupted else "training"
+
+
+def _interrupted(directory: Path, epoch: int, signal_number: int, *, ended: bool) -> Interrupted:
+    name = signal.Signals(signal_number).name
+    if ended:
+        said = f"{name} came with the last epoch, {epoch:,}, and all of it is saved; go on with: grokviz measure {directory}"
+    else:
+        said = f"{name} ended the training after epoch {epoch:,}, and all of it is saved; go on with: grokviz resume {directory}"
+    return Interrupted(said, signal_number)
+
+
+def _end_diverged(writer: RunWriter, epoch: int, row: Mapping[str, float]) -> None:
+    writer.end("diverged")
+    bad, value = next((name, value) for name, value in row.items() if not math.isfinite(value))
+    warnings.warn(
+        f"{writer.directory} diverged: at epoch {epoch:,} the {bad.replace('_', ' ')} is {value}, and training has stopped; "
+        "the checkpoints before are kept; train again with a smaller --learning-rate",
+        GrokvizWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,161 @@
+"""The optimisers, each one of torch's, and their state as named tensors.
+
+To add one, write a function from the trained parameters and the configuration to the torch optimisers that share them
+out, and give it its name in `config.OptimizerName` and in `BUILDERS` below.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.config import OptimizerName, TrainingConfig
+from grokviz.models.parameters import PARAMETERS
+
+Trained = Mapping[str, Tensor]
+"""The trained parameters, by their TransformerLens names."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tensor that a torch optimiser updates: a whole parameter, or one head's part of it."""
+
+    name: str
+    """The parameter's."""
+    parameter: Tensor
+    head: int | None = None
+
+    def tensor(self) -> Tensor:
+        """The piece as the optimiser takes it: the parameter itself, or a leaf that shares its memory."""
+        return self.parameter if self.head is None else torch.nn.Parameter(self.parameter.data[self.head])
+
+    def gradient(self) -> Tensor | None:
+        """The piece's part of the parameter's gradient."""
+        return (
+            self.parameter.grad if self.head is None or self.parameter.grad is None else self.parameter.grad[self.head]
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A torch optimiser and the pieces that it updates, in its own order."""
+
+    torch_optimizer: torch.optim.Optimizer
+    pieces: Sequence[Piece]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The tensors that the torch optimiser updates."""
+        return (tensor for group in self.torch_optimizer.param_groups for tensor in group["params"])
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """One or several torch optimisers that together update all trained parameters."""
+
+    trained: Trained
+    parts: Sequence[Part]
+
+    def step(self, loss: Float[Tensor, ""], *, learning_rate: float) -> None:
+        """One update along the gradient of `loss`."""
+        for values in self.trained.values():
+            values.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        for part in self.parts:
+            for piece, tensor in zip(part.pieces, part.tensors(), strict=True):
+                tensor.grad = piece.gradient()
+            for group in part.torch_optimizer.param_groups:
+                group["lr"] = learning_rate
+            part.torch_optimizer.step()
+
+    def state(self) -> dict[str, Float[Tensor, "..."]]:
+        """All that the optimisers keep, as `NAME.KEY` by parameter and by torch's own key; empty before the first step.
+
+        It is their `state_dict()`: torch's `get_optimizer_state_dict` would take a step to make one.
+        """
+        found: dict[str, list[Tensor]] = {}
+        for part in self.parts:
+            for index, kept in part.torch_optimizer.state_dict()["state"].items():
+                for key, value in kept.items():
+                    if value is not None:
+                        found.setdefault(f"{part.pieces[index].name}.{key}", []).append(torch.as_tensor(value))
+        return {name: values[0] if len(values) == 1 else torch.stack(values) for name, values in found.items()}
+
+    def load(self, state: Mapping[str, Float[Tensor, "..."]]) -> None:
+        """Take up what `state` gave."""
+        for part in self.parts:
+            torch_optimizer = part.torch_optimizer
+            by_index: dict[int, dict[str, Tensor]] = {}
+            for index, piece in enumerate(part.pieces):
+                kept = {
+                    name.removeprefix(f"{piece.name}."): values if piece.head is None else values[piece.head]
+                    for name, values in state.items()
+                    if name.startswith(f"{piece.name}.")
+                }
+                if kept:
+                    by_index[index] = kept
+            groups = torch_optimizer.state_dict()["param_groups"]
+            torch_optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+
+
+def optimizer_for(training: TrainingConfig, trained: Trained) -> Optimizer:
+    """The optimiser that `training` names, at its start."""
+    return Optimizer(trained, BUILDERS[training.optimizer](trained, training))
+
+
+def _adamw(trained: Trained, training: TrainingConfig) -> list[Part]:
+    return [_part(_whole(trained), torch.optim.AdamW, **_of_adam(training))]
+
+
+def _adam(trained: Trained, training: TrainingConfig) -> list[Part]:
+    return [_part(_whole(trained), torch.optim.Adam, **_of_adam(training))]
+
+
+def _sgd(trained: Trained, training: TrainingConfig) -> list[Part]:
+    momentum, _ = training.betas
+    return [_part(_whole(trained), torch.optim.SGD, momentum=momentum, **_common(training))]
+
+
+def _muon(trained: Trained, training: TrainingConfig) -> list[Part]:
+    """Muon for the hidden matrices, AdamW for what maps from and to tokens.
+
+    Muon takes matrices alone, so each head is one by itself. Its updates are scaled to the size of AdamW's, so that one
+    learning rate and one weight decay mean the same for both.
+    """
+    hidden = {p.name for p in PARAMETERS if not {"vocab", "position", "class"} & set(p.axes) and len(p.axes) > 1}
+    muon = [piece for name, values in trained.items() if name in hidden for piece in _matrices(name, values)]
+    rest = {name: values for name, values in trained.items() if name not in hidden}
+    momentum, _ = training.betas
+    return [
+        _part(muon, torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw", **_common(training)),
+        _part(_whole(rest), torch.optim.AdamW, **_of_adam(training)),
+    ]
+
+
+def _part(pieces: Sequence[Piece], kind: Callable[..., torch.optim.Optimizer], **options: object) -> Part:
+    return Part(kind([piece.tensor() for piece in pieces], **options), pieces)
+
+
+def _whole(trained: Trained) -> list[Piece]:
+    return [Piece(name, values) for name, values in trained.items()]
+
+
+def _matrices(name: str, values: Tensor) -> list[Piece]:
+    return [Piece(name, values)] if values.ndim == 2 else [Piece(name, values, head) for head in range(len(values))]
+
+
+def _common(training: TrainingConfig) -> dict[str, float]:
+    return {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+
+
+def _of_adam(training: TrainingConfig) -> dict[str, object]:
+    return {**_common(training), "betas": training.betas, "fused": True}
+
+
+BUILDERS: Mapping[OptimizerName, Callable[[Trained, TrainingConfig], list[Part]]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "sgd": _sgd,
+    "muon": _muon,
+}

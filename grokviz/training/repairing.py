@@ -1,0 +1,37 @@
+"""Repairing a run: the store sets aside what is damaged, and training computes lost rows of the history again."""
+
+from pathlib import Path
+
+import torch
+
+from grokviz import store
+from grokviz.store import Run
+from grokviz.training.engines import engine_for
+from grokviz.training.environment import cpu_threads
+from grokviz.training.learner import accuracy, batches, evaluate, mean_loss
+
+
+def repair_run(directory: str | Path) -> list[str]:
+    """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
+
+    Of a damaged history the damaged rows go; those of the checkpoints are computed again from their weights. A lost or
+    damaged manifest is made anew from the files that can be read.
+
+    Raises:
+        GrokvizError: the configuration is damaged, which nothing but a copy can mend; or the run is in use.
+    """
+    return store.repair_run(directory, row_of=row_of_checkpoint)
+
+
+def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
+    """The history's row of epoch's checkpoint, computed again from its weights; on the CPU.
+
+    Raises:
+        GrokvizError: the checkpoint is not there or damaged.
+    """
+    engine = engine_for(run.config, run.model(epoch))
+    train_batch, test_batch = batches(run.config, torch.device("cpu"))
+    with cpu_threads(run.config.training.threads), torch.no_grad():
+        logits = engine(train_batch.pairs)
+        row = {"train_loss": mean_loss(logits, train_batch).item(), "train_accuracy": accuracy(logits, train_batch)}
+        return row | evaluate(engine, test_batch)

@@ -1,0 +1,181 @@
+"""Going on with a run: from which state, to which epoch, and what is said where it cannot be, or not exactly."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grokviz.config import SECTIONS, RunConfig
+from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
+from grokviz.store import Run, RunWriter, continue_run, open_run
+from grokviz.training.environment import cpu_threads, environment_of
+from grokviz.training.learner import learner_at
+from grokviz.training.loop import train_loop
+from grokviz.training.starting import train
+from grokviz.training.stopping import StoppingRule
+
+FREE_TO_DIFFER = ("epochs", "device", "threads")
+"""What may be another when a run goes on."""
+
+
+def resume(
+    directory: str | Path, *, epochs: int | None = None, device: str | None = None, threads: int | None = None
+) -> Run:
+    """Go on with the interrupted run in `directory` from its newest training state, and return the run.
+
+    On the same machine with the same versions the outcome is bit for bit that of an uninterrupted run. Where versions,
+    device or threads are others than before, a warning says so. `epochs` may extend a run, also a finished one; `device`
+    and `threads` train the rest elsewhere.
+
+    Raises:
+        NoRunError: there is no run.
+        InUseError: another process is training it.
+        GrokvizError: there is nothing to go on with.
+        Interrupted: as in `train`.
+    """
+    directory = Path(directory)
+    with continue_run(directory) as (run, writer):
+        _go_on(run, writer, epochs=epochs, device=device, threads=threads)
+    return open_run(directory)
+
+
+def train_or_resume(config: RunConfig, directory: str | Path) -> Run:
+    """The run of `config` in `directory`, trained to its end: a new one, or the one that is there gone on with.
+
+    Raises:
+        GrokvizError: the run that is there is of another configuration; the message names the difference.
+        Interrupted: as in `train`.
+    """
+    directory = Path(directory)
+    try:
+        with continue_run(directory) as (begun, writer):
+            _refuse_another(config, begun)
+            asked, planned = config.training, begun.config.training
+            ended = begun.has_begun and begun.status not in ("training", "interrupted")
+            if not ended or asked.epochs > planned.epochs:
+                epochs = asked.epochs if asked.epochs != planned.epochs else None
+                _go_on(begun, writer, epochs=epochs, device=asked.device, threads=asked.threads)
+    except NoRunError:
+        return train(config, directory)
+    return open_run(directory)
+
+
+def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | None, threads: int | None) -> None:
+    """Train the run to its end, or to `epochs`."""
+    if writer.left_by:
+        said = f"{run.directory} was being trained by {writer.left_by}, which is gone"
+        warnings.warn(said, GrokvizWarning, stacklevel=3)
+    config = _config_to_go_on_with(run, epochs)
+    state_epoch, state = _newest_state(run)
+    config = config.with_training(
+        device=config.training.device if device is None else device,
+        threads=config.training.threads if threads is None else threads,
+    )
+    training = config.training
+    with cpu_threads(training.threads):
+        learner = learner_at(config, state)
+        environment = environment_of(training)
+        _warn_of_changes(run, environment)
+        rule = StoppingRule(training)
+        for epoch, accuracy in _evaluations(run, state_epoch):
+            rule.see(epoch, accuracy)
+        writer.go_on(
+            state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
+        )
+        train_loop(learner, writer, rule, first_row=0 if state_epoch is None else state_epoch + 1)
+
+
+def _refuse_another(config: RunConfig, begun: Run) -> None:
+    for section in SECTIONS:
+        for name, asked in config.to_dict()[section].items():
+            found = begun.config.to_dict()[section][name]
+            if asked != found and name not in FREE_TO_DIFFER:
+                raise GrokvizError(
+                    f"{begun.directory} holds a run whose {name} is {found!r}, not {asked!r}; "
+                    f"give another --out, or go on with it as it is: grokviz resume {begun.directory}"
+                )
+
+
+def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, None]:
+    """The newest training state that is intact, and its epoch; None where training was killed before the first.
+
+    Raises:
+        GrokvizError: there is none any more.
+    """
+    if not run.has_begun:
+        return None, None
+    problems = []
+    for epoch in reversed(run.manifest.state_epochs):
+        try:
+            state = run.training_state(epoch)
+        except GrokvizError as error:
+            problems.append(str(error))
+            continue
+        if problems:
+            warnings.warn(f"{problems[0]}; going on from epoch {epoch:,} instead", GrokvizWarning, stacklevel=3)
+        return epoch, state
+    raise GrokvizError(f"{run.directory} cannot go on: {problems[0]}; measure and report work on what it has")
+
+
+def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
+    """The run's configuration, extended to `epochs` if that is asked for.
+
+    Raises:
+        GrokvizError: there is nothing to go on with.
+    """
+    if not run.has_begun:
+        return run.config if epochs is None else run.config.with_training(epochs=epochs)
+    if not run.manifest.state_epochs:
+        raise GrokvizError(
+            f"{run.directory} holds no training state to go on from; measure and report work on what it has"
+        )
+    if not run.manifest.history:
+        raise GrokvizError(f"{run.directory} holds no history to go on with; see: grokviz check {run.directory}")
+    trained = run.manifest.last_epoch
+    if run.status == "diverged":
+        raise GrokvizError(
+            f"{run.directory} diverged at epoch {trained:,}, and would again; train anew with a smaller --learning-rate"
+        )
+    if epochs is None and run.status in ("finished", "stopped"):
+        raise GrokvizError(
+            f"{run.directory} is {run.status}: its {trained:,} epochs are trained; to extend it: "
+            f"grokviz resume {run.directory} --epochs {2 * trained}"
+        )
+    if epochs is None:
+        return run.config
+    if epochs <= trained:
+        raise GrokvizError(f"epochs is {epochs}, but {run.directory} has trained {trained:,} already; give more")
+    # A run that its stopping rule ended is extended in order to train on, so the rule no longer holds.
+    stop_after = None if run.status == "stopped" else run.config.training.stop_after
+    return run.config.with_training(epochs=epochs, stop_after=stop_after)
+
+
+def _evaluations(run: Run, last: int | None) -> Iterator[tuple[int, float]]:
+    """The epochs up to `last` whose test accuracy was evaluated, with it; none if `last` is None."""
+    if last is None:
+        return iter(())
+    evaluated = run.history["test_accuracy"].dropna("epoch").sel(epoch=slice(0, last))
+    return zip(evaluated["epoch"].values.tolist(), evaluated.values.tolist(), strict=True)
+
+
+def _warn_of_changes(run: Run, environment: Mapping[str, Any]) -> None:
+    """Say what differs from where the run was trained so far."""
+    continuations = run.manifest.continuations
+    before = continuations[-1].environment if continuations else run.environment
+    changes = [
+        f"{name} was {old}, is {new}"
+        for name, old, new in (
+            *((name, before["versions"].get(name), new) for name, new in environment["versions"].items()),
+            *((name, before.get(name), environment[name]) for name in ("device", "threads")),
+        )
+        if old != new
+    ]
+    if changes:
+        warnings.warn(
+            f"{run.directory} goes on in another environment ({'; '.join(changes)}); "
+            "the rest may differ from an uninterrupted run in the last bits",
+            GrokvizWarning,
+            stacklevel=3,
+        )

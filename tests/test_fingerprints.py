@@ -1,0 +1,132 @@
+"""What makes stored values stale: the code that runs, and nothing else."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import grokviz
+from grokviz.analysis.fingerprints import fingerprint
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.specs import specs_of
+
+PACKAGE = Path(grokviz.__file__).parent
+
+SCRIPT = """
+import sys, json
+sys.path.insert(0, sys.argv[1])
+import grokviz
+assert grokviz.__file__.startswith(sys.argv[1])
+from grokviz.analysis.specs import specs_of
+print(json.dumps({spec.name: spec.fingerprint for spec in specs_of(grokviz.MEASURES)}))
+"""
+
+
+def stale_after(tmp_path: Path, edit: Callable[[str, str], str]) -> set[str]:
+    """The measures whose fingerprints are others in a copy of grokviz whose files have been edited."""
+    shutil.copytree(PACKAGE, tmp_path / "grokviz", ignore=shutil.ignore_patterns("__pycache__"))
+    edited = 0
+    for path in sorted((tmp_path / "grokviz").rglob("*.py")):
+        before = path.read_text()
+        after = edit(path.relative_to(tmp_path / "grokviz").as_posix(), before)
+        path.write_text(after)
+        edited += before != after
+    assert edited
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True)
+    now = {spec.name: spec.fingerprint for spec in specs_of(grokviz.MEASURES)}
+    after = json.loads(done.stdout)
+    return {name for name in now if now[name] != after[name]}
+
+
+def replacing(file: str, old: str, new: str) -> Callable[[str, str], str]:
+    return lambda name, text: text.replace(old, new) if name == file else text
+
+
+@pytest.mark.slow
+def test_a_comment_or_a_docstring_anywhere_stales_nothing(tmp_path: Path) -> None:
+    def commented(name: str, text: str) -> str:
+        text = text.replace("\n    return ", "\n    # why\n\n    return ").replace("Formula:", "The formula:")
+        return f"# a comment\n\n{text}\n# and another\n"
+
+    assert stale_after(tmp_path, commented) == set()
+
+
+@pytest.mark.slow
+def test_a_change_of_gini_stales_its_users_alone(tmp_path: Path) -> None:
+    edit = replacing("tasks/harmonics.py", "(n - ranks + 0.5) / n", "(n - ranks + 0.4) / n")
+    assert stale_after(tmp_path, edit) == {"embedding_gini", "readout_gini"}
+
+
+@pytest.mark.slow
+def test_a_change_of_a_constant_stales_its_users_alone(tmp_path: Path) -> None:
+    edit = replacing("config.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
+    assert stale_after(tmp_path, edit) == {"neurons_per_frequency", "pure_neuron_share"}
+
+
+@pytest.mark.slow
+def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path: Path) -> None:
+    edit = replacing(
+        "analysis/snapshot.py", "self.neurons.double() - self.neurons", "self.neurons.double() + self.neurons"
+    )
+    assert stale_after(tmp_path, edit) == {"mlp_participation_rank", "mlp_effective_rank", "mlp_stable_rank"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("models/hooked.py", "blocks.0.mlp.hook_post", "blocks.0.mlp.hook_pre"),
+        ("models/hooked.py", 'act_fn="relu"', 'act_fn="gelu"'),
+        ("models/parameters.py", "N_POSITIONS = 3", "N_POSITIONS = 4"),
+        ("analysis/snapshot.py", "activation[:, -1]", "activation[:, -2]"),
+        ("tasks/split.py", "mask[order[: task.n_train]] = True", "mask[order[: task.n_train - 1]] = True"),
+        ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
+    ],
+)
+def test_a_change_of_what_makes_a_snapshot_stales_everything(tmp_path: Path, file: str, old: str, new: str) -> None:
+    assert stale_after(tmp_path, replacing(file, old, new)) == {spec.name for spec in specs_of(grokviz.MEASURES)}
+
+
+def test_what_a_users_measure_calls_in_its_own_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+        import torch
+        from jaxtyping import Float
+        from torch import Tensor
+        import grokviz
+
+        def half(x):
+            return x / {divisor}
+
+        def mine(snapshot: grokviz.Snapshot) -> Float[Tensor, ""]:
+            return half(snapshot.logits.mean())
+    """
+    found = []
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for i, (divisor, comment) in enumerate([(2, ""), (2, "# the same"), (3, "")]):
+        (tmp_path / f"own_{i}.py").write_text(textwrap.dedent(code).format(divisor=divisor) + comment)
+        module = __import__(f"own_{i}")
+        for function in (module.half, module.mine):
+            function.__module__ = "own"
+        found.append(fingerprint(module.mine))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_lambda_and_a_function_without_source_have_a_fingerprint() -> None:
+    namespace: dict = {"torch": torch, "Float": Float, "Tensor": Tensor, "Snapshot": Snapshot}
+    exec("def bare(snapshot: Snapshot) -> Float[Tensor, '']:\n    return torch.tensor(1.0)", namespace)
+    exec("def other(snapshot: Snapshot) -> Float[Tensor, '']:\n    return torch.tensor(2.0)", namespace)
+    namespace["other"].__qualname__ = "bare"
+    assert fingerprint(namespace["bare"]) != fingerprint(namespace["other"])
+
+    def make(number: float) -> Callable[[Snapshot], Tensor]:
+        return lambda snapshot: torch.tensor(number)
+
+    assert fingerprint(make(1.0)) == fingerprint(make(1.0)) != fingerprint(make(2.0))

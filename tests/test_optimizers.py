@@ -1,0 +1,117 @@
+"""Every optimiser and engine: trains, resumes bit for bit, and is what torch makes of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import grokviz
+from grokviz.config import EngineName, OptimizerName, RunConfig
+from grokviz.errors import GrokvizError
+from grokviz.store import RunWriter
+from grokviz.tasks.harmonics import participation_ratio
+from grokviz.training.learner import learner_at, mean_loss
+from grokviz.training.optimizers import BUILDERS
+
+OPTIMIZERS = pytest.mark.parametrize("name", get_args(OptimizerName))
+
+
+def with_optimizer(config: RunConfig, name: str, **others: object) -> RunConfig:
+    rate = {"sgd": 0.1}.get(name, 1e-3)
+    decay = {"adam": 1e-4, "sgd": 1e-4}.get(name, 1.0)
+    return config.with_training(optimizer=name, learning_rate=rate, weight_decay=decay, **others)
+
+
+def test_every_optimizer_of_the_configuration_can_be_built() -> None:
+    assert set(BUILDERS) == set(get_args(OptimizerName))
+
+
+@OPTIMIZERS
+def test_an_optimizer_lowers_the_train_loss(tiny_config: RunConfig, tmp_path: Path, name: str) -> None:
+    run = grokviz.train(with_optimizer(tiny_config, name), tmp_path / "run")
+    history = run.history["train_loss"]
+    assert history[-1] < history[0]
+    assert run.config.training.optimizer == name
+    trained = set(run.training_state(40)) - set(
+        run.training_state(40).keys() & {f"weights.{n}" for n in run.weights(40)}
+    )
+    assert trained == set() or all(key.startswith("optimizer.") for key in trained)
+
+
+@OPTIMIZERS
+@pytest.mark.parametrize("at", [0, 20])
+def test_a_run_resumed_with_any_optimizer_has_the_bits_of_an_uninterrupted_one(
+    tiny_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    class CrashError(Exception):
+        pass
+
+    config = with_optimizer(tiny_config, name)
+    whole = grokviz.train(config, tmp_path / "whole")
+    save = RunWriter.save
+
+    def save_and_crash(self: RunWriter, epoch: int, **rest: object) -> None:
+        save(self, epoch, **rest)
+        if epoch == at:
+            raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "save", save_and_crash)
+        with pytest.raises(CrashError):
+            grokviz.train(config, tmp_path / "run")
+    run = grokviz.resume(tmp_path / "run")
+    np.testing.assert_array_equal(run.history.to_array(), whole.history.to_array())
+    for key, values in whole.training_state(40).items():
+        np.testing.assert_array_equal(run.training_state(40)[key], values, err_msg=key)
+
+
+def test_muon_orthogonalises_the_update_of_each_hidden_matrix(tiny_config: RunConfig) -> None:
+    # given a learner whose weights do not decay
+    learner = learner_at(with_optimizer(tiny_config, "muon").with_training(weight_decay=0.0), None)
+    before = {name: values.detach().clone() for name, values in learner.model.named_parameters()}
+
+    # when it takes one step
+    loss = mean_loss(learner.engine(learner.train_batch.pairs), learner.train_batch)
+    learner.optimizer.step(loss, learning_rate=1e-3)
+
+    # then the update of each head and of each matrix of the MLP spreads over more directions than the gradient
+    for name, values in learner.model.named_parameters():
+        update = (values - before[name]).detach()
+        if name in ("blocks.0.attn.W_V", "blocks.0.attn.W_O", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out"):
+            of_update, of_gradient = (
+                participation_ratio(torch.linalg.svdvals(matrix).square()) for matrix in (update, values.grad)
+            )
+            assert (of_update > 1.5 * of_gradient).all(), name
+        if name == "embed.W_E":  # AdamW's first step is the learning rate times the sign
+            moved = update[update != 0].abs()
+            torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=1e-2, atol=0)
+
+
+def test_before_the_first_step_an_optimizer_keeps_nothing(tiny_config: RunConfig) -> None:
+    for name in get_args(OptimizerName):
+        assert learner_at(with_optimizer(tiny_config, name), None).optimizer.state() == {}
+
+
+def test_the_state_of_adamw_is_torchs_own(tiny_run: grokviz.Run) -> None:
+    state = tiny_run.training_state(40)
+    assert state["optimizer.embed.W_E.step"] == 40
+    assert {key.rpartition(".")[2] for key in state if key.startswith("optimizer.")} == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+    }
+
+
+@pytest.mark.parametrize("engine", get_args(EngineName))
+def test_every_engine_trains_the_same_function(tiny_config: RunConfig, tiny_run, tmp_path: Path, engine: str) -> None:
+    run = grokviz.train(tiny_config.with_training(engine=engine), tmp_path / "run")
+    np.testing.assert_allclose(run.history["train_loss"], tiny_run.history["train_loss"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("field", "value"), [("optimizer", "lion"), ("engine", "jax")])
+def test_an_unknown_optimizer_or_engine_is_refused_with_the_known_ones(tiny_config, field: str, value: str) -> None:
+    with pytest.raises(GrokvizError, match=rf"{field} is '{value}', which is unknown; choose one of: "):
+        replace(tiny_config.training, **{field: value})
