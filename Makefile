@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability clean
+.PHONY: help demo test check reliability readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make check   ruff, mypy and import-linter only"
+	@echo "make readme  write the table of commands into README.md"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
 
 demo: runs/demo/report.html
@@ -30,6 +31,9 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+readme: $(VENV)/installed
+	$(BIN)/python -c "from pathlib import Path; from grokviz.cli.table import with_commands; p = Path('README.md'); p.write_text(with_commands(p.read_text()))"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

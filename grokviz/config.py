@@ -182,7 +182,12 @@ SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides a run."""
+    """Everything that decides a run.
+
+    >>> config = RunConfig(task=TaskConfig(p=31, operation="subtraction"))
+    >>> config.d_vocab, config.task.n_train
+    (32, 288)
+    """
 
     task: TaskConfig = field(default_factory=TaskConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -283,6 +288,12 @@ PRESETS: dict[str, RunConfig] = {
 
 def preset(name: str) -> RunConfig:
     """The preset called `name`: `default`, `nanda2023` (the paper's) or `quick` (groks within minutes).
+
+    >>> preset("quick").task.p
+    59
+    >>> preset("fast")
+    Traceback (most recent call last):
+    grokviz.errors.GrokvizError: preset 'fast' is unknown; choose one of: default, nanda2023, quick
 
     Raises:
         GrokvizError: there is none; the message lists those there are.

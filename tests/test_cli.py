@@ -134,6 +134,17 @@ def test_each_command_has_help_with_the_fields_own_text(command: str, capsys) ->
         assert "--test-every" in said
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_completion_script_knows_every_command_and_flag(shell: str, capsys) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command.name in script
+    assert "--weight-decay" in script or "weight-decay" in script
+    assert main(["completion", "fish"]) == 2
+    assert "'bash', 'zsh'" in capsys.readouterr().err
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = """
 import sys

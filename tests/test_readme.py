@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import grokviz
-from grokviz.cli.table import COMMANDS
+from grokviz.cli.table import COMMANDS, with_commands
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -23,3 +23,7 @@ def test_the_readme_names_only_what_exists() -> None:
         assert command in {known.name for known in COMMANDS}
     for target in re.findall(r"`make (\w+)`", README):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def test_the_readme_lists_the_commands_as_they_are() -> None:
+    assert with_commands(README) == README, "run: make readme"

@@ -86,7 +86,7 @@ class FigureArguments:
 class CompletionArguments:
     """Arguments of `completion`."""
 
-    shell: Positional[Literal["bash", "zsh", "tcsh"]]
+    shell: Positional[Literal["bash", "zsh"]]
     """The shell whose script is printed."""
 
 
@@ -180,7 +180,7 @@ def check(arguments: CheckArguments) -> int:
 
 
 def completion(arguments: CompletionArguments) -> int:
-    """Print a completion script for bash, zsh or tcsh."""
+    """Print a completion script for bash or zsh."""
     print_completion(arguments.shell, [(command, _kind(command)) for command in COMMANDS])
     return 0
 

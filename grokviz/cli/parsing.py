@@ -43,7 +43,7 @@ def parsed(
 
 
 def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
-    """Print the script that completes commands and flags in `shell`, which may be bash, zsh or tcsh."""
+    """Print the script that completes commands and flags in `shell`, which may be bash or zsh."""
     branches = tuple(
         Annotated[kind, tyro.conf.subcommand(command.name, description=command.summary, prefix_name=False)]
         for command, kind in kinds

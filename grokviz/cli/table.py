@@ -52,7 +52,7 @@ COMMANDS = (
     Command(
         "completion",
         "completion SHELL",
-        "Print a completion script for bash, zsh or tcsh.",
+        "Print a completion script for bash or zsh.",
         "grokviz completion bash > ~/.local/share/bash-completion/completions/grokviz",
     ),
 )
@@ -74,7 +74,9 @@ Train, measure and see grokking.
 To begin with: grokviz run quick"""
 
 
-def readme_table() -> str:
-    """The commands as the README lists them."""
-    rows = "\n".join(f"| `{command.usage}` | {command.summary} | `{command.example}` |" for command in COMMANDS)
-    return f"| command | what it does | for example |\n|---|---|---|\n{rows}\n"
+def with_commands(readme: str) -> str:
+    """`readme` with the table of commands between its two marks."""
+    begin, end = readme.index("<!-- commands"), readme.index("<!-- end of commands -->")
+    mark = readme[begin:].split("\n", 1)[0]
+    rows = "\n".join(f"| `grokviz {command.usage}` | {command.summary} | `{command.example}` |" for command in COMMANDS)
+    return f"{readme[:begin]}{mark}\n| command | what it does | example |\n|---|---|---|\n{rows}\n{readme[end:]}"

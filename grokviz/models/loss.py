@@ -10,7 +10,11 @@ from torch import Tensor
 
 
 def cross_entropies(logits: Float[Tensor, "pair class"], answers: Int[Tensor, "pair"]) -> Float[Tensor, "pair"]:
-    """-log softmax(logits)[answer] of each pair, in nats. Chance over C classes is ln C."""
+    """-log softmax(logits)[answer] of each pair, in nats. Chance over C classes is ln C.
+
+    >>> cross_entropies(torch.zeros(1, 113), torch.tensor([5])).item()  # ln 113
+    4.727387818712341
+    """
     return torch.nn.functional.cross_entropy(logits.double(), answers, reduction="none")
 
 

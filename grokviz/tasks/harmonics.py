@@ -105,7 +105,11 @@ def components_of(n: int, k: int) -> list[int]:
 
 
 def component_labels(n: int) -> list[str]:
-    """The components in words: 'constant', 'cos 1', 'sin 1', ...; for even n the last is 'alternating'."""
+    """The components in words: 'constant', 'cos 1', 'sin 1', ...; for even n the last is 'alternating'.
+
+    >>> component_labels(6)
+    ['constant', 'cos 1', 'sin 1', 'cos 2', 'sin 2', 'alternating']
+    """
     labels = ["constant"] + [f"{wave} {k}" for k in range(1, (n - 1) // 2 + 1) for wave in ("cos", "sin")]
     return labels + ["alternating"] * (n % 2 == 0)
 
@@ -158,12 +162,19 @@ def never_change(functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column
 
 
 def fold_frequency(k: int, n: int) -> int:
-    """The frequency in 0..floor(n/2) that k is an alias of: cos(2 pi k x / n) equals that of k mod n and of n - k."""
+    """The frequency in 0..floor(n/2) that k is an alias of: cos(2 pi k x / n) equals that of k mod n and of n - k.
+
+    >>> fold_frequency(8, 11)
+    3
+    """
     return min(k % n, -k % n)
 
 
 def gini(norms: Float[Tensor, "feature"]) -> Float[Tensor, ""]:
     """Gini index of non-negative numbers (Hurley & Rickard 2009), in [0, 1).
+
+    >>> round(gini(torch.tensor([0.0, 0.0, 0.0, 1.0])).item(), 3)  # one peak among four
+    0.75
 
     1 - 2 sum_i (c_(i) / |c|_1) (N - i + 1/2) / N over the ascending c_(1..N). Equal numbers give 0; K equal peaks among
     N give exactly 1 - K/N; all zero is undefined, NaN.
@@ -175,7 +186,11 @@ def gini(norms: Float[Tensor, "feature"]) -> Float[Tensor, ""]:
 
 
 def participation_ratio(power: Float[Tensor, "*batch feature"]) -> Float[Tensor, "*batch"]:
-    """(sum P)² / sum P² over the last axis, in [1, N]: K equal peaks give K. All zero is undefined, NaN."""
+    """(sum P)² / sum P² over the last axis, in [1, N]: K equal peaks give K. All zero is undefined, NaN.
+
+    >>> participation_ratio(torch.tensor([1.0, 1.0, 0.0, 0.0])).item()
+    2.0
+    """
     power = power.double()
     return power.sum(dim=-1).square() / power.square().sum(dim=-1)
 
