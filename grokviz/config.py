@@ -17,10 +17,10 @@ OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 EngineName = Literal["torch", "reference"]
 
 HELD_EVALUATIONS = 3
-"""An accuracy counts as reached when it holds in so many evaluations in a row."""
+"""An accuracy counts as reached when it holds in this many evaluations in a row."""
 
 PURE_NEURON = 0.85
-"""A neuron is pure with more than this share of its variance at one frequency; an ideal ReLU neuron has 0.962."""
+"""A neuron is pure if more than this share of its variance is at one frequency; an ideal ReLU neuron has 0.962."""
 
 MAX_SEED = 2**63 - 1
 MAX_P = 2**15
@@ -129,13 +129,13 @@ class TrainingConfig:
     warmup_epochs: int = 0
     """Epochs over which the learning rate rises linearly from 0."""
     test_every: int = 10
-    """Evaluate the test loss every so many epochs."""
+    """Number of epochs from one evaluation of the test loss to the next."""
     checkpoint_every: int = 200
-    """Keep a checkpoint every so many epochs, ..."""
+    """Number of epochs from one regular checkpoint to the next."""
     geometric_checkpoints: int = 60
-    """... and at about so many geometrically spaced epochs; the first and the last are always kept."""
+    """Number of further checkpoints, at geometrically spaced epochs. The first and the last epoch are always kept."""
     stop_after: int | None = None
-    """Stop so many epochs after the test accuracy first reached stop_accuracy and held it."""
+    """Stop this many epochs after the test accuracy first reached stop_accuracy and held it."""
     stop_accuracy: float = 0.99
     """Test accuracy that stop_after waits for, in 3 evaluations in a row."""
     engine: EngineName = "torch"
@@ -144,7 +144,7 @@ class TrainingConfig:
     device: str = "cpu"
     """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
     threads: int | None = None
-    """CPU threads of torch while training; torch's own choice if not given."""
+    """Number of CPU threads for torch while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
         _whole("epochs", self.epochs, least=1, most=10**9)
@@ -152,16 +152,16 @@ class TrainingConfig:
         _one_of("engine", self.engine, get_args(EngineName))
         _number("learning_rate", self.learning_rate)
         if self.learning_rate <= 0:
-            raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; usual is 0.001")
+            raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; 0.001 is usual")
         if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
-            raise GrokvizError(f"betas is {self.betas!r}, but must be two numbers; usual is 0.9 0.98")
+            raise GrokvizError(f"betas is {self.betas!r}, but must be two numbers; 0.9 0.98 is usual")
         for beta in self.betas:
             _number("betas", beta)
             if not 0 <= beta < 1:
-                raise GrokvizError(f"betas is {self.betas}, but both must lie in [0, 1); usual is 0.9 0.98")
+                raise GrokvizError(f"betas is {self.betas}, but both must lie in [0, 1); 0.9 0.98 is usual")
         _number("weight_decay", self.weight_decay)
         if self.weight_decay < 0:
-            raise GrokvizError(f"weight_decay is {self.weight_decay}, but must not be negative; usual is 1.0")
+            raise GrokvizError(f"weight_decay is {self.weight_decay}, but must not be negative; 1.0 is usual")
         _whole("warmup_epochs", self.warmup_epochs, least=0)
         for name in ("test_every", "checkpoint_every"):
             _whole(name, getattr(self, name), least=1)
@@ -170,7 +170,7 @@ class TrainingConfig:
             _whole("stop_after", self.stop_after, least=0)
         _number("stop_accuracy", self.stop_accuracy)
         if not 0 < self.stop_accuracy <= 1:
-            raise GrokvizError(f"stop_accuracy is {self.stop_accuracy}, but must lie in (0, 1]; usual is 0.99")
+            raise GrokvizError(f"stop_accuracy is {self.stop_accuracy}, but must lie in (0, 1]; 0.99 is usual")
         if not isinstance(self.device, str) or not self.device:
             raise GrokvizError(f"device is {self.device!r}, but must be a device of torch, such as cpu or cuda")
         if self.threads is not None:
@@ -265,7 +265,7 @@ def _same_names(what: str, got: Any, expected: set[str]) -> None:
         raise GrokvizError(
             f"{what} is {got!r:.60}, but must be an object with the fields {', '.join(sorted(expected))}"
         )
-    for problem, names in (("lacks", expected - got.keys()), ("has the unknown", got.keys() - expected)):
+    for problem, names in (("lacks", expected - got.keys()), ("has the unknown field", got.keys() - expected)):
         if names:
             raise GrokvizError(
                 f"{what} {problem} {', '.join(sorted(names))}; was it written by another version of grokviz?"

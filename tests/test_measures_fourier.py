@@ -16,6 +16,7 @@ from fixtures import (
     with_readout,
 )
 from grokviz.analysis.measures.fourier import (
+    circle_roundness,
     dead_neuron_share,
     embedding_constant_share,
     embedding_gini,
@@ -44,6 +45,16 @@ def test_the_clock_has_the_sparsity_known_on_paper() -> None:
     peaks = embedding_power(snapshot)[[k - 1 for k in CLOCK_FREQUENCIES]]
     torch.testing.assert_close(peaks, torch.full((5,), 0.2, dtype=torch.float64))
     assert key_frequencies(snapshot) == CLOCK_FREQUENCIES
+
+
+def test_tokens_on_circles_are_round_and_random_ones_are_not() -> None:
+    roundness = circle_roundness(clock())
+    assert [roundness[k - 1].item() for k in CLOCK_FREQUENCIES] == pytest.approx([1.0] * 5, abs=1e-6)
+    cloud = with_embedding(blank(112), torch.randn(112, 128, generator=torch.Generator().manual_seed(0)))
+    random = circle_roundness(cloud)
+    # radii of a Gaussian cloud have std / mean = sqrt(4 / pi - 1) = 0.523; these planes are chosen along the tokens' own waves
+    assert 0.45 < random[:-1].mean().item() < 0.62
+    assert random[-1].isnan()  # frequency n/2 spans a line
 
 
 def test_the_constant_component_is_left_out_of_the_powers_and_told_by_itself() -> None:

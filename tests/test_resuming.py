@@ -98,7 +98,7 @@ def test_a_damaged_newest_state_is_named_and_the_one_before_is_used(crash, tiny_
     before = grokviz.open_run(directory).manifest.state_epochs[-2]
 
     # when resumed, then it goes on from the one before, says so, and ends with the same bits
-    with pytest.warns(GrokvizWarning, match=rf"epoch_000020.*is damaged.*going on from epoch {before} instead"):
+    with pytest.warns(GrokvizWarning, match=rf"epoch_000020.*is damaged.*continuing from epoch {before} instead"):
         grokviz.resume(directory)
     assert content(directory) == content(tiny_run.directory)
     assert not grokviz.check_run(directory).damages
@@ -109,7 +109,7 @@ def test_where_both_states_are_damaged_the_error_says_what_is_left(crash, tiny_c
     for path in (directory / "states").iterdir():
         path.write_bytes(b"")
     before = content(directory)
-    with pytest.raises(GrokvizError, match=r"cannot go on: .*epoch_000020.*measure and report work on what it has"):
+    with pytest.raises(GrokvizError, match=r"cannot be continued: .*epoch_000020.*measure and report still work on it"):
         grokviz.resume(directory)
     assert content(directory) == before
     assert grokviz.measure(grokviz.open_run(directory)).sizes["epoch"] > 2
@@ -151,7 +151,7 @@ def test_a_finished_run_is_extended_as_if_it_had_been_longer(finished: Path, tin
     ("epochs", "says"),
     [
         (None, r"is finished: its 40 epochs are trained; to extend it: grokviz resume .* --epochs 80"),
-        (40, r"epochs is 40, but .* has trained 40 already; give more"),
+        (40, r"epochs is 40, but .* has already trained 40; give more"),
         (0, r"epochs is 0, but"),
     ],
 )
@@ -193,7 +193,7 @@ def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_t
     assert grokviz.open_run("mine").epochs[-1] == 40
     capsys.readouterr()
     assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
-    assert "mine holds a run whose seed is 0, not 3; give another --out" in capsys.readouterr().err
+    assert "mine holds a run whose seed is 0, not 3; choose another --out" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
             grokviz.train(tiny_config, tmp_path / "run")
     verdict = grokviz.check_run(tmp_path / "run")
     assert not verdict.damages
-    assert "training, 0 of 40 epochs, schema 3; its process was killed; go on with: grokviz resume" in str(verdict)
+    assert "training, 0 of 40 epochs, schema 3; its process was killed; continue with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
 
 
@@ -319,7 +319,7 @@ def test_a_signal_at_any_epoch_names_the_next_command(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunWriter, "append_history", append_and_interrupt)
-    with pytest.raises(grokviz.Interrupted, match=f"and all of it is saved; go on with: grokviz {way_on} "):
+    with pytest.raises(grokviz.Interrupted, match=f"and all of it is saved; continue with: grokviz {way_on} "):
         grokviz.train(tiny_config, tmp_path / "run")
     assert grokviz.open_run(tmp_path / "run").status == status
 

@@ -31,7 +31,7 @@ class TrainArguments:
     out: Path | None = None
     """Directory of the new run; runs/PRESET if not given. An existing run is never overwritten."""
     resume: bool = False
-    """Go on with the run in that directory, if there is one of this configuration already."""
+    """Continue the run in that directory, if there already is one with this configuration."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class ResumeArguments:
     run: Positional[Path]
     """Directory of the run."""
     epochs: int | None = None
-    """Extend the run to so many epochs; also a finished one."""
+    """Extend the run to this many epochs; a finished run, too."""
     device: str | None = None
-    """Device to go on with; the one of before if not given."""
+    """Device to continue on; the same as before if not given."""
     threads: int | None = None
-    """CPU threads of torch to go on with; the setting of before if not given."""
+    """Number of CPU threads for torch; the same as before if not given."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class CheckArguments:
     run: Positional[Path]
     """Directory of the run."""
     repair: bool = False
-    """Set what is damaged aside, into RUN/damaged, and keep the rest; asks first."""
+    """Move damaged files to RUN/damaged and keep the rest; asks first."""
     yes: bool = False
     """Repair without asking."""
 
@@ -123,7 +123,7 @@ def train(arguments: TrainArguments, default_out: Path) -> int:
 
 
 def resume(arguments: ResumeArguments) -> int:
-    """Go on with an interrupted run, or extend a finished one."""
+    """Continue an interrupted run, or extend a finished one."""
     from grokviz.training.resuming import resume as resume_run
 
     trained = resume_run(arguments.run, epochs=arguments.epochs, device=arguments.device, threads=arguments.threads)
@@ -155,7 +155,7 @@ def figure(arguments: FigureArguments) -> int:
         raise GrokvizError(f"figure {arguments.name} shows all of training; leave out --epoch {arguments.epoch}")
     out = arguments.out or Path(f"{arguments.name}.html")
     if out.exists():
-        raise GrokvizError(f"{out} exists and is not overwritten; give another -o, or move it away")
+        raise GrokvizError(f"{out} exists and is not overwritten; choose another -o, or move it away")
     measurements = open_run(arguments.run).measurements
     drawn = function(measurements, arguments.epoch) if shows_an_epoch(function) else function(measurements)
     write_file(out, drawn.to_html(include_plotlyjs=True).encode())
@@ -211,7 +211,7 @@ def _code(run: Run) -> int:
 
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise GrokvizError("--repair asks before it changes anything, and there is no terminal to ask at; add --yes")
+        raise GrokvizError("--repair asks before it changes anything, and there is no terminal to ask on; add --yes")
     return input(question).strip().lower() in ("y", "yes")
 
 

@@ -25,7 +25,7 @@ COMMANDS = (
     Command(
         "resume",
         "resume RUN",
-        "Go on with an interrupted run, or extend a finished one.",
+        "Continue an interrupted run, or extend a finished one.",
         "grokviz resume runs/mine --epochs 60000",
     ),
     Command(
@@ -71,7 +71,7 @@ Train, measure and see grokking.
   grokviz COMMAND --help   says more
   grokviz --version        prints the version
 
-To begin with: grokviz run quick"""
+To begin: grokviz run quick"""
 
 
 def with_commands(readme: str) -> str:

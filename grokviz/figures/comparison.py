@@ -31,7 +31,7 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
     if set(values.dims) != {"run", "epoch"}:
         others = ", ".join(str(dim) for dim in values.dims if dim not in ("run", "epoch"))
         raise GrokvizError(
-            f"compare draws one number an epoch, and {measure} has the further axes {others}; select from them"
+            f"compare draws one number per epoch, but {measure} also has the axes {others}; select from them first"
         )
     figure = go.Figure()
     last = {}

@@ -140,7 +140,9 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
         figure.update_yaxes(range=[-reach, reach], showticklabels=False, scaleanchor=anchor, **place)
     figure.update_layout(height=360 if len(keys) <= columns else 320 * -(-len(keys) // columns))
     of_keys = roundness.sel(frequency=list(keys))
-    roundest = int(of_keys["frequency"][np.nanargmax(of_keys.values)]) if np.isfinite(of_keys).any() else keys[0]
+    if not np.isfinite(of_keys).any():
+        return titled(figure, "The only key frequency spans a line, not a circle", shown)
+    roundest = int(of_keys["frequency"][np.nanargmax(of_keys.values)])
     finding = (
         f"Tokens lie {roundness.sel(frequency=roundest).item():.0%} round on the circle of frequency {roundest} "
         f"({measurements['circle_roundness'].sel(frequency=roundest)[0].item():.0%} at the start)"
@@ -176,7 +178,7 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> 
     pure = int((purity > PURE_NEURON).sum())
     serving = int((counts > 0).sum())
     finding = (
-        f"{pure} of {purity.size} neurons are pure, each with one of {serving} frequencies"
+        f"{pure} of {purity.size} neurons are pure, and together they serve {serving} frequenc{'y' if serving == 1 else 'ies'}"
         if pure
         else "No neuron is pure yet"
     )

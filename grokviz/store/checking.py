@@ -150,7 +150,7 @@ def _facts(run: Run, manifest: Manifest) -> str:
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"
     if manifest.status == "interrupted" or facts.endswith("killed"):
-        facts += f"; go on with: grokviz resume {run.directory}"
+        facts += f"; continue with: grokviz resume {run.directory}"
     return facts
 
 

@@ -148,4 +148,6 @@ def _reasons(path: Path, verb: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GrokvizError(f"{path} cannot be {verb} ({error.strerror}); what was complete before is kept") from error
+        raise GrokvizError(
+            f"{path} cannot be {verb} ({error.strerror}); everything that was complete before is kept"
+        ) from error

@@ -1,4 +1,4 @@
-"""The history file: one row an epoch, with the losses and accuracies before its update."""
+"""The history file: one row per epoch, with the losses and accuracies before its update."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def parse_history(path: Path, content: bytes) -> Float[np.ndarray, "epoch column
     """The rows of the history file `path`: the epoch, and `HISTORY_COLUMNS`; NaN where a cell is empty.
 
     Raises:
-        GrokvizError: this is no history, or it has no rows.
+        GrokvizError: this is not a history, or it has no rows.
     """
     try:
         reader = csv.reader(complete_lines(content).decode().splitlines())

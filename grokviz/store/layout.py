@@ -1,7 +1,7 @@
 """What lies where in a run's directory.
 
 RUN/config.json                        the configuration, and the versions and machine it was started with
-RUN/history.csv                        one row an epoch: losses and accuracies, empty where not evaluated
+RUN/history.csv                        one row per epoch: losses and accuracies, empty where not evaluated
 RUN/checkpoints/epoch_000100.safetensors   the weights before the update of epoch 100, by TransformerLens name
 RUN/states/epoch_000100.safetensors    the weights and the optimiser's state there: what training goes on from
 RUN/manifest.json                      status, and size and SHA-256 of each of these files

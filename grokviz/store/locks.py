@@ -21,7 +21,7 @@ Work = Literal["training", "measuring", "manifest"]
 LOCK_FILES = {"training": ".training.lock", "measuring": ".measuring.lock", "manifest": ".manifest.lock"}
 
 _PATIENCE = {"training": 0.0, "measuring": 0.0, "manifest": 60.0}
-"""Seconds to wait for another process. The manifest is held for milliseconds, the others for as long as the work takes."""
+"""Seconds to wait for another process. The manifest is held for milliseconds, the other locks for as long as the work takes."""
 
 _WHAT = {"training": "trained", "measuring": "measured", "manifest": "changed"}
 

@@ -13,7 +13,7 @@ def read_file(directory: Path, name: str, *, most: int) -> bytes:
     """The content of the file `name` of the run in `directory`.
 
     Raises:
-        GrokvizError: it is not there, leads out of the run, is no regular file, or has more than `most` bytes; nothing
+        GrokvizError: it is not there, leads out of the run, is not a regular file, or has more than `most` bytes; nothing
             has been read then.
     """
     path = directory / name
@@ -42,14 +42,14 @@ def parse_json(path: Path, content: bytes) -> dict[str, Any]:
     """The JSON object in `content`, which was read from `path`.
 
     Raises:
-        GrokvizError: it is none.
+        GrokvizError: it is not one.
     """
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged ({first_line(error)}); restore it or train again") from error
+        raise DamagedError(f"{path} is damaged ({first_line(error)}); restore it, or train again") from error
     if not isinstance(values, dict):
-        raise DamagedError(f"{path} is damaged (it does not hold a JSON object); restore it or train again")
+        raise DamagedError(f"{path} is damaged (it does not hold a JSON object); restore it, or train again")
     return values
 
 

@@ -23,17 +23,17 @@ RowOf = Callable[[Run, int], Mapping[str, float]]
 def repair_run(directory: str | Path, *, row_of: RowOf) -> list[str]:
     """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
 
-    Of a damaged history the damaged rows go; those of the checkpoints are computed again by `row_of`. A lost or
-    damaged manifest is made anew from the files that can be read.
+    Damaged rows of the history are dropped, and those of checkpoints are computed again by `row_of`. A lost or
+    damaged manifest is rebuilt from the files that can be read.
 
     Raises:
-        GrokvizError: the configuration is damaged, which nothing but a copy can mend; or the run is in use.
+        GrokvizError: the configuration is damaged, which only a copy can repair; or the run is in use.
     """
     directory = Path(directory)
     with locked(directory, "training"), locked(directory, "measuring"):
         damages = check_run(directory).damages
         if CONFIG_FILE in damages:
-            raise GrokvizError(f"{directory / CONFIG_FILE} {damages[CONFIG_FILE]}; only a copy of it can mend that")
+            raise GrokvizError(f"{directory / CONFIG_FILE} {damages[CONFIG_FILE]}; only a copy of it can repair that")
         run, _ = readable_run(directory)
         if MANIFEST_FILE in damages:
             return _rebuild(run, row_of)

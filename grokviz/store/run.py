@@ -45,8 +45,8 @@ T = TypeVar("T")
 class Run:
     """A training run on disk. Made by `open_run`; reading it never changes it.
 
-    It is the run as it was when it was opened. What another process has added since, such as new checkpoints of a
-    training that goes on, is there after `refresh`. A class with state, because `refresh` brings it up to date in
+    It is the run as it was when it was opened. What another process has added since, such as new checkpoints
+    while it trains, appears after `refresh`. A class with state, because `refresh` brings it up to date in
     place: `grokviz.measure(run)` and `grokviz.write_report(run)` do so themselves.
     """
 
@@ -104,7 +104,7 @@ class Run:
     @property
     def status(self) -> str:
         """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
-        not a finite number; `training` while it goes on, or where its process was killed.
+        not a finite number; `training` while it trains, or where its process was killed.
         """
         return self.manifest.status
 
@@ -212,7 +212,7 @@ class Run:
             raise GrokvizError(
                 f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
             )
-        way_on = f"move it away and make it anew with: grokviz measure {self.directory}"
+        way_on = f"move it away and recreate it with: grokviz measure {self.directory}"
         content = self._verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
         try:
             measurements = measurements_from_bytes(content)
@@ -220,7 +220,7 @@ class Run:
             raise DamagedError(f"{path} cannot be read ({error}); {way_on}") from error
         if measurements["p"].item() != self.config.task.p:
             raise DamagedError(
-                f"{path} is of p = {measurements['p'].item()}, and the run of {self.config.task.p}; {way_on}"
+                f"{path} is for p = {measurements['p'].item()}, but the run has p = {self.config.task.p}; {way_on}"
             )
         return measurements
 
@@ -266,7 +266,7 @@ def open_run(directory: str | Path) -> Run:
     run = find_run(directory)
     if not run.epochs:
         raise GrokvizError(
-            f"{directory} holds no checkpoint yet; if its training has ended, go on with: grokviz resume {directory}"
+            f"{directory} holds no checkpoint yet; if its training has ended, continue with: grokviz resume {directory}"
         )
     run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
     return run

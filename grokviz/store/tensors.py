@@ -82,14 +82,14 @@ def _parse(content: bytes, epoch: int) -> dict[str, np.ndarray]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     written = header.get("__metadata__", {}).get("epoch")
     if written != str(epoch):
-        raise GrokvizError(f"it is of epoch {written!r:.20}, and its name says {epoch}")
+        raise GrokvizError(f"it belongs to epoch {written!r:.20}, but its name says {epoch}")
     return tensors
 
 
 def _check(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name in sorted(tensors.keys() | shapes.keys()):
         if name not in shapes:
-            raise GrokvizError(f"it holds the unknown {name!r:.60}")
+            raise GrokvizError(f"it holds an unknown tensor {name!r:.60}")
         if name not in tensors or (tensors[name].dtype.name, tensors[name].shape) != ("float32", shapes[name]):
             got = f"is {tensors[name].dtype} of shape {tensors[name].shape}" if name in tensors else "is missing"
             raise GrokvizError(f"its {name} {got}, but the configuration asks for float32 of shape {shapes[name]}")

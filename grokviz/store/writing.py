@@ -176,18 +176,19 @@ def _refuse_existing(directory: Path) -> None:
         GrokvizError: it holds something; the message names the ways on.
     """
     if directory.exists() and not directory.is_dir():
-        raise GrokvizError(f"{directory} is a file, not a directory; give another --out")
+        raise GrokvizError(f"{directory} is a file, not a directory; choose another --out")
     found = set(directory.iterdir()) if directory.is_dir() else set()
     # Looked for after the listing: another process that is making the run writes the configuration first, so whatever
     # else of it was listed, the configuration is there by now.
     if (directory / CONFIG_FILE).exists():
         raise GrokvizError(
-            f"{directory} already holds a run, and a run is never overwritten; go on with 'grokviz resume {directory}', "
-            f"look at it with 'grokviz measure {directory}' and 'grokviz report {directory}', give another --out, or move it away"
+            f"{directory} already holds a run, and a run is never overwritten; continue with 'grokviz resume {directory}', "
+            f"look at it with 'grokviz measure {directory}' and 'grokviz report {directory}', choose another --out, "
+            "or move it away"
         )
     # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
     locks = {directory / lock for lock in LOCK_FILES.values()}
     if any(path not in locks and not is_temporary(path) for path in found):
         raise GrokvizError(
-            f"{directory} is not empty, and nothing in it is overwritten; give another --out, or move it away"
+            f"{directory} is not empty, and nothing in it is overwritten; choose another --out, or move it away"
         )

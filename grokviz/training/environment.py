@@ -31,7 +31,7 @@ def device_named(name: str) -> torch.device:
 
 @contextmanager
 def cpu_threads(threads: int | None) -> Iterator[None]:
-    """While the block runs, torch uses so many threads; as many as before if None."""
+    """While the block runs, torch uses this many threads; as many as before if None."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

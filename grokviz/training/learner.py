@@ -55,7 +55,7 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
     """The learner as it was in `state`; without one, as it is at the start.
 
     Raises:
-        GrokvizError: the device cannot be used, or the memory does not suffice.
+        GrokvizError: the device cannot be used, or there is not enough memory.
     """
     device = device_named(config.training.device)
     train_batch, test_batch = batches(config, device)
@@ -72,7 +72,7 @@ def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
     """The train pairs and the test pairs.
 
     Raises:
-        GrokvizError: the memory does not suffice to train on them.
+        GrokvizError: there is not enough memory to train on them.
     """
     what = f"training on the {config.task.n_pairs:,} pairs of p = {config.task.p}"
     refuse_beyond_memory(what, training_bytes(config))

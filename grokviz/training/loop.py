@@ -70,10 +70,9 @@ def _status(training: TrainingConfig, epoch: int, last: int, *, interrupted: boo
 
 def _interrupted(directory: Path, epoch: int, signal_number: int, *, ended: bool) -> Interrupted:
     name = signal.Signals(signal_number).name
-    if ended:
-        said = f"{name} came with the last epoch, {epoch:,}, and all of it is saved; go on with: grokviz measure {directory}"
-    else:
-        said = f"{name} ended the training after epoch {epoch:,}, and all of it is saved; go on with: grokviz resume {directory}"
+    what = f"came with the last epoch, {epoch:,}" if ended else f"ended the training after epoch {epoch:,}"
+    command = "measure" if ended else "resume"
+    said = f"{name} {what}, and all of it is saved; continue with: grokviz {command} {directory}"
     return Interrupted(said, signal_number)
 
 

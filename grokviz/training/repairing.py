@@ -14,11 +14,11 @@ from grokviz.training.learner import accuracy, batches, evaluate, mean_loss
 def repair_run(directory: str | Path) -> list[str]:
     """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
 
-    Of a damaged history the damaged rows go; those of the checkpoints are computed again from their weights. A lost or
-    damaged manifest is made anew from the files that can be read.
+    Damaged rows of the history are dropped, and those of checkpoints are computed again from their weights. A lost or
+    damaged manifest is rebuilt from the files that can be read.
 
     Raises:
-        GrokvizError: the configuration is damaged, which nothing but a copy can mend; or the run is in use.
+        GrokvizError: the configuration is damaged, which only a copy can repair; or the run is in use.
     """
     return store.repair_run(directory, row_of=row_of_checkpoint)
 

@@ -23,16 +23,16 @@ FREE_TO_DIFFER = ("epochs", "device", "threads")
 def resume(
     directory: str | Path, *, epochs: int | None = None, device: str | None = None, threads: int | None = None
 ) -> Run:
-    """Go on with the interrupted run in `directory` from its newest training state, and return the run.
+    """Continue the interrupted run in `directory` from its newest training state, and return the run.
 
     On the same machine with the same versions the outcome is bit for bit that of an uninterrupted run. Where versions,
-    device or threads are others than before, a warning says so. `epochs` may extend a run, also a finished one; `device`
+    device or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `device`
     and `threads` train the rest elsewhere.
 
     Raises:
         NoRunError: there is no run.
         InUseError: another process is training it.
-        GrokvizError: there is nothing to go on with.
+        GrokvizError: there is nothing to continue.
         Interrupted: as in `train`.
     """
     directory = Path(directory)
@@ -94,7 +94,7 @@ def _refuse_another(config: RunConfig, begun: Run) -> None:
             if asked != found and name not in FREE_TO_DIFFER:
                 raise GrokvizError(
                     f"{begun.directory} holds a run whose {name} is {found!r}, not {asked!r}; "
-                    f"give another --out, or go on with it as it is: grokviz resume {begun.directory}"
+                    f"choose another --out, or continue it as it is: grokviz resume {begun.directory}"
                 )
 
 
@@ -102,7 +102,7 @@ def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, N
     """The newest training state that is intact, and its epoch; None where training was killed before the first.
 
     Raises:
-        GrokvizError: there is none any more.
+        GrokvizError: there is none left.
     """
     if not run.has_begun:
         return None, None
@@ -114,29 +114,29 @@ def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, N
             problems.append(str(error))
             continue
         if problems:
-            warnings.warn(f"{problems[0]}; going on from epoch {epoch:,} instead", GrokvizWarning, stacklevel=3)
+            warnings.warn(f"{problems[0]}; continuing from epoch {epoch:,} instead", GrokvizWarning, stacklevel=3)
         return epoch, state
-    raise GrokvizError(f"{run.directory} cannot go on: {problems[0]}; measure and report work on what it has")
+    raise GrokvizError(f"{run.directory} cannot be continued: {problems[0]}; measure and report still work on it")
 
 
 def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
     """The run's configuration, extended to `epochs` if that is asked for.
 
     Raises:
-        GrokvizError: there is nothing to go on with.
+        GrokvizError: there is nothing to continue.
     """
     if not run.has_begun:
         return run.config if epochs is None else run.config.with_training(epochs=epochs)
     if not run.manifest.state_epochs:
         raise GrokvizError(
-            f"{run.directory} holds no training state to go on from; measure and report work on what it has"
+            f"{run.directory} has no training state to continue from; measure and report still work on it"
         )
     if not run.manifest.history:
-        raise GrokvizError(f"{run.directory} holds no history to go on with; see: grokviz check {run.directory}")
+        raise GrokvizError(f"{run.directory} has no history to continue from; see: grokviz check {run.directory}")
     trained = run.manifest.last_epoch
     if run.status == "diverged":
         raise GrokvizError(
-            f"{run.directory} diverged at epoch {trained:,}, and would again; train anew with a smaller --learning-rate"
+            f"{run.directory} diverged at epoch {trained:,}, and would again; train again with a smaller --learning-rate"
         )
     if epochs is None and run.status in ("finished", "stopped"):
         raise GrokvizError(
@@ -146,7 +146,9 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
     if epochs is None:
         return run.config
     if epochs <= trained:
-        raise GrokvizError(f"epochs is {epochs}, but {run.directory} has trained {trained:,} already; give more")
+        raise GrokvizError(
+            f"epochs is {epochs}, but {run.directory} has already trained {trained:,}; give a larger number"
+        )
     # A run that its stopping rule ended is extended in order to train on, so the rule no longer holds.
     stop_after = None if run.status == "stopped" else run.config.training.stop_after
     return run.config.with_training(epochs=epochs, stop_after=stop_after)
@@ -174,7 +176,7 @@ def _warn_of_changes(run: Run, environment: Mapping[str, Any]) -> None:
     ]
     if changes:
         warnings.warn(
-            f"{run.directory} goes on in another environment ({'; '.join(changes)}); "
+            f"{run.directory} continues in a different environment ({'; '.join(changes)}); "
             "the rest may differ from an uninterrupted run in the last bits",
             GrokvizWarning,
             stacklevel=3,

@@ -20,7 +20,7 @@ def train(config: RunConfig, directory: str | Path) -> Run:
 
     Raises:
         GrokvizError: `directory` is not empty, or the device is not there. Nothing has been written then.
-        Interrupted: SIGINT or SIGTERM came. All epochs up to then are saved; `resume` goes on.
+        Interrupted: SIGINT or SIGTERM came. All epochs up to then are saved; `resume` continues.
     """
     if not isinstance(config, RunConfig):
         raise GrokvizError(f"config is {config!r:.60}, but must be a RunConfig, such as grokviz.preset('quick')")

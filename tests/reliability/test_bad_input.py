@@ -74,7 +74,7 @@ BAD = """
 | resume nowhere | nowhere is not there
 | resume folder | is not a grokviz run
 | resume copy | is finished
-| resume copy --epochs 10 | has trained 40 already
+| resume copy --epochs 10 | has already trained 40
 | resume copy --epochs many | many
 | resume copy --epochs 50 --device potato | device 'potato' cannot be used
 | resume copy --epochs 50 --threads 0 | threads is 0

@@ -99,7 +99,7 @@ def test_a_second_trainer_is_refused_by_name_and_the_lock_of_a_killed_one_is_rec
     assert f"being trained by process {child.pid}" in grokviz.check_run(run).facts
     os.kill(child.pid, signal.SIGKILL)
     child.join()
-    assert "its process was killed; go on with: grokviz resume" in grokviz.check_run(run).facts
+    assert "its process was killed; continue with: grokviz resume" in grokviz.check_run(run).facts
     with (run / "history.csv").open() as file:
         rows = sum(1 for _ in file)
     code, said = worker.run(["resume", str(run), "--epochs", str(rows + 5)], run)

@@ -204,14 +204,14 @@ def test_a_damaged_configuration_cannot_be_repaired_and_says_what_can(run: Path,
     assert main(["check", str(run)]) == 1
     assert "restore it from a copy" in capsys.readouterr().out
     assert main(["check", str(run), "--repair", "--yes"]) == 2
-    assert "only a copy of it can mend that" in capsys.readouterr().err
+    assert "only a copy of it can repair that" in capsys.readouterr().err
 
 
 def test_repair_asks_first(run: Path, capsys, monkeypatch) -> None:
     (run / "report.html").write_text("")
     files = {name: (run / name).read_bytes() for name in files_of(run)}
     assert main(["check", str(run), "--repair"]) == 2
-    assert "no terminal to ask at; add --yes" in capsys.readouterr().err
+    assert "no terminal to ask on; add --yes" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: "n")
     assert main(["check", str(run), "--repair"]) == 1

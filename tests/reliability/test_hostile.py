@@ -201,7 +201,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a model of a million": (forge_config(config__model__d_mlp=10**6), "check", "asks for float32 of shape"),
     "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "is unknown"),
     "a learning rate beyond numbers": (forge_config(config__training__learning_rate=10**400), "check", "finite number"),
-    "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown command"),
+    "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown field command"),
     "an environment that is none": (forge_config(environment=["a"]), "check", "environment"),
     "versions that are none": (forge_config(environment={"versions": 7}), "report", "environment"),
     "a newer schema": (forge_config(schema_version=99), "measure", "schema version 99, and this grokviz reads 2 and 3"),
@@ -225,7 +225,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "an unknown tensor": (
         forge_tensors(lambda tensors: {**tensors, "\x1b[31m\nevil": np.zeros(1, np.float32)}),
         "check",
-        "holds the unknown",
+        "holds an unknown tensor",
     ),
     "weights that are no numbers": (
         forge_tensors(lambda tensors: {n: v * np.nan for n, v in tensors.items()}),
@@ -235,7 +235,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a checkpoint of another epoch": (
         lambda run: forge(CHECKPOINT, (run / "checkpoints/epoch_000040.safetensors").read_bytes())(run),
         "check",
-        "is of epoch '40'",
+        "belongs to epoch '40'",
     ),
     "a pipe for a checkpoint": (pipe, "check", "is not a regular file"),
     "a device for a checkpoint": (link(CHECKPOINT, "/dev/zero"), "check", "is a link out of the run"),
@@ -255,7 +255,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "measurements of another p": (
         forge_measurements(lambda file: file["p"].write_direct(np.array(11))),
         "report",
-        "is of p = 11",
+        "is for p = 11",
     ),
 }
 

@@ -53,7 +53,7 @@ def test_a_signal_saves_the_epoch_and_the_resumed_run_is_the_uninterrupted_one(t
     assert child.exitcode == 128 + number
     assert said.count("\n") == 1
     epoch = int(re.search(r"after epoch ([\d,]+), and all of it is saved", said)[1].replace(",", ""))
-    assert said.rstrip().endswith(f"go on with: grokviz resume {run}")
+    assert said.rstrip().endswith(f"continue with: grokviz resume {run}")
     interrupted = grokviz.open_run(run)
     assert interrupted.status == "interrupted"
     assert interrupted.history["epoch"][-1] == epoch
@@ -100,6 +100,6 @@ def test_a_termination_while_measuring_keeps_what_is_measured(tmp_path: Path) ->
     os.kill(child.pid, signal.SIGTERM)
     child.join()
     assert child.exitcode == 143
-    assert (tmp_path / "output").read_text() == "grokviz: interrupted; what was complete is kept\n"
+    assert (tmp_path / "output").read_text() == "grokviz: interrupted; everything that was complete is kept\n"
     assert not grokviz.check_run(run).damages
     assert 0 < grokviz.open_run(run).measurements.sizes["epoch"] < 401
