@@ -108,7 +108,7 @@ def test_axes_stand_still_over_the_epochs(function, measured: xr.Dataset) -> Non
 def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.Dataset) -> None:
     # without what it states, it says so ...
     for name in measures_of(function):
-        said = "hold no history" if name.startswith("history_") else f"needs the measure '{name}', which has not been"
+        said = "hold no history" if name.startswith("history_") else f"the measure '{name}' has not been taken"
         with pytest.raises(LackingError, match=said):
             function(measured.drop_vars(name))
     # ... and without everything else it draws

@@ -84,7 +84,7 @@ def test_excluded_loss_that_still_falls_or_does_not_exist_is_told() -> None:
     assert falling.memorisation_end is None
     assert "still falling" in falling.not_yet[0]
     undefined = find_phases(measurements(**{**GROKS, "excluded": [NAN] * 4}))
-    assert "no key frequencies" in undefined.not_yet[0]
+    assert "excluded loss is not a number" in undefined.not_yet[0]
     assert list(undefined) == [Phase("memorisation", 0, 15, over=False)]
 
 

@@ -99,10 +99,7 @@ def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: gr
     for function in FIGURES:
         assert (f"id='{function.__name__}'" in page) == (not why_not(function, copy.measurements))
     assert "<h2>Not drawn</h2>" in page
-    assert (
-        "<li>progress_measures: it needs the measure &#x27;restricted_loss&#x27;, which is absent (there are no key"
-        in page
-    )
+    assert "<li>progress_measures: the measure &#x27;restricted_loss&#x27; is absent (there are no key" in page
     drawn = [function for function in FIGURES if not why_not(function, copy.measurements)]
     for function in drawn:
         assert f"<li><a href='#{function.__name__}'>{escape(finding_of(function(copy.measurements)))}</a></li>" in page
@@ -151,7 +148,7 @@ def test_a_run_measured_with_two_measures_alone_has_a_report_of_what_they_show(c
     page = grokviz.write_report(copy).read_text()
     shown = re.findall(r"<div id='(\w+)' class='plot'>", page)
     assert shown == ["losses", "accuracies"]
-    assert re.search(r"spectrum: it needs the measure &#x27;embedding_power&#x27;, which has not been", page)
+    assert re.search(r"spectrum: the measure &#x27;embedding_power&#x27; has not been taken", page)
 
 
 def wait_until(page, expression: str) -> None:

@@ -116,7 +116,7 @@ def test_a_run_without_harmonics_is_trained_measured_and_reported(tiny_config, t
     assert "no harmonics are known" in data.attrs["absent"]
     assert data["operation"].item() == "x2_xy_y2"
     page = grokviz.write_report(run).read_text()
-    assert "which is absent (x2_xy_y2 mod 7: no harmonics are known for this operation)" in page
+    assert "is absent (x2_xy_y2 mod 7: no harmonics are known for this operation)" in page
     again = grokviz.measure(run)  # absent measures are not computed again and again
     assert again.identical(data)
 

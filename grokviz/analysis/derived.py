@@ -1,5 +1,7 @@
 """What is read off measurements that are there already. No torch."""
 
+import json
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -15,6 +17,16 @@ def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
     is_key = measurements["is_key_frequency"] == 1
     is_key = is_key.any([dim for dim in is_key.dims if dim != "frequency"])
     return tuple(int(k) for k in measurements["frequency"].values[is_key.values])
+
+
+def why_lacking(measurements: xr.Dataset, name: str) -> str:
+    """Why the measure `name` is not in `measurements`: it is absent for a reason, or has not been taken; '' if it is there."""
+    if name in measurements:
+        return ""
+    reason = json.loads(measurements.attrs.get("absent", "{}")).get(name)
+    if reason:
+        return f"the measure '{name}' is absent ({reason})"
+    return f"the measure '{name}' has not been taken; run grokviz measure on the run"
 
 
 def attention_pattern(scores: Float[np.ndarray, "head source token"]) -> Float[np.ndarray, "head a b source"]:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Int
 
+from grokviz.analysis.derived import why_lacking
 from grokviz.config import HELD_EVALUATIONS
 from grokviz.errors import GrokvizError, LackingError
 
@@ -137,11 +138,10 @@ def _best(split: str, accuracy: xr.DataArray, threshold: float) -> str:
 
 
 def _memorisation_end(measurements: xr.Dataset) -> tuple[int | None, str]:
-    if "excluded_loss" not in measurements or measurements["excluded_loss"].isnull().all():
-        return (
-            None,
-            "no phases: the readout has no key frequencies at the last checkpoint, so excluded loss is undefined",
-        )
+    if reason := why_lacking(measurements, "excluded_loss"):
+        return None, f"no phases: {reason}"
+    if measurements["excluded_loss"].isnull().all():
+        return None, "no phases: excluded loss is not a number at any checkpoint"
     excluded = measurements["excluded_loss"].dropna("epoch")
     lowest = int(excluded["epoch"][excluded.values.argmin()])
     if lowest == int(measurements["epoch"][-1]):

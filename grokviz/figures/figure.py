@@ -7,7 +7,6 @@ It returns a plotly Figure whose title is the finding: one sentence with the num
 with an argument `epoch` shows one epoch, any other all of training.
 """
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -16,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import key_frequencies_of, why_lacking
 from grokviz.errors import GrokvizError, LackingError
 
 FigureFunction = Callable[..., go.Figure]
@@ -62,14 +61,10 @@ def shows_an_epoch(function: FigureFunction) -> bool:
 def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
     """Why a figure cannot be drawn from `measurements`; '' where it can."""
     for name in measures_of(function):
-        if name in measurements:
-            continue
-        if name.startswith("history_"):
+        if name.startswith("history_") and name not in measurements:
             return "these measurements hold no history of losses"
-        reason = json.loads(measurements.attrs.get("absent", "{}")).get(name)
-        if reason:
-            return f"it needs the measure '{name}', which is absent ({reason})"
-        return f"it needs the measure '{name}', which has not been measured; run grokviz measure on the run"
+        if reason := why_lacking(measurements, name):
+            return reason
     if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
         return "it shows the key frequencies, and there are none: no circuit has formed"
     return ""
