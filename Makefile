@@ -20,8 +20,9 @@ demo: runs/demo/report.html
 runs/demo/report.html: | $(VENV)/installed
 	$(BIN)/grokviz run quick --out runs/demo --resume
 
+# Two at a time, whole files each, so that the runs that a file shares are trained once.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 reliability: $(VENV)/installed-test
 	$(BIN)/pytest tests/reliability --whole

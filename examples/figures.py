@@ -13,7 +13,7 @@ def main(directory: Path) -> Path:
     losses = grokviz.figures.losses(measurements)  # a plotly Figure: .show() it in a notebook
     losses.write_html(directory / "losses.html")
     halfway = run.epochs[len(run.epochs) // 2]
-    grokviz.figures.token_circles(measurements, halfway).write_html(directory / "token_circles.html")
+    grokviz.figures.token_geometry(measurements, halfway).write_html(directory / "token_geometry.html")
 
     phases = grokviz.find_phases(measurements)
     print(f"grokked {phases.grokked}" if phases.grokked else f"not yet: {'; '.join(phases.not_yet)}")

@@ -37,7 +37,7 @@ class TaskConfig:
     p: int = 97
     """Modulus: operands and answers are residues mod p."""
     train_fraction: float = 0.3
-    """Share of all pairs that is trained on; the rest is the test set."""
+    """Fraction of all pairs used for training; the rest form the test set."""
     split_seed: int = 0
     """Seed of the train/test split."""
 
@@ -91,7 +91,7 @@ class ModelConfig:
     d_mlp: int = 512
     """Neurons of the MLP."""
     output_vocabulary: OutputVocabulary = "tokens"
-    """What the unembedding scores: 'tokens' (the p answers and '=') or 'answers' (those alone)."""
+    """What the unembedding scores: 'tokens' (the n answers and '=') or 'answers' (those alone)."""
     initialisation: Initialisation = "nanda2023"
     """Initial weights: 'nanda2023' draws every matrix from N(0, 1/d_model) and W_U from N(0, 1/d_vocab);
     'transformer_lens' draws every matrix from N(0, 0.64/d_model)."""
@@ -129,18 +129,18 @@ class TrainingConfig:
     warmup_epochs: int = 0
     """Epochs over which the learning rate rises linearly from 0."""
     test_every: int = 10
-    """Number of epochs from one evaluation of the test loss to the next."""
+    """Epochs between evaluations of the test loss."""
     checkpoint_every: int = 200
-    """Number of epochs from one regular checkpoint to the next."""
+    """Epochs between regular checkpoints."""
     geometric_checkpoints: int = 60
-    """Number of further checkpoints, at geometrically spaced epochs. The first and the last epoch are always kept."""
+    """Number of additional checkpoints, at geometrically spaced epochs. The first and the last epoch are always kept."""
     stop_after: int | None = None
-    """Stop this many epochs after the test accuracy first reached stop_accuracy and held it."""
+    """Stop this many epochs after the test accuracy first reaches stop_accuracy and holds it."""
     stop_accuracy: float = 0.99
     """Test accuracy that stop_after waits for, in 3 evaluations in a row."""
     engine: EngineName = "torch"
-    """What computes the steps: torch (the last position alone, which in one layer is the same function at a fraction of
-    the cost) or reference (the HookedTransformer itself)."""
+    """How the forward pass is computed: torch (last position only; with one layer, the same function at a fraction of the
+    cost) or reference (the HookedTransformer itself)."""
     device: str = "cpu"
     """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
     threads: int | None = None

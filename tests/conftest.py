@@ -1,8 +1,10 @@
 """Runs that many tests read, trained once a session; and run-time checks of the shapes in every signature."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 # Every module that handles tensors; not config, which must itself refuse what has the wrong type.
@@ -14,6 +16,10 @@ with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz.report
     from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
     from grokviz.store import Run
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores
+    torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -80,7 +80,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("report nowhere", "nowhere is not there"),
         ("figure copy", "NAME"),
         ("figure copy loses", "figure 'loses' is unknown; choose one of: losses"),
-        ("figure copy spectrum --epoch 17", "epoch 17 was not measured"),
+        ("figure copy spectrum --epoch 17", "epoch 17 has no measured checkpoint"),
         ("figure copy losses --epoch 20", "leave out --epoch 20"),
         ("figure copy losses -o copy/config.json", "exists and is not overwritten"),
         ("figure copy losses -o no/such/folder.html", "cannot be written"),

@@ -91,7 +91,7 @@ def test_a_figure_of_an_epoch_shows_the_last_one_unless_told(function, measured:
     assert function(measured).to_json() == function(measured, 40).to_json()
     first = function(measured, 0)
     assert "0" in first.layout.title.subtitle.text
-    with pytest.raises(GrokvizError, match=r"epoch 17 was not measured.*nearest are"):
+    with pytest.raises(GrokvizError, match=r"epoch 17 has no measured checkpoint.*nearest epochs are"):
         function(measured, 17)
 
 
@@ -112,7 +112,7 @@ def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.D
         with pytest.raises(LackingError, match=said):
             function(measured.drop_vars(name))
     # ... and without everything else it draws
-    stated = {*measures_of(function), "is_key_frequency", "token_coordinate"}
+    stated = {*measures_of(function), "is_key_frequency", "token_coordinate", "p", "n_answers"}
     if any(name.startswith("history_") for name in stated):  # the history comes whole
         stated |= {str(name) for name in measured.data_vars if str(name).startswith("history_")}
     assert finding_of(function(measured[sorted(stated)]))

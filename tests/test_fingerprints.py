@@ -1,6 +1,7 @@
 """What makes stored values stale: the code that runs, and nothing else."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,13 +9,14 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.fingerprints import fingerprint
+from grokviz.analysis.fingerprints import described, fingerprint
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.specs import specs_of
 
@@ -66,6 +68,30 @@ def test_a_change_of_gini_stales_its_users_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_another_wording_of_an_error_stales_nothing(tmp_path: Path) -> None:
+    edit = replacing("analysis/snapshot.py", "the model has", "this model has")
+    assert stale_after(tmp_path, edit) == set()
+
+
+def test_a_value_is_described_alike_in_every_process_and_by_its_content() -> None:
+    code = """
+import torch
+from grokviz.analysis.fingerprints import described
+print(described(({"b", "a", "c"}, torch.relu, {"x": [1]})))
+"""
+    said = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", code]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        said.add(done.stdout)
+    assert len(said) == 1
+    assert described([1, 2]) != described([1, 3])
+    assert described(torch.ones(2)) != described(torch.zeros(2))
+    assert described(np.ones(2)) == described(np.ones(2))
+
+
+@pytest.mark.slow
 def test_a_change_of_a_constant_stales_its_users_alone(tmp_path: Path) -> None:
     edit = replacing("config.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
     assert stale_after(tmp_path, edit) == {"neurons_per_frequency", "pure_neuron_share"}
@@ -88,6 +114,7 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
         ("models/parameters.py", "N_POSITIONS = 3", "N_POSITIONS = 4"),
         ("analysis/snapshot.py", "activation[:, -1]", "activation[:, -2]"),
         ("tasks/split.py", "mask[order[: task.n_train]] = True", "mask[order[: task.n_train - 1]] = True"),
+        ("config.py", "int(self.train_fraction * self.n_pairs)", "round(self.train_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
     ],
 )

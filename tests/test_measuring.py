@@ -1,5 +1,6 @@
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -244,7 +245,7 @@ def test_a_measure_without_axes_or_with_others_is_refused_with_an_example(copy: 
     def wrong_axes(snapshot: Snapshot) -> Float[Tensor, "head token"]:
         return torch.zeros(3)
 
-    with pytest.raises(GrokvizError, match=r"'no_axes' does not say its axes; annotate its return as Float\[Tensor"):
+    with pytest.raises(GrokvizError, match=r"'no_axes' does not state its axes; annotate its return as Float\[Tensor"):
         grokviz.measure(copy, measures=(no_axes,))
     with pytest.raises(GrokvizError, match=r"'wrong_axes' returned a tensor of shape \(3,\)"):
         grokviz.measure(copy, measures=(wrong_axes,))
@@ -271,3 +272,24 @@ def test_an_even_modulus_is_measured_and_drawn_whole(tmp_path: Path) -> None:
     for function in grokviz.figures.FIGURES:
         if not grokviz.figures.why_not(function, data):
             function(data)
+
+
+def test_an_interrupt_before_the_first_value_leaves_what_was_there(copy: grokviz.Run) -> None:
+    def interrupted(snapshot: Snapshot) -> Float[Tensor, ""]:
+        raise KeyboardInterrupt
+
+    (copy.directory / "measurements.nc").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        grokviz.measure(copy, measures=(interrupted,))
+    assert not copy.is_measured
+
+
+def test_a_measure_must_be_a_function(copy: grokviz.Run) -> None:
+    with pytest.raises(GrokvizError, match=r"a measure must be a function, but got functools\.partial"):
+        grokviz.measure(copy, measures=(partial(loss),))
+
+
+def test_the_end_alone_dates_no_phase(tiny_run: grokviz.Run) -> None:
+    data = tiny_run.measurements.isel(epoch=[-1])
+    data = data.assign(excluded_loss=data["loss"].sel(split="train", drop=True))
+    assert any("only one checkpoint has been measured" in reason for reason in grokviz.find_phases(data).not_yet)

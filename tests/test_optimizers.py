@@ -68,6 +68,14 @@ def test_a_run_resumed_with_any_optimizer_has_the_bits_of_an_uninterrupted_one(
         np.testing.assert_array_equal(run.training_state(40)[key], values, err_msg=key)
 
 
+def test_muon_resumes_with_a_single_head_too(tiny_config: RunConfig, tmp_path: Path) -> None:
+    model = replace(tiny_config.model, n_heads=1, d_head=16)
+    config = replace(with_optimizer(tiny_config, "muon"), model=model)
+    run = grokviz.train(config, tmp_path / "run")
+    assert run.training_state(40)["optimizer.blocks.0.attn.W_K.momentum_buffer"].shape == (1, 16, 16)
+    assert grokviz.resume(run.directory, epochs=50).epochs[-1] == 50
+
+
 def test_muon_orthogonalises_the_update_of_each_hidden_matrix(tiny_config: RunConfig) -> None:
     # given a learner whose weights do not decay
     learner = learner_at(with_optimizer(tiny_config, "muon").with_training(weight_decay=0.0), None)

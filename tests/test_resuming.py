@@ -22,6 +22,7 @@ from grokviz.models.hooked import initial_model
 from grokviz.models.parameters import parameter_shapes
 from grokviz.store import checking
 from grokviz.store.changing import changing
+from grokviz.store.manifest import FileEntry
 from grokviz.store.writing import RunWriter
 
 FLAGS = (
@@ -151,7 +152,7 @@ def test_a_finished_run_is_extended_as_if_it_had_been_longer(finished: Path, tin
     ("epochs", "says"),
     [
         (None, r"is finished: its 40 epochs are trained; to extend it: grokviz resume .* --epochs 80"),
-        (40, r"epochs is 40, but .* has already trained 40; give more"),
+        (40, r"epochs is 40, but .* has already trained 40; give a larger number"),
         (0, r"epochs is 0, but"),
     ],
 )
@@ -222,13 +223,13 @@ def test_a_diverged_run_is_kept_and_shown_and_not_resumed(diverged: str, capsys)
     assert "diverged" in (run.directory / "report.html").read_text()
     capsys.readouterr()
     assert main(["resume", diverged]) == 2
-    assert "would again; train anew with a smaller --learning-rate" in capsys.readouterr().err
+    assert "would do so again; train with a smaller --learning-rate" in capsys.readouterr().err
     assert main(["run", *FLAGS, *"--epochs 400 --learning-rate 1e30 --resume --out".split(), diverged]) == 3
 
 
 def test_what_beyond_this_machines_memory_is_refused_before_it_is_allocated(tmp_path: Path, capsys) -> None:
     assert main(["train", "--p", "32003", "--out", str(tmp_path / "run")]) == 2
-    assert re.search(r"p = 32003 needs about [\d,]+ GB of memory, and this machine has", capsys.readouterr().err)
+    assert re.search(r"p = 32003 needs about [\d,]+ GB of memory, but this machine has", capsys.readouterr().err)
     assert not (tmp_path / "run").exists()
     memory.refuse_beyond_memory("little", 1000)
 
@@ -237,7 +238,9 @@ def test_the_lock_of_a_killed_trainer_is_recognised(crash, tiny_config, tmp_path
     # given a lock that nobody holds, with the note of a process that was killed
     directory = crash(tiny_config, tmp_path / "run", 20)
     (directory / ".training.lock").write_text("process 4194399 on elsewhere")
-    with pytest.warns(GrokvizWarning, match="was being trained by process 4194399 on elsewhere, which is gone"):
+    with pytest.warns(
+        GrokvizWarning, match="was being trained by process 4194399 on elsewhere, which is no longer running"
+    ):
         assert grokviz.resume(directory).status == "finished"
     assert (directory / ".training.lock").read_text() == ""
 
@@ -376,3 +379,55 @@ def test_of_a_lost_history_the_rows_of_the_checkpoints_are_computed_again(
     assert main(["report", str(finished)]) == 0
     assert grokviz.resume(finished, epochs=60).epochs[-1] == 60
     assert not grokviz.check_run(finished).damages
+
+
+def test_a_run_that_its_rule_would_have_ended_at_its_last_epoch_is_extended_to_the_epoch_asked_for(
+    tiny_config: RunConfig, tmp_path: Path
+) -> None:
+    # given a run that finished in the very epoch in which its stopping rule would have stopped it
+    rule = {"stop_accuracy": 1e-9, "stop_after": 40, "epochs": 400}
+    stopped = grokviz.train(tiny_config.with_training(**rule), tmp_path / "stopped")
+    last = stopped.epochs[-1]
+    run = grokviz.train(tiny_config.with_training(**{**rule, "epochs": last}), tmp_path / "run")
+    assert run.status == "finished"
+
+    # when extended, then it trains up to there and no further
+    assert grokviz.resume(run.directory, epochs=last + 20).epochs[-1] == last + 20
+
+    # and a stopped run whose manifest was lost is not trained for ever
+    (stopped.directory / "manifest.json").unlink()
+    grokviz.repair_run(stopped.directory)
+    with pytest.raises(
+        GrokvizError, match=rf"was ended by its stopping rule at epoch {last}; to extend it: grokviz resume"
+    ):
+        grokviz.resume(stopped.directory)
+
+
+def test_rows_that_a_power_failure_garbled_after_the_last_checkpoint_are_trained_again(
+    crash, tiny_config: RunConfig, tiny_run: grokviz.Run, tmp_path: Path
+) -> None:
+    directory = crash(tiny_config, tmp_path / "run", 20)
+    with (directory / "history.csv").open("ab") as file:
+        file.write(b"21,\0\0\0\0,nonsense\n")
+    assert not grokviz.check_run(directory).damages
+    assert grokviz.open_run(directory).history["epoch"][-1] == 20
+    grokviz.resume(directory)
+    assert content(directory) == content(tiny_run.directory)
+
+
+def test_a_second_repair_keeps_what_the_first_set_aside(finished: Path) -> None:
+    whole = (finished / "history.csv").read_bytes()
+    damaged = [whole.replace(b"\n7,", b"\n7,9"), whole.replace(b"\n30,", b"\n30,9")]
+    for content_now in damaged:
+        (finished / "history.csv").write_bytes(content_now)
+        (finished / "report.html").write_bytes(content_now[:100])
+        with changing(finished) as change:
+            change.manifest = replace(
+                change.manifest, files={**change.manifest.files, "report.html": FileEntry(3, "0" * 64)}
+            )
+        grokviz.repair_run(finished)
+        assert not grokviz.check_run(finished).damages
+    kept = [path.read_bytes() for path in sorted((finished / "damaged").glob("history*.csv"))]
+    assert damaged[0] in kept
+    assert len(kept) == 2
+    assert len(list((finished / "damaged").glob("report*.html"))) == 2

@@ -81,25 +81,21 @@ def dataset_of(
         variables |= of_the_task
         used |= {"frequency", "token"}
     coordinates: dict[str, Any] = {axis: values for axis, values in labels.items() if axis in used}
-    coordinates |= {
-        "epoch": epochs,
-        "checkpoint": (
-            "epoch",
-            [source.identities[epoch] for epoch in epochs],
-            {"description": "SHA-256 of the checkpoint"},
-        ),
-    }
+    coordinates["epoch"] = epochs
+    identities = np.array([source.identities[epoch] for epoch in epochs], dtype=object)
+    variables["checkpoint"] = ("epoch", identities, {"description": "SHA-256 of the checkpoint"})
     if source.history is not None:
         history = source.history.rename({"epoch": "history_epoch"})
         variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
         coordinates["history_epoch"] = history["history_epoch"].values
-    facts = {name: ((), value, {"description": text}) for name, (value, text) in _facts(source, key_epoch).items()}
+    variables |= {name: ((), value, {"description": text}) for name, (value, text) in _facts(source, key_epoch).items()}
+    coordinates["run"] = ((), source.name, {"description": "name of the run"})
     attributes = {
         "grokviz_version": version("grokviz"),
         "network": source.network,
         "absent": json.dumps(dict(absent), sort_keys=True),
     }
-    return xr.Dataset(variables, coordinates | facts, attributes)
+    return xr.Dataset(variables, coordinates, attributes)
 
 
 def _variable(column: Column, epochs: Sequence[int]) -> tuple[Any, ...]:
@@ -123,7 +119,9 @@ def _task_variables(source: Source, keys: Sequence[int]) -> dict[str, Any]:
         "token_coordinate": (
             "token",
             coordinates,
-            {"description": "place of the token on the circle of all; a wave of frequency k has k periods round it"},
+            {
+                "description": "place of the token on the circle of all elements; a wave of frequency k has k periods round it"
+            },
         ),
     }
 
@@ -132,7 +130,6 @@ def _facts(source: Source, key_epoch: int) -> dict[str, tuple[Any, str]]:
     """What the networks are, with what each fact means: one value each, so that runs can be concatenated."""
     task = source.task.task
     return {
-        "run": (source.name, "name of the run"),
         "status": (source.status, "how the training ended, or that it goes on"),
         "operation": (task.operation.name, task.operation.formula),
         "p": (task.p, "modulus"),

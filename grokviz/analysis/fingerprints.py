@@ -10,24 +10,31 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
+from grokviz.config import RunConfig, TaskConfig
 from grokviz.models.hooked import model_with_weights
 from grokviz.models.weights import Weights
 from grokviz.tasks.harmonics import Harmonics
 from grokviz.tasks.task import Task
 
-SEEN_BY_MEASURES = (Snapshot, Harmonics, Task, Weights)
-"""The classes whose properties and methods a measure may use."""
+SEEN_BY_MEASURES = (Snapshot, Harmonics, Task, Weights, TaskConfig, RunConfig)
+"""The classes whose properties and methods count where code names them."""
 
 VERSIONS = ("torch", "transformer-lens")
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+VALUES = (*PLAIN, tuple, list, set, frozenset, dict, np.ndarray, Tensor)
+"""What counts by its content where code names it."""
 
 
 def fingerprint(measure: Callable[..., Any]) -> str:
@@ -49,11 +56,10 @@ def _collect(function: Any, scope: set[str], found: dict[str, str]) -> None:
         return
     tree = _tree(function)
     found[name] = _code_of(function) if tree is None else ast.dump(tree)
-    found[f"{name} defaults"] = repr((function.__defaults__, function.__kwdefaults__))
+    found[f"{name} defaults"] = described((function.__defaults__, function.__kwdefaults__))
     values = _closure(function)
     for reached_name, value in values:
-        if isinstance(value, (*PLAIN, tuple, frozenset, dict, list, set)):
-            found[f"{name} {reached_name}"] = repr(value)
+        found[f"{name} {reached_name}"] = described(value)
     names = _names(tree) if tree is not None else set(function.__code__.co_names)
     for reached in (*(value for _, value in values), *_reached(function, tree, names, found)):
         reached = _unwrapped(reached)
@@ -67,8 +73,8 @@ def _reached(function: FunctionType, tree: ast.AST | None, names: set[str], foun
     """What the code names: functions and classes of its module, what it takes from other modules, and properties."""
     for name in sorted(names):
         value = function.__globals__.get(name)
-        if isinstance(value, (*PLAIN, tuple)) and name in function.__globals__:
-            found[f"{function.__module__}.{name}"] = "" if " at 0x" in repr(value) else repr(value)
+        if isinstance(value, VALUES) and name in function.__globals__:
+            found[f"{function.__module__}.{name}"] = described(value)
         elif isinstance(value, ModuleType):
             for node in ast.walk(tree) if tree is not None else ():
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
@@ -77,6 +83,24 @@ def _reached(function: FunctionType, tree: ast.AST | None, names: set[str], foun
             yield value
         for seen in SEEN_BY_MEASURES:
             yield vars(seen).get(name)
+
+
+def described(value: Any) -> str:
+    """`value` in words that are the same in every process: no addresses, no order of sets."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, np.ndarray | Tensor):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(sorted(f'{described(key)}: {described(held)}' for key, held in value.items()))}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(described, value)))}}}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(described, value))}]"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__name__}{described([getattr(value, part.name) for part in fields(value)])}"
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
 
 def _names(tree: ast.AST) -> set[str]:
@@ -126,6 +150,8 @@ def _tree(function: FunctionType) -> ast.AST | None:
             for argument in ast.walk(node.args):
                 if isinstance(argument, ast.arg):
                     argument.annotation = None
+        if isinstance(node, ast.Raise):  # that it is refused counts, the wording does not
+            node.exc = node.cause = None
     return tree
 
 

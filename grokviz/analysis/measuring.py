@@ -127,7 +127,8 @@ def _measured(
                     absent[spec.name] = str(error)
     finally:
         dataset = dataset_of(source, columns, labels=labels, keys=keys, key_epoch=final.epoch, absent=absent)
-        keep(dataset)
+        if dataset.sizes["epoch"]:
+            keep(dataset)
     if damaged:
         raise GrokvizError(
             f"{len(damaged)} of {len(source.identities)} checkpoints cannot be read, all others are measured; "
@@ -176,7 +177,7 @@ def _columns_that_hold(
     }
     same_network = stored.attrs.get("network") == source.network
     same_keys = key_frequencies_of(stored) == keys
-    measured = {str(name): values for name, values in stored.data_vars.items() if "epoch" in values.dims}
+    measured = {str(name): values for name, values in stored.data_vars.items() if "fingerprint" in values.attrs}
     columns = {}
     for name, values in measured.items():
         spec = by_name.get(name)

@@ -143,6 +143,8 @@ def _memorisation_end(measurements: xr.Dataset) -> tuple[int | None, str]:
     if measurements["excluded_loss"].isnull().all():
         return None, "no phases: excluded loss is not a number at any checkpoint"
     excluded = measurements["excluded_loss"].dropna("epoch")
+    if excluded.sizes["epoch"] < 2:
+        return None, "no phases: only one checkpoint has been measured"
     lowest = int(excluded["epoch"][excluded.values.argmin()])
     if lowest == int(measurements["epoch"][-1]):
         return None, "memorisation has not ended: excluded loss is still falling at the last checkpoint"

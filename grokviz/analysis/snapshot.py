@@ -107,6 +107,7 @@ def snapshot_of(
         GrokvizError: the model is not one of this task.
     """
     task = task_config.task
+    _refuse_another_architecture(model)
     weights = Weights.of(model).detached()
     _refuse_another_task(weights, task_config)
     needed = snapshot_bytes(weights, task_config.n_pairs)
@@ -126,6 +127,21 @@ def snapshot_of(
         answers=torch.from_numpy(task.answers),
         train_mask=train_mask(task_config),
     )
+
+
+def _refuse_another_architecture(model: HookedTransformer) -> None:
+    cfg = model.cfg
+    for what, got, wanted in (
+        ("layers", cfg.n_layers, 1),
+        ("the activation", cfg.act_fn, "relu"),
+        ("the normalisation", cfg.normalization_type, None),
+        ("attention only", cfg.attn_only, False),
+    ):
+        if got != wanted:
+            raise GrokvizError(
+                f"the model has {what} = {got!r}, but measures are of one layer of attention and ReLU neurons without "
+                f"normalisation, where it is {wanted!r}"
+            )
 
 
 def _refuse_another_task(weights: Weights, task_config: TaskConfig) -> None:
@@ -157,5 +173,6 @@ def _activations(model: HookedTransformer, tokens: Int[Tensor, "pair position"],
         (HOOK_PATTERN, keep_last_query),
         (HOOK_MLP_POST, keep_last_position),
     ]
+    tokens = tokens.to(next(model.parameters()).device)
     logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
-    return [seen[HOOK_SCORES], seen[HOOK_PATTERN], seen[HOOK_MLP_POST], logits[:, -1]]
+    return [part.cpu() for part in (seen[HOOK_SCORES], seen[HOOK_PATTERN], seen[HOOK_MLP_POST], logits[:, -1])]

@@ -74,10 +74,12 @@ def specs_of(measures: Sequence[Measure]) -> list[MeasureSpec]:
 
 def _spec(function: Measure) -> MeasureSpec:
     name = getattr(function, "__name__", repr(function))
+    if not inspect.isfunction(inspect.unwrap(function)):
+        raise GrokvizError(f"a measure must be a function, but got {function!r:.60}; write one with def")
     axes = getattr(get_type_hints(function).get("return"), "dim_str", None)
     if axes is None:
         raise GrokvizError(
-            f"measure '{name}' does not say its axes; annotate its return as Float[Tensor, \"head token\"] with the "
+            f"measure '{name}' does not state its axes; annotate its return as Float[Tensor, \"head token\"] with the "
             'names of its axes, or Float[Tensor, ""] for one number'
         )
     return MeasureSpec(

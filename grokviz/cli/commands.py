@@ -38,10 +38,10 @@ class TrainArguments:
 class ResumeArguments:
     """Arguments of `resume`."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     epochs: int | None = None
-    """Extend the run to this many epochs; a finished run, too."""
+    """Train up to this many epochs in total; this also extends a finished run."""
     device: str | None = None
     """Device to continue on; the same as before if not given."""
     threads: int | None = None
@@ -52,7 +52,7 @@ class ResumeArguments:
 class CheckArguments:
     """Arguments of `check`."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     repair: bool = False
     """Move damaged files to RUN/damaged and keep the rest; asks first."""
@@ -64,7 +64,7 @@ class CheckArguments:
 class RunArguments:
     """Arguments of `measure` and `report`."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
 
 
@@ -72,14 +72,14 @@ class RunArguments:
 class FigureArguments:
     """Arguments of `figure`."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
-    name: Positional[str]
-    """Name of the figure; a wrong one lists them all."""
+    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
+    """Name of the figure; an unknown name lists them all."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
     """HTML file to write; NAME.html if not given. An existing file is not overwritten."""
     epoch: int | None = None
-    """Epoch to show, for a figure of one epoch; the last if not given."""
+    """Epoch to show, for figures of a single epoch; defaults to the last."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def run(arguments: TrainArguments, default_out: Path) -> int:
 
 
 def train(arguments: TrainArguments, default_out: Path) -> int:
-    """Train a preset, keeping checkpoints over the whole run."""
+    """Train a preset, saving checkpoints throughout the run."""
     trained = _train(arguments, default_out)
     print(f"next: grokviz measure {trained.directory}")
     return _code(trained)
@@ -212,7 +212,10 @@ def _code(run: Run) -> int:
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise GrokvizError("--repair asks before it changes anything, and there is no terminal to ask on; add --yes")
-    return input(question).strip().lower() in ("y", "yes")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _measure(run: Run) -> None:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(interrupt))
         return 128 + interrupt.signal_number
     except KeyboardInterrupt:
-        _say("interrupted; everything that was complete is kept")
+        _say("interrupted; everything completed so far is kept")
         return 130
 
 

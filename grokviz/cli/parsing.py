@@ -30,7 +30,7 @@ def parsed(
         with redirect_stderr(complaint):
             return tyro.cli(
                 kind,
-                prog=f"grokviz {command.usage}",
+                prog=f"grokviz {command.usage if note else command.name}",
                 description=f"{command.summary} {note}".strip(),
                 args=list(arguments),
                 default=tyro.MISSING_NONPROP if default is None else default,

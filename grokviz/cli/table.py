@@ -19,7 +19,7 @@ COMMANDS = (
     Command(
         "train",
         "train [PRESET]",
-        "Train a preset, keeping checkpoints over the whole run.",
+        "Train a preset, saving checkpoints throughout the run.",
         "grokviz train --out runs/mine",
     ),
     Command(

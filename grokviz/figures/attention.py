@@ -28,10 +28,13 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, so
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[f"head {h}" for h in range(heads)], horizontal_spacing=0.04
     )
+    tokens = scores["token"].values
     hover = "a = %{y}, b = %{x}: %{z:.1%} of the attention goes to " + source + "<extra></extra>"
     for head in range(heads):
         place = {"row": head // columns + 1, "col": head % columns + 1}
-        figure.add_heatmap(z=small(attention[head]), coloraxis="coloraxis", hovertemplate=hover, **place)
+        figure.add_heatmap(
+            x=tokens, y=tokens, z=small(attention[head]), coloraxis="coloraxis", hovertemplate=hover, **place
+        )
         anchor = "x" if head == 0 else f"x{head + 1}"
         figure.update_xaxes(title="b", **place)
         figure.update_yaxes(title="a" if place["col"] == 1 else None, scaleanchor=anchor, constrain="domain", **place)
@@ -113,7 +116,8 @@ def attention_over_training(measurements: xr.Dataset) -> go.Figure:
     return titled(
         figure,
         finding,
-        "Where '=' looks, mean over all pairs; entropy ln 3 = 1.10 is all three alike, ln 2 = 0.69 both operands alike",
+        "Where '=' looks, mean over all pairs; "
+        "entropy ln 3 = 1.10 means equal attention to all three, ln 2 = 0.69 to both operands",
     )
 
 

@@ -14,8 +14,8 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
 
     `measurements` are those of the runs, concatenated along `run`:
 
-        xr.concat([one.measurements, other.measurements], dim="run", data_vars="all", coords="different",
-                  compat="equals", join="outer", combine_attrs="drop_conflicts")
+        xr.concat([one.measurements, other.measurements], dim="run", data_vars="all", coords="minimal",
+                  compat="override", join="outer", combine_attrs="drop_conflicts")
 
     Runs may have other p, key frequencies and epochs than each other: what one does not have is NaN there.
 
@@ -34,7 +34,7 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
             f"compare draws one number per epoch, but {measure} also has the axes {others}; select from them first"
         )
     figure = go.Figure()
-    last = {}
+    last = []
     for i in range(measurements.sizes["run"]):
         run = measurements.isel(run=i)
         curve = values.isel(run=i).dropna("epoch")
@@ -42,7 +42,7 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
         name = f"{run['run'].item()}: {run['operation'].item()} mod {int(run['p'])}, " + (
             f"key frequencies {listed(keys)}" if keys else "no key frequencies"
         )
-        last[str(run["run"].item())] = curve[-1].item() if curve.size else np.nan
+        last.append(f"{run['run'].item()} {curve[-1].item() if curve.size else np.nan:.3g}")
         figure.add_scatter(
             x=curve["epoch"].values,
             y=small(curve),
@@ -52,8 +52,9 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
         )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title=measure.replace("_", " "))
-    ends = ", ".join(f"{name} at {value:.3g}" for name, value in last.items())
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
     return titled(
-        figure, f"In the end {ends}", f"{measure.replace('_', ' ')}{where}: {values.attrs.get('description', '')}"
+        figure,
+        f"At the end: {', '.join(last)}",
+        f"{measure.replace('_', ' ')}{where}: {values.attrs.get('description', '')}",
     )

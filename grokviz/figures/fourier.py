@@ -92,7 +92,7 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
         finding = (
             f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} "
             f"{readout.sel(frequency=list(keys)).sum().item():.1%} of the readout's power; "
-            f"the strongest other has {others.max().item() if others.size else 0:.2%}"
+            f"the strongest of the others holds {others.max().item() if others.size else 0:.2%}"
         )
     else:
         finding = "No frequency stands out: there are no key frequencies"
@@ -105,13 +105,13 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
 
 @draws("token_plane", "circle_roundness", key_frequencies=True)
 def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
-    """All tokens in the plane of each key frequency at an epoch, coloured by k times the token mod p."""
+    """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
     now = at_epoch(measurements, epoch)
     plane, roundness = variables(now, "token_plane", "circle_roundness")
     keys = key_frequencies_of(measurements)
     shown = (
         f"Centred W_E at epoch {int(now['epoch']):,} projected on each key frequency's plane; "
-        "colour: k times the token's place on the circle of all"
+        "colour: k times the token's place on the circle of all elements"
     )
     columns = min(len(keys), 4)
     figure = make_subplots(
@@ -141,10 +141,11 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> go.Figu
     figure.update_layout(height=360 if len(keys) <= columns else 320 * -(-len(keys) // columns))
     of_keys = roundness.sel(frequency=list(keys))
     if not np.isfinite(of_keys).any():
-        return titled(figure, "The only key frequency spans a line, not a circle", shown)
+        return titled(figure, "No key frequency has a circle here", shown)
     roundest = int(of_keys["frequency"][np.nanargmax(of_keys.values)])
     finding = (
-        f"Tokens lie {roundness.sel(frequency=roundest).item():.0%} round on the circle of frequency {roundest} "
+        f"In the plane of frequency {roundest} the tokens form a circle of roundness "
+        f"{roundness.sel(frequency=roundest).item():.0%} "
         f"({measurements['circle_roundness'].sel(frequency=roundest)[0].item():.0%} at the start)"
     )
     return titled(figure, finding, shown + "; round: 1 - std / mean of the radius")
@@ -194,14 +195,14 @@ def neuron_purity(measurements: xr.Dataset) -> go.Figure:
     """Share of pure and of dead neurons over training."""
     pure, dead = variables(measurements, "pure_neuron_share", "dead_neuron_share")
     figure = go.Figure()
-    for name, values, colour in (("pure, of the living", pure, NEURONS), ("dead, of all", dead, NEUTRAL)):
+    for name, values, colour in (("pure, of the live", pure, NEURONS), ("dead, of all", dead, NEUTRAL)):
         hover = f"epoch %{{x:,}}: %{{y:.1%}} of neurons {name}<extra></extra>"
         figure.add_scatter(x=values["epoch"].values, y=small(values), name=name, line_color=colour, hovertemplate=hover)
     figure.update_yaxes(title="share of neurons", range=[-0.02, 1.02], tickformat=".0%")
     figure.update_xaxes(title="epoch")
     return titled(
         figure,
-        f"In the end {pure[-1].item():.0%} of the living neurons serve one frequency",
+        f"At the end, {pure[-1].item():.0%} of the live neurons are pure",
         f"Pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency; dead: it never changes",
     )
 

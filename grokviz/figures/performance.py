@@ -62,7 +62,7 @@ def accuracies(measurements: xr.Dataset) -> go.Figure:
     figure.update_xaxes(title="epoch")
     shade_phases(figure, times)
     final = measurements["history_test_accuracy"].dropna("history_epoch")[-1].item()
-    return titled(figure, f"The test pairs end at {final:.1%} answered correctly", phase_names(times))
+    return titled(figure, f"Test accuracy ends at {final:.1%}", phase_names(times))
 
 
 @draws("logit_margin")

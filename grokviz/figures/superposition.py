@@ -1,5 +1,7 @@
 """Superposition in three feature sets: tokens, Fourier components, and frequencies in neurons."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -28,7 +30,7 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Fig
     now = at_epoch(measurements, epoch)
     (cosine,) = variables(now, "token_cosine")
     hover = "tokens %{y} and %{x}: cosine %{z:.2f}<extra></extra>"
-    figure = _cosine_map(small(cosine), hover)
+    figure = _cosine_map(small(cosine), hover, cosine["token"].values.tolist())
     figure.update_xaxes(title="token")
     figure.update_yaxes(title="token")
     off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
@@ -114,8 +116,8 @@ def dimensionality(measurements: xr.Dataset) -> go.Figure:
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(rangemode="tozero")
     finding = (
-        f"{int(measurements['n_answers'])} tokens share {capacity[-1].item():.1f} "
-        f"dimensions in the end, {capacity[0].item():.1f} at the start"
+        f"The {int(measurements['n_answers'])} tokens share {capacity[-1].item():.1f} dimensions at the end, "
+        f"against {capacity[0].item():.1f} at the start"
     )
     return titled(figure, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
 
@@ -141,7 +143,8 @@ def ranks(measurements: xr.Dataset) -> go.Figure:
     return titled(
         figure,
         finding,
-        "Participation rank is the headline, entropy-based effective rank feels a long tail, stable rank the strongest direction",
+        "Participation rank is the headline; "
+        "entropy-based effective rank is sensitive to a long tail, stable rank to the strongest direction",
     )
 
 
@@ -182,7 +185,7 @@ def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
     return titled(figure, finding, shown)
 
 
-def _cosine_map(z: np.ndarray, hover: str, labels: list[str] | None = None) -> go.Figure:
+def _cosine_map(z: np.ndarray, hover: str, labels: list[Any]) -> go.Figure:
     heatmap = go.Heatmap(
         z=z,
         x=labels,

@@ -72,7 +72,7 @@ def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
     if epoch not in epochs:
         near = sorted(epochs[np.argsort(np.abs(epochs - epoch))[:3]].tolist())
         raise GrokvizError(
-            f"epoch {epoch} was not measured, having no checkpoint; the nearest are {', '.join(map(str, near))}"
+            f"epoch {epoch} has no measured checkpoint; the nearest epochs are {', '.join(map(str, near))}"
         )
     return measurements.sel(epoch=epoch)
 
@@ -124,7 +124,7 @@ def phase_names(phases: Phases) -> str:
     spans = [
         f"{phase.name.replace('_', ' ')} to epoch {phase.end:,}"
         if phase.over
-        else f"{phase.name.replace('_', ' ')} until now"
+        else f"{phase.name.replace('_', ' ')}, still under way"
         for phase in phases
     ]
     return "Shaded: " + ", ".join(spans)

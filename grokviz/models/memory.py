@@ -32,6 +32,6 @@ def refuse_beyond_memory(what: str, needed: int) -> None:
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available:
         raise GrokvizError(
-            f"{what} needs about {needed / 1e9:,.0f} GB of memory, and this machine has {available / 1e9:,.0f} GB; "
+            f"{what} needs about {needed / 1e9:,.0f} GB of memory, but this machine has {available / 1e9:,.0f} GB; "
             "choose a smaller p or model"
         )

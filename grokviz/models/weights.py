@@ -54,8 +54,8 @@ class Weights:
         return cls({name: values for name, values in found.items() if values.requires_grad or values.any()})
 
     def detached(self) -> "Weights":
-        """A copy of the weights as they are now."""
-        return Weights({name: values.detach().clone() for name, values in self.values.items()})
+        """A copy of the weights as they are now, on the CPU."""
+        return Weights({name: values.detach().clone().cpu() for name, values in self.values.items()})
 
     def replaced(self, **values: Float[Tensor, "..."]) -> "Weights":
         """The weights with other values for some."""

@@ -58,7 +58,7 @@ class Change:
     def set_aside(self, name: str) -> None:
         """Move the damaged file `name` into RUN/damaged, if it is there, and let the manifest forget it."""
         if (self.directory / name).exists():
-            kept = self.directory / DAMAGED_FOLDER / name
+            kept = free_name(self.directory / DAMAGED_FOLDER / name)
             make_folder(kept.parent)
             move(self.directory / name, kept)
         self.forget(name)
@@ -82,6 +82,15 @@ class Change:
             return entry
         content = read_file(self.directory, name, most=MOST_BYTES[name])
         return entry.next if FileEntry.of(content) == entry.next else replace(entry, next=None)
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or with a number before its ending if there is something already: history.csv, history.2.csv, ..."""
+    numbered, number = path, 1
+    while numbered.exists():
+        number += 1
+        numbered = path.with_name(f"{path.stem}.{number}{path.suffix}")
+    return numbered
 
 
 @contextmanager

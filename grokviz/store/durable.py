@@ -149,5 +149,5 @@ def _reasons(path: Path, verb: str = "written") -> Iterator[None]:
         yield
     except OSError as error:
         raise GrokvizError(
-            f"{path} cannot be {verb} ({error.strerror}); everything that was complete before is kept"
+            f"{path} cannot be {verb} ({error.strerror}); everything completed so far is kept"
         ) from error

@@ -62,7 +62,8 @@ def holder(directory: Path, work: Work) -> str:
     """The process that holds the lock of `work` on the run in `directory`, or ''. Only looks; takes no lock."""
     note = _note(directory / LOCK_FILES[work])
     words = note.split(" ")
-    if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
+    cannot_look = os.name == "nt"  # there, os.kill would end the process
+    if cannot_look or len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
         return note  # of another host, where one cannot look
     try:
         os.kill(int(words[1]), 0)

@@ -6,6 +6,7 @@ import h5py
 import xarray as xr
 
 from grokviz.errors import GrokvizError
+from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_measurements
 
 FACTS = {"run", "status", "operation", "p", "n_answers", "config", "key_frequency_rule", "key_frequency_epoch"}
@@ -30,7 +31,10 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
         GrokvizError: they are not any, or reach for other files or for more memory than they can fill; the message is
             the reason alone.
     """
-    measurements = upgraded_measurements(_dataset(content))
+    try:
+        measurements = upgraded_measurements(_dataset(content))
+    except (KeyError, ValueError, TypeError) as error:
+        raise GrokvizError(f"it does not hold measurements of grokviz ({first_line(error):.100})") from error
     if not (measurements.variables.keys() >= FACTS and {"epoch", "history_epoch"} & measurements.sizes.keys()):
         raise GrokvizError("it does not hold measurements of grokviz")
     for name in FACTS:

@@ -29,7 +29,7 @@ def read_file(directory: Path, name: str, *, most: int) -> bytes:
                 raise GrokvizError(f"{path} is not a regular file; put the file itself there")
             if status.st_size > most:
                 raise DamagedError(
-                    f"{path} is damaged: it has {status.st_size:,} bytes, and such a file has at most {most:,}"
+                    f"{path} is damaged: it has {status.st_size:,} bytes, but such a file never exceeds {most:,}"
                 )
             return file.read(most)
     except OSError as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from grokviz.errors import GrokvizError
-from grokviz.store.changing import Change, changing, creating
+from grokviz.store.changing import Change, changing, creating, free_name
 from grokviz.store.checking import check_run, in_words, names_on_disk, readable_run, rebuilt_manifest
 from grokviz.store.durable import make_folder, write_file
 from grokviz.store.history import HEADER, damaged_segments, row_bytes
@@ -45,7 +45,11 @@ def repair_run(directory: str | Path, *, row_of: RowOf) -> list[str]:
                 else:
                     there = (directory / name).exists()
                     change.set_aside(name)
-                    done.append(f"set aside: {DAMAGED_FOLDER}/{name}" if there else f"given up: {name}, which is gone")
+                    done.append(
+                        f"set aside: {DAMAGED_FOLDER}/{name}"
+                        if there
+                        else f"given up: {name}, which is no longer running"
+                    )
     return done
 
 
@@ -53,12 +57,15 @@ def _mend_history(run: Run, change: Change, row_of: RowOf) -> str:
     """Keep the rows that are what was written, and compute those of the checkpoints among the others again. The damaged
     file is kept in RUN/damaged, and read again should this be killed before the manifest is written.
     """
-    kept = change.directory / DAMAGED_FOLDER / HISTORY_FILE
-    sources = [(change.directory, HISTORY_FILE), (kept.parent, HISTORY_FILE)]
-    contents = [read_file(*source, most=MOST_BYTES[HISTORY_FILE]) for source in sources if Path(*source).exists()]
-    if len(contents) == 1:
-        make_folder(kept.parent)
-        write_file(kept, contents[0])
+    folder = change.directory / DAMAGED_FOLDER
+    set_aside = [path for path in sorted(folder.glob("history*.csv")) if path.is_file()]
+    contents = [read_file(folder, path.name, most=MOST_BYTES[HISTORY_FILE]) for path in set_aside]
+    if (change.directory / HISTORY_FILE).exists():
+        damaged_now = read_file(change.directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+        if damaged_now not in contents:
+            make_folder(folder)
+            write_file(free_name(folder / HISTORY_FILE), damaged_now)
+            contents.insert(0, damaged_now)
     damaged = [{segment for _, segment in damaged_segments(content, change.manifest.history)} for content in contents]
     pieces: list[tuple[int, bytes]] = []
     start, lost = 0, []
@@ -74,6 +81,8 @@ def _mend_history(run: Run, change: Change, row_of: RowOf) -> str:
             pieces.extend(_rows_again(run, [segment.epoch], row_of))
         start = segment.end
     _write_history(change, pieces)
+    if not lost:
+        return f"{HISTORY_FILE}: dropped what came after the last checkpoint and cannot be read"
     where = f"up to epoch {lost[-1]:,}" if len(lost) == 1 else f"in {len(lost)} stretches up to epoch {lost[-1]:,}"
     again = len({epoch for epoch, _ in pieces} & set(lost))
     return f"{HISTORY_FILE}: dropped the damaged rows {where}; those of {again} checkpoints are computed again"

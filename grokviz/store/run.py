@@ -233,9 +233,16 @@ class Run:
                 f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
                 f"{SEE_CHECK} {self.directory}"
             )
+        committed = content[: self.manifest.history[-1].end if self.manifest.history else 0]
         if self.manifest.verified and self.status != "training":
-            content = content[: self.manifest.history[-1].end if self.manifest.history else 0]
-        return parse_history(path, content)
+            return parse_history(path, committed)
+        try:
+            return parse_history(path, content)
+        except DamagedError:
+            # Rows since the last checkpoint are not forced to disk. What a power failure made of them is trained again.
+            if not self.manifest.verified:
+                raise
+            return parse_history(path, committed)
 
     def _verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
         content = read_file(self.directory, name, most=most)

@@ -72,7 +72,6 @@ def upgraded_measurements(measurements: xr.Dataset) -> xr.Dataset:
     keys = np.atleast_1d(attributes["key_frequencies"])
     frequencies = np.arange(1, p // 2 + 1)
     facts = {
-        "run": attributes["run"],
         "status": attributes["status"],
         "operation": config["task"]["operation"],
         "p": p,
@@ -83,7 +82,8 @@ def upgraded_measurements(measurements: xr.Dataset) -> xr.Dataset:
     }
     is_key = np.isin(frequencies, keys).astype(np.int8)
     kept = {name: value for name, value in attributes.items() if name in ("grokviz_version", "network")}
-    upgraded = measurements.drop_attrs(deep=False).assign_attrs(kept)
-    return upgraded.assign_coords({**facts, "frequency": frequencies, "token": np.arange(p)}).assign(
+    upgraded = measurements.reset_coords("checkpoint").drop_attrs(deep=False).assign_attrs(kept)
+    upgraded = upgraded.assign_coords(run=attributes["run"], frequency=frequencies, token=np.arange(p))
+    return upgraded.assign(facts).assign(
         is_key_frequency=("frequency", is_key), token_coordinate=("token", np.arange(p))
     )

@@ -2,7 +2,7 @@
 believed.
 
 A state holds `weights.NAME` for every parameter, and `optimizer.NAME.KEY` for what the optimiser keeps of a trained one
-under the KEY that torch calls it by: a tensor of the parameter's shape, or one number.
+under the KEY that torch calls it by: a tensor of the parameter's shape, one number, or one for each head.
 """
 
 import json
@@ -69,7 +69,8 @@ def parse_state(content: bytes, config: RunConfig, epoch: int) -> dict[str, Floa
         kind, _, rest = name.partition(".")
         parameter = rest.rpartition(".")[0]
         if kind == "optimizer" and parameter in trained:
-            expected[name] = values.shape if values.shape == () else shapes[parameter]
+            shape = shapes[parameter]
+            expected[name] = values.shape if values.shape == shape[: values.ndim] else shape
     _check(tensors, expected)
     return tensors
 

@@ -10,6 +10,7 @@ from functools import cache, cached_property
 import numpy as np
 from jaxtyping import Int
 
+from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import Operation, operation_named
 
 
@@ -37,9 +38,20 @@ class Task:
 
     @cached_property
     def answers(self) -> Int[np.ndarray, "pair"]:
-        """The token of the right answer of each pair in row-major order."""
+        """The token of the right answer of each pair in row-major order.
+
+        Raises:
+            GrokvizError: the operation leads out of its elements.
+        """
         a, b = self.elements[self.pairs].T
-        return np.searchsorted(self.elements, self.operation.compose(a, b, self.p))
+        composed = self.operation.compose(a, b, self.p)
+        strays = np.setdiff1d(composed, self.elements)
+        if strays.size:
+            raise GrokvizError(
+                f"operation {self.operation.name} mod {self.p} gives {strays[0]}, which is not one of its elements; "
+                "let it be closed"
+            )
+        return np.searchsorted(self.elements, composed)
 
     @property
     def is_commutative(self) -> bool:

@@ -36,7 +36,7 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first
             loss = mean_loss(logits, learner.train_batch)
             if epoch >= first_row:
                 row = {"train_loss": loss.item(), "train_accuracy": accuracy(logits, learner.train_batch)}
-                if epoch % training.test_every == 0 or epoch == rule.last:
+                if epoch % training.test_every == 0 or epoch >= rule.last:
                     row |= evaluate(learner.engine, learner.test_batch)
                     rule.see(epoch, row["test_accuracy"])
                     bar.total = rule.last
@@ -46,7 +46,7 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first
                     _end_diverged(writer, epoch, row)
                     return
                 signal_number = deferred.signal_number
-                kept = epoch == rule.last or is_checkpoint(training, epoch)
+                kept = epoch >= rule.last or is_checkpoint(training, epoch)
                 if kept or signal_number:
                     writer.save(
                         epoch,
@@ -56,7 +56,7 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first
                     )
                 if signal_number:
                     raise _interrupted(writer.directory, epoch, signal_number, ended=epoch == rule.last)
-                if epoch == rule.last:
+                if epoch >= rule.last:
                     return
             learner.optimizer.step(loss, learning_rate=learning_rate(training, epoch))
             bar.update()

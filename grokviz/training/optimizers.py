@@ -74,13 +74,19 @@ class Optimizer:
 
         It is their `state_dict()`: torch's `get_optimizer_state_dict` would take a step to make one.
         """
-        found: dict[str, list[Tensor]] = {}
+        whole: dict[str, Tensor] = {}
+        by_head: dict[str, list[Tensor]] = {}
         for part in self.parts:
             for index, kept in part.torch_optimizer.state_dict()["state"].items():
+                piece = part.pieces[index]
                 for key, value in kept.items():
-                    if value is not None:
-                        found.setdefault(f"{part.pieces[index].name}.{key}", []).append(torch.as_tensor(value))
-        return {name: values[0] if len(values) == 1 else torch.stack(values) for name, values in found.items()}
+                    if value is None:
+                        continue
+                    if piece.head is None:
+                        whole[f"{piece.name}.{key}"] = torch.as_tensor(value)
+                    else:
+                        by_head.setdefault(f"{piece.name}.{key}", []).append(torch.as_tensor(value))
+        return whole | {name: torch.stack(values) for name, values in by_head.items()}
 
     def load(self, state: Mapping[str, Float[Tensor, "..."]]) -> None:
         """Take up what `state` gave."""

@@ -65,7 +65,7 @@ def train_or_resume(config: RunConfig, directory: str | Path) -> Run:
 def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | None, threads: int | None) -> None:
     """Train the run to its end, or to `epochs`."""
     if writer.left_by:
-        said = f"{run.directory} was being trained by {writer.left_by}, which is gone"
+        said = f"{run.directory} was being trained by {writer.left_by}, which is no longer running"
         warnings.warn(said, GrokvizWarning, stacklevel=3)
     config = _config_to_go_on_with(run, epochs)
     state_epoch, state = _newest_state(run)
@@ -73,14 +73,20 @@ def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | Non
         device=config.training.device if device is None else device,
         threads=config.training.threads if threads is None else threads,
     )
+    rule = _rule_after(run, config, state_epoch)
+    if state_epoch is not None and rule.last <= state_epoch:
+        if epochs is None:
+            raise GrokvizError(
+                f"{run.directory} was ended by its stopping rule at epoch {state_epoch:,}; to extend it: "
+                f"grokviz resume {run.directory} --epochs {2 * state_epoch}"
+            )
+        config = config.with_training(stop_after=None)  # extended in order to train on
+        rule = StoppingRule(config.training)
     training = config.training
     with cpu_threads(training.threads):
         learner = learner_at(config, state)
         environment = environment_of(training)
         _warn_of_changes(run, environment)
-        rule = StoppingRule(training)
-        for epoch, accuracy in _evaluations(run, state_epoch):
-            rule.see(epoch, accuracy)
         writer.go_on(
             state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
         )
@@ -136,7 +142,7 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
     trained = run.manifest.last_epoch
     if run.status == "diverged":
         raise GrokvizError(
-            f"{run.directory} diverged at epoch {trained:,}, and would again; train again with a smaller --learning-rate"
+            f"{run.directory} diverged at epoch {trained:,}, and would do so again; train with a smaller --learning-rate"
         )
     if epochs is None and run.status in ("finished", "stopped"):
         raise GrokvizError(
@@ -149,9 +155,15 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
         raise GrokvizError(
             f"epochs is {epochs}, but {run.directory} has already trained {trained:,}; give a larger number"
         )
-    # A run that its stopping rule ended is extended in order to train on, so the rule no longer holds.
-    stop_after = None if run.status == "stopped" else run.config.training.stop_after
-    return run.config.with_training(epochs=epochs, stop_after=stop_after)
+    return run.config.with_training(epochs=epochs)
+
+
+def _rule_after(run: Run, config: RunConfig, state_epoch: int | None) -> StoppingRule:
+    """The stopping rule as it stood at `state_epoch`."""
+    rule = StoppingRule(config.training)
+    for epoch, accuracy in _evaluations(run, state_epoch):
+        rule.see(epoch, accuracy)
+    return rule
 
 
 def _evaluations(run: Run, last: int | None) -> Iterator[tuple[int, float]]:
@@ -169,7 +181,7 @@ def _warn_of_changes(run: Run, environment: Mapping[str, Any]) -> None:
     changes = [
         f"{name} was {old}, is {new}"
         for name, old, new in (
-            *((name, before["versions"].get(name), new) for name, new in environment["versions"].items()),
+            *((name, before.get("versions", {}).get(name), new) for name, new in environment["versions"].items()),
             *((name, before.get(name), environment[name]) for name in ("device", "threads")),
         )
         if old != new

@@ -40,7 +40,7 @@ def signals_raised() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGHUP raise `Interrupted`, as SIGINT raises KeyboardInterrupt."""
 
     def raise_interrupted(signal_number: int, frame: FrameType | None) -> None:
-        raise Interrupted("interrupted; everything that was complete is kept", signal_number)
+        raise Interrupted("interrupted; everything completed so far is kept", signal_number)
 
     with _handled(raise_interrupted):
         yield

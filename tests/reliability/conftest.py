@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-FIGURES: list[str] = []
-
 
 @pytest.fixture
 def whole(request: pytest.FixtureRequest) -> bool:
@@ -27,13 +25,15 @@ def sample(whole: bool) -> Callable[[Sequence[Any], int], Sequence[Any]]:
 
 
 @pytest.fixture
-def figures() -> Callable[[str], None]:
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Notes a figure, to be printed at the end."""
-    return FIGURES.append
+    return lambda line: record_property("figure", line)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if FIGURES:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [line for report in reports for name, line in report.user_properties if name == "figure"]
+    if lines:
         terminalreporter.section("reliability")
-        for line in FIGURES:
+        for line in lines:
             terminalreporter.write_line(line)

@@ -22,7 +22,7 @@ BAD = """
 | train --p -97 | p is -97
 | train --p 0 | p is 0
 | train --p 1000000 | p is 1000000, but must be at most
-| train --p 30000 --out new | of memory, and this machine has
+| train --p 30000 --out new | of memory, but this machine has
 | train --train-fraction 0 | between 0 and 1
 | train --train-fraction 1 | between 0 and 1
 | train --train-fraction -0.3 | between 0 and 1
@@ -86,7 +86,7 @@ BAD = """
 | report copy extra | extra
 | figure copy | NAME
 | figure copy loses | figure 'loses' is unknown
-| figure copy spectrum --epoch 17 | epoch 17 was not measured
+| figure copy spectrum --epoch 17 | epoch 17 has no measured checkpoint
 | figure copy spectrum --epoch last | last
 | figure copy losses --epoch 20 | leave out --epoch 20
 | figure copy losses -o copy/config.json | exists and is not overwritten

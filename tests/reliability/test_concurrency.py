@@ -104,7 +104,7 @@ def test_a_second_trainer_is_refused_by_name_and_the_lock_of_a_killed_one_is_rec
         rows = sum(1 for _ in file)
     code, said = worker.run(["resume", str(run), "--epochs", str(rows + 5)], run)
     assert code == 0
-    assert f"was being trained by process {child.pid} on {socket.gethostname()}, which is gone" in said
+    assert f"was being trained by process {child.pid} on {socket.gethostname()}, which is no longer running" in said
 
 
 @pytest.mark.slow

@@ -100,6 +100,6 @@ def test_a_termination_while_measuring_keeps_what_is_measured(tmp_path: Path) ->
     os.kill(child.pid, signal.SIGTERM)
     child.join()
     assert child.exitcode == 143
-    assert (tmp_path / "output").read_text() == "grokviz: interrupted; everything that was complete is kept\n"
+    assert (tmp_path / "output").read_text() == "grokviz: interrupted; everything completed so far is kept\n"
     assert not grokviz.check_run(run).damages
     assert 0 < grokviz.open_run(run).measurements.sizes["epoch"] < 401

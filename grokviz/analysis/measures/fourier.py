@@ -165,7 +165,7 @@ def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
 
 @needs("harmonics")
 def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
-    """Share of the living neurons that are pure: above 0.85 of their variance at one frequency.
+    """Share of the live neurons that are pure: above 0.85 of their variance at one frequency.
 
     Formula: pure neurons / neurons that are not dead; NaN if all are dead.
     Unit: share
