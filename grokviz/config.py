@@ -3,10 +3,10 @@
 The docstring under a field is its documentation and its help on the command line.
 """
 
-import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from grokviz.checks import number, one_of, same_names, seed_number, whole
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.task import Task, task_of
@@ -22,7 +22,6 @@ HELD_EVALUATIONS = 3
 PURE_NEURON = 0.85
 """A neuron is pure if more than this share of its variance is at one frequency; an ideal ReLU neuron has 0.962."""
 
-MAX_SEED = 2**63 - 1
 MAX_P = 2**15
 """Far beyond what fits into any memory: a step handles all p² pairs."""
 
@@ -43,13 +42,13 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         operation_named(self.operation)
-        _whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three elements")
+        whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three elements")
         if self.task.n < 3:
             raise GrokvizError(
                 f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
                 "a frequency needs at least three"
             )
-        _number("train_fraction", self.train_fraction)
+        number("train_fraction", self.train_fraction)
         if not 0 < self.train_fraction < 1:
             raise GrokvizError(
                 f"train_fraction is {self.train_fraction}, but must lie between 0 and 1, both excluded: "
@@ -60,7 +59,7 @@ class TaskConfig:
                 f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.n_pairs} "
                 "pairs to train on; choose one that leaves pairs on both sides"
             )
-        _seed("split_seed", self.split_seed)
+        seed_number("split_seed", self.split_seed)
 
     @property
     def task(self) -> Task:
@@ -100,15 +99,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
-            _whole(name, getattr(self, name), least=1, most=10**6)
+            whole(name, getattr(self, name), least=1, most=10**6)
         if self.d_model != self.n_heads * self.d_head:
             raise GrokvizError(
                 f"d_model is {self.d_model}, but n_heads * d_head is {self.n_heads} * {self.d_head} = "
                 f"{self.n_heads * self.d_head}; make them equal"
             )
-        _one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
-        _one_of("initialisation", self.initialisation, get_args(Initialisation))
-        _seed("seed", self.seed)
+        one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
+        one_of("initialisation", self.initialisation, get_args(Initialisation))
+        seed_number("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,34 +146,34 @@ class TrainingConfig:
     """Number of CPU threads for torch while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
-        _whole("epochs", self.epochs, least=1, most=10**9)
-        _one_of("optimizer", self.optimizer, get_args(OptimizerName))
-        _one_of("engine", self.engine, get_args(EngineName))
-        _number("learning_rate", self.learning_rate)
+        whole("epochs", self.epochs, least=1, most=10**9)
+        one_of("optimizer", self.optimizer, get_args(OptimizerName))
+        one_of("engine", self.engine, get_args(EngineName))
+        number("learning_rate", self.learning_rate)
         if self.learning_rate <= 0:
             raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; 0.001 is usual")
         if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
             raise GrokvizError(f"betas is {self.betas!r}, but must be two numbers; 0.9 0.98 is usual")
         for beta in self.betas:
-            _number("betas", beta)
+            number("betas", beta)
             if not 0 <= beta < 1:
                 raise GrokvizError(f"betas is {self.betas}, but both must lie in [0, 1); 0.9 0.98 is usual")
-        _number("weight_decay", self.weight_decay)
+        number("weight_decay", self.weight_decay)
         if self.weight_decay < 0:
             raise GrokvizError(f"weight_decay is {self.weight_decay}, but must not be negative; 1.0 is usual")
-        _whole("warmup_epochs", self.warmup_epochs, least=0)
+        whole("warmup_epochs", self.warmup_epochs, least=0)
         for name in ("test_every", "checkpoint_every"):
-            _whole(name, getattr(self, name), least=1)
-        _whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
+            whole(name, getattr(self, name), least=1)
+        whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
         if self.stop_after is not None:
-            _whole("stop_after", self.stop_after, least=0)
-        _number("stop_accuracy", self.stop_accuracy)
+            whole("stop_after", self.stop_after, least=0)
+        number("stop_accuracy", self.stop_accuracy)
         if not 0 < self.stop_accuracy <= 1:
             raise GrokvizError(f"stop_accuracy is {self.stop_accuracy}, but must lie in (0, 1]; 0.99 is usual")
         if not isinstance(self.device, str) or not self.device:
             raise GrokvizError(f"device is {self.device!r}, but must be a device of torch, such as cpu or cuda")
         if self.threads is not None:
-            _whole("threads", self.threads, least=1, most=1024)
+            whole("threads", self.threads, least=1, most=1024)
 
 
 SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
@@ -228,48 +227,12 @@ class RunConfig:
         Raises:
             GrokvizError: a section or field is unknown, missing or senseless; the message names it.
         """
-        _same_names("config", values, set(SECTIONS))
+        same_names("config", values, set(SECTIONS))
         parts: dict[str, Any] = {}
         for name, section in SECTIONS.items():
-            _same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
+            same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
             parts[name] = section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
         return cls(**parts)
-
-
-def _whole(name: str, value: Any, *, least: int, most: int | None = None, why: str = "") -> None:
-    reason = f": {why}" if why else ""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise GrokvizError(f"{name} is {value!r:.60}, but must be a whole number, at least {least}{reason}")
-    if value < least:
-        raise GrokvizError(f"{name} is {value}, but must be at least {least}{reason}")
-    if most is not None and value > most:
-        raise GrokvizError(f"{name} is {value!r:.60}, but must be at most {most}{reason}")
-
-
-def _seed(name: str, value: Any) -> None:
-    _whole(name, value, least=0, most=MAX_SEED, why="seeds have 63 bits")
-
-
-def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        raise GrokvizError(f"{name} is {value!r:.60}, but must be a finite number")
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise GrokvizError(f"{name} is {value!r}, which is unknown; choose one of: {', '.join(choices)}")
-
-
-def _same_names(what: str, got: Any, expected: set[str]) -> None:
-    if not isinstance(got, dict):
-        raise GrokvizError(
-            f"{what} is {got!r:.60}, but must be an object with the fields {', '.join(sorted(expected))}"
-        )
-    for problem, names in (("lacks", expected - got.keys()), ("has the unknown field", got.keys() - expected)):
-        if names:
-            raise GrokvizError(
-                f"{what} {problem} {', '.join(sorted(names))}; was it written by another version of grokviz?"
-            )
 
 
 DEFAULT = RunConfig()

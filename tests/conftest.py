@@ -1,6 +1,7 @@
 """Runs that many tests read, trained once a session; and run-time checks of the shapes in every signature."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz.figures
     import grokviz.report
     from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
-    from grokviz.store import Run
+    from grokviz.store import Run, RunWriter
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores
@@ -61,6 +62,31 @@ def published() -> Path:
     if not folder.is_dir():
         pytest.skip("the published checkpoints are not here: they are no part of grokviz")
     return folder
+
+
+class CrashError(Exception):
+    """Ends a training in a test, as a crash would."""
+
+
+@pytest.fixture
+def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig, Path, int], Path]:
+    """Trains a run that crashes just after it has saved a certain epoch."""
+
+    def crashed(config: RunConfig, directory: Path, epoch: int) -> Path:
+        save = RunWriter.save
+
+        def save_and_stop(self: RunWriter, saved: int, **rest: object) -> None:
+            save(self, saved, **rest)
+            if saved == epoch:
+                raise CrashError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunWriter, "save", save_and_stop)
+            with pytest.raises(CrashError):
+                grokviz.train(config, directory)
+        return directory
+
+    return crashed
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 import grokviz
 from grokviz.config import EngineName, OptimizerName, RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.store import RunWriter
 from grokviz.tasks.harmonics import participation_ratio
 from grokviz.training.learner import learner_at, mean_loss
 from grokviz.training.optimizers import BUILDERS
@@ -44,25 +43,11 @@ def test_an_optimizer_lowers_the_train_loss(tiny_config: RunConfig, tmp_path: Pa
 @OPTIMIZERS
 @pytest.mark.parametrize("at", [0, 20])
 def test_a_run_resumed_with_any_optimizer_has_the_bits_of_an_uninterrupted_one(
-    tiny_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+    crash, tiny_config: RunConfig, tmp_path: Path, name: str, at: int
 ) -> None:
-    class CrashError(Exception):
-        pass
-
     config = with_optimizer(tiny_config, name)
     whole = grokviz.train(config, tmp_path / "whole")
-    save = RunWriter.save
-
-    def save_and_crash(self: RunWriter, epoch: int, **rest: object) -> None:
-        save(self, epoch, **rest)
-        if epoch == at:
-            raise CrashError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunWriter, "save", save_and_crash)
-        with pytest.raises(CrashError):
-            grokviz.train(config, tmp_path / "run")
-    run = grokviz.resume(tmp_path / "run")
+    run = grokviz.resume(crash(config, tmp_path / "run", at))
     np.testing.assert_array_equal(run.history.to_array(), whole.history.to_array())
     for key, values in whole.training_state(40).items():
         np.testing.assert_array_equal(run.training_state(40)[key], values, err_msg=key)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 import grokviz
+from conftest import CrashError
 from grokviz.cli.main import main
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
@@ -30,31 +30,6 @@ FLAGS = (
     *"--checkpoint-every 20 --geometric-checkpoints 4 --threads 1".split(),
 )
 """The configuration of `tiny_run`, but for its epochs."""
-
-
-class CrashError(Exception):
-    """Ends a training in a test, as a crash would."""
-
-
-@pytest.fixture
-def crash(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig, Path, int], Path]:
-    """Trains a run that crashes just after it has saved a certain epoch."""
-
-    def crashed(config: RunConfig, directory: Path, epoch: int) -> Path:
-        save = RunWriter.save
-
-        def save_and_stop(self: RunWriter, saved: int, **rest: object) -> None:
-            save(self, saved, **rest)
-            if saved == epoch:
-                raise CrashError
-
-        with monkeypatch.context() as patch:
-            patch.setattr(RunWriter, "save", save_and_stop)
-            with pytest.raises(CrashError):
-                grokviz.train(config, directory)
-        return directory
-
-    return crashed
 
 
 @pytest.fixture
