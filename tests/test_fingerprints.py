@@ -146,6 +146,14 @@ def test_what_a_users_measure_calls_in_its_own_module_counts(tmp_path: Path, mon
     assert found[0] == found[1] != found[2]
 
 
+def test_a_name_that_comes_to_mean_something_else_in_a_notebook_counts() -> None:
+    namespace: dict = {"torch": torch, "Float": Float, "Tensor": Tensor, "Snapshot": Snapshot, "TABLE": [1, 2]}
+    exec("def mine(snapshot: Snapshot) -> Float[Tensor, '']:\n    return torch.tensor(TABLE)", namespace)
+    before = fingerprint(namespace["mine"])
+    namespace["TABLE"] = [3, 4]
+    assert fingerprint(namespace["mine"]) != before
+
+
 def test_a_lambda_and_a_function_without_source_have_a_fingerprint() -> None:
     namespace: dict = {"torch": torch, "Float": Float, "Tensor": Tensor, "Snapshot": Snapshot}
     exec("def bare(snapshot: Snapshot) -> Float[Tensor, '']:\n    return torch.tensor(1.0)", namespace)

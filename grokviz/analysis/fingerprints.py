@@ -10,8 +10,8 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from types import CodeType, FunctionType, ModuleType
@@ -49,40 +49,71 @@ def fingerprint(measure: Callable[..., Any]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _collect(function: Any, scope: set[str], found: dict[str, str]) -> None:
+def _collect(function: FunctionType, scope: set[str], found: dict[str, str]) -> None:
     """Add the code of `function`, and of all that it reaches within `scope`, to `found`."""
     name = f"{function.__module__}.{function.__qualname__}"
     if name in found:
         return
-    tree = _tree(function)
-    found[name] = _code_of(function) if tree is None else ast.dump(tree)
-    found[f"{name} defaults"] = described((function.__defaults__, function.__kwdefaults__))
-    values = _closure(function)
-    for reached_name, value in values:
-        found[f"{name} {reached_name}"] = described(value)
-    names = _names(tree) if tree is not None else set(function.__code__.co_names)
-    for reached in (*(value for _, value in values), *_reached(function, tree, names, found)):
-        reached = _unwrapped(reached)
-        if isinstance(reached, type) and _in_scope(reached, scope):
-            reached = _unwrapped(vars(reached).get("__post_init__"))
-        if isinstance(reached, FunctionType) and _in_scope(reached, scope):
+    # Only what cannot change within a process is remembered: names in a notebook come to mean other things.
+    own = _own_of_grokviz(function) if _in_scope(function, {"grokviz"}) else _own(function)
+    found |= {name: own.code, **own.values}
+    for reached in own.reached:
+        if _in_scope(reached, scope):
             _collect(reached, scope, found)
 
 
-def _reached(function: FunctionType, tree: ast.AST | None, names: set[str], found: dict[str, str]) -> Iterator[Any]:
-    """What the code names: functions and classes of its module, what it takes from other modules, and properties."""
-    for name in sorted(names):
-        value = function.__globals__.get(name)
-        if isinstance(value, VALUES) and name in function.__globals__:
-            found[f"{function.__module__}.{name}"] = described(value)
+@dataclass(frozen=True)
+class _Own:
+    """What a function is by itself: its code, the values that it names, and the functions that it may call."""
+
+    code: str
+    values: Mapping[str, str]
+    reached: Sequence[FunctionType]
+
+
+@cache
+def _own_of_grokviz(function: FunctionType) -> _Own:
+    return _own(function)
+
+
+def _own(function: FunctionType) -> _Own:
+    name = f"{function.__module__}.{function.__qualname__}"
+    tree = _tree(function)
+    values = {f"{name} defaults": described((function.__defaults__, function.__kwdefaults__))}
+    reached: list[Any] = []
+    for cell, value in _closure(function):
+        values[f"{name} {cell}"] = described(value)
+        reached.append(value)
+    for used in sorted(_names(tree) if tree is not None else function.__code__.co_names):
+        value = function.__globals__.get(used)
+        if isinstance(value, VALUES) and used in function.__globals__:
+            values[f"{function.__module__}.{used}"] = described(value)
         elif isinstance(value, ModuleType):
-            for node in ast.walk(tree) if tree is not None else ():
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
-                    yield getattr(value, node.attr, None)
+            reached += [getattr(value, attribute, None) for attribute in _attributes_of(used, tree)]
         else:
-            yield value
-        for seen in SEEN_BY_MEASURES:
-            yield vars(seen).get(name)
+            reached.append(value)
+        reached += [vars(seen).get(used) for seen in SEEN_BY_MEASURES]
+    functions = [_function_in(value) for value in reached]
+    code = _byte_code(function) if tree is None else ast.dump(tree)
+    return _Own(code, values, [found for found in functions if found is not None])
+
+
+def _function_in(value: Any) -> FunctionType | None:
+    """The function that `value` is, wraps, or is made by; None for anything else."""
+    value = _unwrapped(value)
+    if isinstance(value, type):
+        value = _unwrapped(vars(value).get("__post_init__"))
+    return value if isinstance(value, FunctionType) else None
+
+
+def _attributes_of(module: str, tree: ast.AST | None) -> list[str]:
+    """What the code takes from the module that it calls `module`."""
+    nodes = ast.walk(tree) if tree is not None else ()
+    return [
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == module
+    ]
 
 
 def described(value: Any) -> str:
@@ -113,8 +144,9 @@ def _closure(function: FunctionType) -> list[tuple[str, Any]]:
     return [(name, cell.cell_contents) for name, cell in cells]
 
 
-def _in_scope(defined: Any, scope: set[str]) -> bool:
-    return defined.__module__ in scope or defined.__module__.split(".")[0] in scope
+def _in_scope(function: FunctionType, scope: set[str]) -> bool:
+    module = function.__module__ or ""  # what was executed from a text may have none
+    return module in scope or module.split(".")[0] in scope
 
 
 def _unwrapped(value: Any) -> Any:
@@ -128,7 +160,6 @@ def _unwrapped(value: Any) -> Any:
     return inspect.unwrap(value) if callable(value) else value
 
 
-@cache
 def _tree(function: FunctionType) -> ast.AST | None:
     """The syntax tree of a function without what does not run; None where its source is not to be had."""
     try:
@@ -155,7 +186,7 @@ def _tree(function: FunctionType) -> ast.AST | None:
     return tree
 
 
-def _code_of(function: FunctionType) -> str:
+def _byte_code(function: FunctionType) -> str:
     """The byte code of a function and of those inside it."""
 
     def described(code: CodeType) -> str:

@@ -151,13 +151,17 @@ def pair_frequency_shares(
     both = einsum(a_waves, waves_or_one, "frequency wave b column, frequency other b -> frequency wave other column")
     b_only = einsum(basis[0], centred, waves, "a, a b column, frequency wave b -> frequency wave column")
     power = both.square().sum(dim=(1, 2)) + b_only.square().sum(dim=1)
-    return torch.where(never_change(functions), torch.nan, power / variance)
+    return torch.where(_is_rounding(variance, functions), torch.nan, power / variance)
 
 
 def never_change(functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
     """Whether each function is the same for all pairs, but for rounding."""
+    return _is_rounding((functions - functions.mean(dim=(0, 1))).square().sum(dim=(0, 1)), functions)
+
+
+def _is_rounding(variance: Float[Tensor, "column"], functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
+    """Whether a centred squared norm is no more than rounding makes of a constant function."""
     total = functions.square().sum(dim=(0, 1))
-    variance = (functions - functions.mean(dim=(0, 1))).square().sum(dim=(0, 1))
     return variance <= total * (len(functions) * torch.finfo(functions.dtype).eps) ** 2
 
 
