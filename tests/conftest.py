@@ -8,6 +8,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from crashes import CrashError
+
 # Every module that handles tensors; not config, which must itself refuse what has the wrong type.
 CHECKED = [f"grokviz.{name}" for name in ("tasks", "models", "store", "training", "analysis", "figures", "report")]
 
@@ -62,10 +64,6 @@ def published() -> Path:
     if not folder.is_dir():
         pytest.skip("the published checkpoints are not here: they are no part of grokviz")
     return folder
-
-
-class CrashError(Exception):
-    """Ends a training in a test, as a crash would."""
 
 
 @pytest.fixture

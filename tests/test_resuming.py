@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import grokviz
-from conftest import CrashError
+from crashes import CrashError
 from grokviz.cli.main import main
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
