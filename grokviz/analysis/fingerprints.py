@@ -122,6 +122,8 @@ def described(value: Any) -> str:
         return repr(value)
     if isinstance(value, np.ndarray | Tensor):
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        if array.dtype == object:
+            return described(array.tolist())
         return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
     if isinstance(value, Mapping):
         return f"{{{', '.join(sorted(f'{described(key)}: {described(held)}' for key, held in value.items()))}}}"
