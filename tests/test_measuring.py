@@ -16,7 +16,7 @@ from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import specs_of
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, LackingError
 
 
 @pytest.fixture
@@ -293,3 +293,17 @@ def test_the_end_alone_dates_no_phase(tiny_run: grokviz.Run) -> None:
     data = tiny_run.measurements.isel(epoch=[-1])
     data = data.assign(excluded_loss=data["loss"].sel(split="train", drop=True))
     assert any("only one checkpoint has been measured" in reason for reason in grokviz.find_phases(data).not_yet)
+
+
+@pytest.mark.slow
+def test_a_measure_that_did_not_say_what_it_needs_is_tried_once(copy: grokviz.Run) -> None:
+    tried: list[int] = []
+
+    def forgetful(snapshot: Snapshot) -> Float[Tensor, ""]:
+        tried.append(snapshot.epoch)
+        raise LackingError("there is no moon tonight")
+
+    data = grokviz.measure(copy, measures=(loss, forgetful))
+    assert tried == [40]
+    assert json.loads(data.attrs["absent"])["forgetful"] == "there is no moon tonight"
+    assert not data["loss"].isnull().any()

@@ -117,10 +117,11 @@ def _measured(
         todo.insert(0, final.epoch)  # first, because what is read off the end must be there after an interrupt, too
     try:
         for epoch in tqdm(todo, desc=f"measuring {source.name}", unit="checkpoint", disable=None):
-            snapshot = final if epoch == final.epoch else _snapshot_or_none(source, epoch, damaged)
+            wanted = [spec for spec in missing[epoch] if spec.name not in absent]
+            snapshot = final if epoch == final.epoch or not wanted else _snapshot_or_none(source, epoch, damaged)
             if snapshot is None:
                 continue
-            for spec in missing[epoch]:
+            for spec in wanted:
                 try:
                     columns[spec.name].values[epoch] = lengths.checked(spec, spec(snapshot, keys))
                 except LackingError as error:  # a measure that did not say what it needs

@@ -99,7 +99,7 @@ def call(command: Command, arguments: Sequence[str]) -> int:
     begins_with_preset = bool(arguments) and not arguments[0].startswith("-")
     name, rest = (arguments[0], arguments[1:]) if begins_with_preset else ("default", arguments)
     note = f"PRESET comes first and is one of: {', '.join(PRESETS)}."
-    given = parsed(command, TrainArguments, rest, note=note, default=TrainArguments(preset(name)))
+    given = parsed(command, TrainArguments, rest, preset_note=note, default=TrainArguments(preset(name)))
     return function(given, Path("runs") / name)
 
 

@@ -16,9 +16,9 @@ Arguments = TypeVar("Arguments")
 
 
 def parsed(
-    command: Command, kind: type[Arguments], arguments: Sequence[str], *, note: str = "", default: Any = None
+    command: Command, kind: type[Arguments], arguments: Sequence[str], *, preset_note: str = "", default: Any = None
 ) -> Arguments:
-    """The arguments of `command` as `kind`; its help ends with `note`.
+    """The arguments of `command` as `kind`. A command that takes a PRESET, which tyro does not know of, comes with a note on it.
 
     tyro draws its complaints as a box of several lines; here they become the one line of a `GrokvizError`.
 
@@ -30,8 +30,8 @@ def parsed(
         with redirect_stderr(complaint):
             return tyro.cli(
                 kind,
-                prog=f"grokviz {command.usage if note else command.name}",
-                description=f"{command.summary} {note}".strip(),
+                prog=f"grokviz {command.usage if preset_note else command.name}",
+                description=f"{command.summary} {preset_note}".strip(),
                 args=list(arguments),
                 default=tyro.MISSING_NONPROP if default is None else default,
                 config=(OmitArgPrefixes,),

@@ -28,16 +28,18 @@ FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for fi
 """All figures of a run's measurements."""
 
 
+_BY_NAME = {figure.__name__: figure for figure in FIGURES}
+
+
 def __getattr__(name: str) -> FigureFunction:
     """Each figure function under its own name: `grokviz.figures.losses`."""
-    for function in FIGURES:
-        if function.__name__ == name:
-            return function
+    if name in _BY_NAME:
+        return _BY_NAME[name]
     raise AttributeError(f"module 'grokviz.figures' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *(function.__name__ for function in FIGURES)]
+    return [*__all__, *_BY_NAME]
 
 
 def figure_named(name: str) -> FigureFunction:
@@ -46,9 +48,6 @@ def figure_named(name: str) -> FigureFunction:
     Raises:
         GrokvizError: there is none; the message lists those there are.
     """
-    for function in FIGURES:
-        if function.__name__ == name:
-            return function
-    raise GrokvizError(
-        f"figure {name!r} is unknown; choose one of: {', '.join(function.__name__ for function in FIGURES)}"
-    )
+    if name not in _BY_NAME:
+        raise GrokvizError(f"figure {name!r} is unknown; choose one of: {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from grokviz.errors import GrokvizError
+from grokviz.checks import one_of
 
 Residues = Int[np.ndarray, "*place"]
 Compose = Callable[[Residues, Residues, int], Residues]
@@ -105,12 +105,9 @@ def operation_named(name: str) -> Operation:
     Raises:
         GrokvizError: there is none; the message lists those there are.
     """
-    for operation in OPERATIONS:
-        if operation.name == name:
-            return operation
-    raise GrokvizError(
-        f"operation is {name!r}, which is unknown; choose one of: {', '.join(o.name for o in OPERATIONS)}"
-    )
+    by_name = {operation.name: operation for operation in OPERATIONS}
+    one_of("operation", name, tuple(by_name))
+    return by_name[name]
 
 
 OPERATIONS: tuple[Operation, ...] = (ADDITION, SUBTRACTION, MULTIPLICATION, X2_XY_Y2)
