@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz.analysis import measures as measures
+    from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
     from grokviz.analysis.measures import MEASURES as MEASURES
     from grokviz.analysis.measuring import measure as measure
@@ -63,6 +64,7 @@ _HOME = {
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
     "find_phases": "grokviz.analysis.phases",
+    "harmonics_of_keys": "grokviz.analysis.derived",
     "key_frequencies_of": "grokviz.analysis.derived",
     "measure": "grokviz.analysis.measuring",
     "measure_model": "grokviz.analysis.measuring",

@@ -55,7 +55,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         0.01,
         (0.8, 0.9),
     )
-    assert (config.model.output_vocabulary, config.training.warmup_epochs) == ("answers", 10)
+    assert (config.model.output_vocabulary, config.training.warmup_epochs) == ("tokens", 10)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,10 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("train --p seven", "--p"),
         ("train --epochs", "--epochs"),
         ("train --initialisation xavier", "nanda2023"),
-        ("train --d-model 100", "make them equal"),
+        (
+            "train --biases all",
+            "invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')",
+        ),
         ("train --train-fraction 1.5", "between 0 and 1"),
         ("train --device cuda:99 --out new", "try --device cpu"),
         ("train --out copy", "never overwritten"),

@@ -23,9 +23,10 @@ from grokviz.tasks.task import task_of
         (TaskConfig, "train_fraction", float("nan"), "finite"),
         (TaskConfig, "train_fraction", 1e-6, "leaves 0 of 9409 pairs"),
         (TaskConfig, "split_seed", -1, "at least 0"),
-        (ModelConfig, "d_model", 100, "n_heads * d_head is 4 * 32 = 128"),
+        (ModelConfig, "d_model", 0, "at least 1"),
         (ModelConfig, "d_mlp", 0, "at least 1"),
-        (ModelConfig, "initialisation", "xavier", "choose one of: nanda2023, transformer_lens"),
+        (ModelConfig, "initialisation", "xavier", "choose one of: notebook, nanda2023, transformer_lens"),
+        (ModelConfig, "biases", "all", "biases is 'all', which is unknown; choose one of: none, mlp_in, mlp"),
         (ModelConfig, "output_vocabulary", "all", "choose one of: tokens, answers"),
         (ModelConfig, "seed", 1.5, "whole number"),
         (ModelConfig, "seed", 2**64, "63 bits"),
@@ -76,7 +77,8 @@ def test_a_configuration_of_another_version_is_refused_by_the_names_that_differ(
 def test_presets_are_those_of_the_literature() -> None:
     default, nanda, quick = PRESETS["default"], PRESETS["nanda2023"], PRESETS["quick"]
     assert (default.task.p, default.d_vocab, default.d_vocab_out, default.training.epochs) == (97, 98, 98, 30_000)
-    assert (nanda.task.p, nanda.d_vocab, nanda.d_vocab_out, nanda.training.epochs) == (113, 114, 113, 40_000)
+    assert (nanda.task.p, nanda.d_vocab, nanda.d_vocab_out, nanda.training.epochs) == (113, 114, 114, 40_000)
+    assert (default.model.biases, nanda.model.biases) == ("mlp_in", "mlp")
     assert nanda.training.warmup_epochs == 10
     assert (quick.task.p, quick.task.train_fraction, quick.training.epochs) == (59, 0.5, 4_000)
     with pytest.raises(GrokvizError, match="choose one of: default, nanda2023, quick"):

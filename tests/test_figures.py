@@ -26,7 +26,7 @@ def measured(tiny_run: grokviz.Run) -> xr.Dataset:
         data.assign(
             is_key_frequency=("frequency", np.array([1, 0, 1], np.int8)),
             restricted_loss=data["loss"],
-            excluded_loss=data["loss"].sel(split="train", drop=True),
+            excluded_loss=data["loss"],
             fourier_interference=(("epoch", "key_component", "other_key_component"), cosines),
         )
         .assign_coords(key_component=wave, other_key_component=wave)

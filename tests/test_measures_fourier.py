@@ -13,7 +13,6 @@ from fixtures import (
     waves,
     with_embedding,
     with_neurons,
-    with_readout,
 )
 from grokviz.analysis.measures.fourier import (
     circle_roundness,
@@ -22,7 +21,6 @@ from grokviz.analysis.measures.fourier import (
     embedding_gini,
     embedding_participation_ratio,
     embedding_power,
-    key_frequencies,
     neuron_frequency,
     neuron_purity,
     neurons_per_frequency,
@@ -32,8 +30,7 @@ from grokviz.analysis.measures.fourier import (
     readout_power,
     token_plane,
 )
-from grokviz.analysis.snapshot import Snapshot
-from grokviz.tasks.harmonics import fourier_basis
+from grokviz.analysis.measures.superposition import frequencies_per_neuron
 
 
 def test_the_clock_has_the_sparsity_known_on_paper() -> None:
@@ -44,7 +41,6 @@ def test_the_clock_has_the_sparsity_known_on_paper() -> None:
     assert readout_participation_ratio(snapshot).item() == pytest.approx(5)
     peaks = embedding_power(snapshot)[[k - 1 for k in CLOCK_FREQUENCIES]]
     torch.testing.assert_close(peaks, torch.full((5,), 0.2, dtype=torch.float64))
-    assert key_frequencies(snapshot) == CLOCK_FREQUENCIES
 
 
 def test_tokens_on_circles_are_round_and_random_ones_are_not() -> None:
@@ -66,41 +62,6 @@ def test_the_constant_component_is_left_out_of_the_powers_and_told_by_itself() -
     assert embedding_constant_share(shifted).item() == pytest.approx(128 / 133, rel=1e-6)
 
 
-def readout_of(p: int, power: dict[int, float]) -> Snapshot:
-    basis = fourier_basis(p)
-    rows = [share**0.5 * basis[2 * k - 1] for k, share in power.items()]
-    return with_readout(blank(p, d_mlp=len(rows)), torch.stack(rows))
-
-
-@pytest.mark.parametrize("p", [11, 12, 113])
-def test_the_last_frequency_can_be_key(p: int) -> None:
-    last = p // 2
-    snapshot = readout_of(p, dict.fromkeys((1, last), 0.5))
-    assert key_frequencies(snapshot) == (1, last)
-
-
-def test_a_weak_key_counts_and_what_lies_below_a_tenth_of_the_largest_does_not() -> None:
-    assert key_frequencies(readout_of(97, {3: 0.5, 7: 0.44, 9: 0.051, 11: 0.049})) == (3, 7, 9)
-
-
-def test_a_flat_readout_has_no_key_frequencies() -> None:
-    flat = with_readout(blank(97, d_mlp=97), fourier_basis(97))
-    assert key_frequencies(flat) == ()
-    assert key_frequencies(random_snapshot(59, d_model=128, d_mlp=512)) == ()
-
-
-def test_many_equal_keys_are_not_capped_in_number() -> None:
-    twenty = dict.fromkeys(range(2, 22), 0.05)
-    assert key_frequencies(readout_of(97, twenty)) == tuple(twenty)
-
-
-def test_a_passenger_with_embedding_power_but_no_readout_is_not_key() -> None:
-    snapshot = readout_of(P, dict.fromkeys((3, 7), 0.5))
-    passenger = with_embedding(snapshot, circles(P, (3, 7, 20), (1.0, 1.0, 0.5), 128))
-    assert embedding_power(passenger)[19] > 0.1
-    assert key_frequencies(passenger) == (3, 7)
-
-
 def grid_waves(p: int, k: int, phase: float) -> tuple[torch.Tensor, torch.Tensor]:
     """cos(w a + f) over the grid, and the same in b."""
     cos, sin = waves(p, k, torch.arange(p))
@@ -115,6 +76,23 @@ def test_an_ideal_relu_neuron_has_the_purity_known_on_paper_and_the_rest_at_twic
     assert neuron_purity(snapshot).item() == pytest.approx(0.962, abs=5e-4)
     assert neuron_frequency(snapshot).item() == 14
     assert snapshot.neuron_frequency_shares[27].item() == pytest.approx(0.033, abs=5e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [12, 97, 113])
+def test_a_neuron_of_a_single_pair_ties_between_all_frequencies_and_takes_the_first(p: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(p)
+    neurons = torch.zeros(p, p, 60, dtype=dtype)
+    for i in range(60):
+        a, b = torch.randint(p, (2,), generator=generator)
+        neurons[a, b, i] = 3 * torch.rand((), generator=generator)
+    snapshot = with_neurons(blank(p, d_mlp=60), neurons)
+    shares = snapshot.neuron_frequency_shares[: (p - 1) // 2]
+    torch.testing.assert_close(shares, shares[:1].expand_as(shares), rtol=1e-4, atol=0)
+    assert neuron_frequency(snapshot).tolist() == [1.0] * 60
+    # and folding its harmonics does not hang on rounding either
+    folded = frequencies_per_neuron(snapshot)
+    torch.testing.assert_close(folded, folded[:1].expand_as(folded), rtol=1e-4, atol=0)
 
 
 def test_the_square_law_neuron_has_four_fifths_at_its_frequency_and_one_fifth_at_twice_it() -> None:

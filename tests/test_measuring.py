@@ -12,6 +12,7 @@ from torch import Tensor
 
 import grokviz
 from grokviz.analysis import measuring
+from grokviz.analysis.keys import Keys
 from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
@@ -51,7 +52,7 @@ def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(ti
     data = tiny_run.measurements
     assert tuple(data["epoch"].values) == tiny_run.epochs
     absent = json.loads(data.attrs["absent"])
-    assert set(absent) == {"restricted_loss", "excluded_loss", "fourier_interference"}
+    assert set(absent) == {"key_frequencies", "restricted_loss", "excluded_loss", "fourier_interference"}
     for spec in specs_of(grokviz.MEASURES):
         if spec.name in absent:
             assert "key_frequencies" in spec.needs
@@ -127,9 +128,9 @@ def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: gro
     def with_keys(snapshot: Snapshot, key_frequencies: tuple[int, ...]) -> Float[Tensor, ""]:
         return torch.tensor(float(sum(key_frequencies)))
 
-    monkeypatch.setattr(measuring, "key_frequencies", lambda snapshot: (1, 2))
+    monkeypatch.setattr(measuring, "find_keys", lambda snapshot: Keys((1, 2), "", (1.0, 0.5, 0.2), 7))
     assert (grokviz.measure(copy, measures=(loss, with_keys))["with_keys"] == 3).all()
-    monkeypatch.setattr(measuring, "key_frequencies", lambda snapshot: (3,))
+    monkeypatch.setattr(measuring, "find_keys", lambda snapshot: Keys((3,), "", (0.5, 0.2, 1.0), 7))
     data = grokviz.measure(copy, measures=(loss, with_keys))
     assert (data["with_keys"] == 3.0).all()
     assert list(grokviz.key_frequencies_of(data)) == [3]
@@ -291,7 +292,7 @@ def test_a_measure_must_be_a_function(copy: grokviz.Run) -> None:
 
 def test_the_end_alone_dates_no_phase(tiny_run: grokviz.Run) -> None:
     data = tiny_run.measurements.isel(epoch=[-1])
-    data = data.assign(excluded_loss=data["loss"].sel(split="train", drop=True))
+    data = data.assign(excluded_loss=data["loss"])
     assert any("only one checkpoint has been measured" in reason for reason in grokviz.find_phases(data).not_yet)
 
 

@@ -1,21 +1,25 @@
 import copy
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from grokviz.config import ModelConfig, RunConfig, TaskConfig
+import grokviz
+from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig, preset
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import last_position_logits
-from grokviz.models.hooked import initial_model, initial_weights, model_with_weights, weights_of
+from grokviz.models.hooked import initial_model, model_with_weights, weights_of
+from grokviz.models.initialisation import initial_weights
 from grokviz.models.loss import cross_entropies
-from grokviz.models.parameters import PARAMETERS, TRAINED, parameter_shapes
+from grokviz.models.parameters import MATRICES, PARAMETERS, parameter_shapes, trained_parameters
 from grokviz.models.weights import Weights
+from grokviz.tasks.split import shuffled_pairs
 from grokviz.tasks.task import task_of
 
 
-def config_of(p: int, *, initialisation="nanda2023", output_vocabulary="tokens", seed=0) -> RunConfig:
-    model = ModelConfig(initialisation=initialisation, output_vocabulary=output_vocabulary, seed=seed)
+def config_of(p: int, **model) -> RunConfig:
+    model = ModelConfig(**model)
     return RunConfig(task=TaskConfig(p=p), model=model)
 
 
@@ -28,20 +32,22 @@ def test_the_model_is_the_one_of_the_literature() -> None:
     assert cfg.attention_dir == "causal"
 
 
-def test_biases_are_zero_and_frozen_and_matrices_are_trained() -> None:
-    for name, values in initial_model(config_of(7)).named_parameters():
-        if name in {parameter.name for parameter in TRAINED}:
-            assert values.requires_grad
-        else:
-            assert not values.requires_grad
-            assert (values == 0).all()
+@pytest.mark.parametrize(("biases", "names"), [("none", set()), ("mlp_in", {"b_in"}), ("mlp", {"b_in", "b_out"})])
+def test_matrices_and_the_biases_of_the_configuration_are_trained_and_all_biases_start_at_zero(biases, names) -> None:
+    config = config_of(7, biases=biases)
+    matrices = {parameter.name for parameter in MATRICES}
+    trained = {parameter.name for parameter in trained_parameters(config)}
+    assert {p.short_name for p in trained_parameters(config)} - {p.short_name for p in MATRICES} == names
+    for name, values in initial_model(config).named_parameters():
+        assert values.requires_grad == (name in trained)
+        assert (values == 0).all() == (name not in matrices)
 
 
-@pytest.mark.parametrize(("name", "variance"), [("nanda2023", 1.0), ("transformer_lens", 0.64)])
+@pytest.mark.parametrize(("name", "variance"), [("notebook", 1.0), ("nanda2023", 1.0), ("transformer_lens", 0.64)])
 def test_the_initialisation_has_the_variances_it_is_named_for(name: str, variance: float) -> None:
     weights = initial_weights(config_of(97, initialisation=name))
-    for short, full in ((parameter.short_name, parameter.name) for parameter in TRAINED):
-        fan = 98 if short == "W_U" and name == "nanda2023" else 128
+    for short, full in ((parameter.short_name, parameter.name) for parameter in MATRICES):
+        fan = 98 if short == "W_U" and name != "transformer_lens" else 128
         if weights[full].numel() > 1000:
             assert weights[full].var().item() * fan == pytest.approx(variance, rel=0.06)
 
@@ -55,6 +61,44 @@ def test_weights_follow_the_seed_and_leave_the_global_generators_alone() -> None
     assert (torch.rand(3) == expected).all()
     assert (one["embed.W_E"] == same["embed.W_E"]).all()
     assert (one["embed.W_E"] != other["embed.W_E"]).any()
+
+
+def test_the_default_run_has_the_train_pairs_and_the_start_of_the_notebook() -> None:
+    # given the pairs that the notebook printed, and its draws written out: one generator, the split's, which goes on
+    config = preset("default")
+    order, _ = shuffled_pairs(config.task)
+    train = [divmod(pair, 97) for pair in order[: config.task.n_train].tolist()]
+    assert (train[:3], train[-3:]) == ([(71, 77), (91, 9), (33, 73)], [(6, 51), (13, 39), (75, 27)])
+    generator = torch.Generator().manual_seed(1412388651)
+    torch.randperm(97 * 97, generator=generator)
+    shapes = ((128, 98), (3, 128), (4, 32, 128), (4, 32, 128), (4, 32, 128), (128, 128), (512, 128), (128, 512))
+    drawn = [torch.randn(shape, generator=generator) / np.sqrt(128) for shape in shapes]
+    embed, position, key, query, value, out, mlp_in, mlp_out = drawn
+    unembed = torch.randn(128, 98, generator=generator) / np.sqrt(98)
+
+    # then each is a weight of the model, turned as TransformerLens holds it
+    w = Weights.of(initial_model(config))
+    for ours, theirs in (
+        (w.W_E, embed.T), (w.W_pos, position), (w.W_K, key.mT), (w.W_Q, query.mT), (w.W_V, value.mT),
+        (w.W_O, out.T.reshape(4, 32, 128)), (w.W_in, mlp_in.T), (w.W_out, mlp_out.T), (w.W_U, unembed),
+    ):  # fmt: skip
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)
+
+
+def test_a_seed_of_its_own_changes_the_weights_and_a_split_seed_changes_both() -> None:
+    ours, seeded = (initial_weights(config_of(7, seed=seed))["embed.W_E"] for seed in (None, 5))
+    other_split = RunConfig(task=TaskConfig(p=7, split_seed=9))
+    assert (ours != seeded).any()
+    assert (initial_weights(other_split)["embed.W_E"] != ours).any()
+
+
+@pytest.mark.parametrize("engine", ["torch", "reference"])
+def test_the_width_need_not_be_that_of_all_heads_together(engine, tmp_path) -> None:
+    model = ModelConfig(d_model=20, n_heads=3, d_head=8, d_mlp=24)
+    config = RunConfig(task=TaskConfig(p=7), model=model).with_training(epochs=3, engine=engine, threads=1)
+    run = grokviz.train(config, tmp_path / "run")
+    assert run.model(3).cfg.d_model == 20
+    assert grokviz.measure(run)["loss"].notnull().all()
 
 
 def test_weights_go_through_the_model_and_back_unchanged() -> None:
@@ -85,7 +129,7 @@ def test_the_table_is_the_parameters_of_the_model() -> None:
 
 
 def test_weights_that_do_not_fit_together_are_refused_by_name() -> None:
-    weights = Weights.of(initial_model(config_of(7)))
+    weights = Weights.of(initial_model(config_of(7, biases="none")))
     with pytest.raises(
         GrokvizError, match=r"W_U has the shape \(3, 8\), but the other weights ask for d_model \(128\) x class"
     ):
@@ -100,26 +144,26 @@ def test_weights_that_do_not_fit_together_are_refused_by_name() -> None:
     assert copy.deepcopy(weights).values.keys() == weights.values.keys()
 
 
-@pytest.mark.parametrize("biased", [False, True], ids=["no biases", "all biases"])
+@pytest.mark.parametrize("biases", ["none", "mlp_in", "mlp", "all that there are"])
 @pytest.mark.parametrize("output_vocabulary", ["tokens", "answers"])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-6), (torch.float64, 1e-13)])
 def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradient(
-    output_vocabulary, seed, dtype, tolerance, biased
+    output_vocabulary, seed, dtype, tolerance, biases
 ) -> None:
     # given random weights, larger than at the start so that attention and ReLU are far from linear
-    config = config_of(11, output_vocabulary=output_vocabulary, seed=seed)
+    trained = biases if biases in get_args(Biases) else "mlp"
+    config = config_of(11, output_vocabulary=output_vocabulary, initialisation="nanda2023", seed=seed, biases=trained)
     model = initial_model(config)
     model.to(dtype, print_details=False)
     for values in model.parameters():
-        values.data *= 3
-    if biased:
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in PARAMETERS:
-            values = model.get_parameter(parameter.name)
-            if not parameter.trained:
-                values.data = torch.randn(values.shape, generator=generator).to(dtype) / 5
-                values.requires_grad_(True)
+        values.data *= 2
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in PARAMETERS[len(MATRICES) :]:
+        values = model.get_parameter(parameter.name)
+        if values.requires_grad or biases != trained:
+            values.data = torch.randn(values.shape, generator=generator).to(dtype) / 5
+            values.requires_grad_(True)
     pairs = torch.from_numpy(task_of("addition", 11).pairs)
     right = torch.from_numpy(task_of("addition", 11).answers)
     tokens = torch.cat([pairs, torch.full((121, 1), config.equals_token)], dim=1)
@@ -134,7 +178,7 @@ def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradien
 
     # then they agree
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
-    assert len(expected) == (len(PARAMETERS) if biased else 9)
+    assert len(expected) == {"none": 9, "mlp_in": 10, "mlp": 11}.get(biases, len(PARAMETERS))
     for name, values in model.named_parameters():
         if name == "blocks.0.attn.b_K":  # moves all scores of a head alike, so its gradient is zero but for rounding
             assert values.grad is None or values.grad.norm() <= tolerance

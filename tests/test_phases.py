@@ -22,9 +22,14 @@ def measurements(
             "history_train_accuracy": ("history_epoch", np.array(train)),
             "history_test_accuracy": ("history_epoch", test_rows),
             "history_test_loss": ("history_epoch", loss_rows),
-            "excluded_loss": ("epoch", np.array(excluded)),
+            "excluded_loss": (("epoch", "split"), np.array(excluded)[:, None]),
         },
-        coords={"history_epoch": np.arange(n), "epoch": np.arange(0, n, 4), "n_answers": 7},  # ln 7 = 1.95
+        coords={
+            "history_epoch": np.arange(n),
+            "epoch": np.arange(0, n, 4),
+            "n_answers": 7,
+            "split": ["train"],
+        },  # ln 7 = 1.95
     )
 
 

@@ -158,12 +158,34 @@ def test_training_leaves_thread_count_and_global_generators_alone(tiny_config: R
 
 
 @pytest.mark.slow
-def test_the_start_of_the_default_run_follows_the_published_losses(tmp_path: Path) -> None:
-    # the losses of one published run; the band is that of five other seeds
-    published = {99: (1.255, 8.57), 199: (1.38e-2, 14.16), 299: (4.67e-3, 14.62)}
-    default = grokviz.preset("default")
-    training = replace(default.training, epochs=299, test_every=1, checkpoint_every=1000, geometric_checkpoints=0)
-    history = grokviz.train(replace(default, training=training), tmp_path / "run").history
-    for epoch, (train_loss, test_loss) in published.items():
-        assert history["train_loss"].sel(epoch=epoch).item() == pytest.approx(train_loss, rel=0.5)
-        assert history["test_loss"].sel(epoch=epoch).item() == pytest.approx(test_loss, rel=0.25)
+def test_the_start_of_the_default_run_is_the_notebooks(tmp_path: Path) -> None:
+    with (Path(__file__).parents[1] / "examples" / "notebook_losses.csv").open() as file:
+        printed = {int(row["epoch"]): row for row in csv.DictReader(file)}
+    config = grokviz.preset("default").with_training(
+        epochs=299, test_every=1, checkpoint_every=1000, geometric_checkpoints=0
+    )
+    history = grokviz.train(config, tmp_path / "run").history
+    for epoch in (99, 199, 299):
+        # The order of float operations alone moves the train loss by 4 %: exact arithmetic lies that far from the printed.
+        for split, tolerance in (("train_loss", 0.05), ("test_loss", 0.03)):
+            ours = history[split].sel(epoch=epoch).item()
+            assert ours == pytest.approx(float(printed[epoch][split]), rel=tolerance), (epoch, split)
+
+
+@pytest.mark.parametrize("biases", ["none", "mlp_in", "mlp"])
+def test_a_trained_bias_is_in_every_checkpoint_is_decayed_and_resumes_bit_for_bit(
+    biases: str, tiny_config: RunConfig, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, model=replace(tiny_config.model, biases=biases))
+    whole = grokviz.train(config, tmp_path / "whole")
+    grokviz.train(config.with_training(epochs=20), tmp_path / "halves")
+    halves = grokviz.resume(tmp_path / "halves", epochs=40)
+    for name, values in whole.weights(40).items():
+        np.testing.assert_array_equal(values, halves.weights(40)[name])
+    trained = {"none": set(), "mlp_in": {"b_in"}, "mlp": {"b_in", "b_out"}}[biases]
+    moved = {name.rpartition(".")[2] for name, values in whole.weights(40).items() if values.any()}
+    assert moved >= trained
+    assert {name for name in moved if name.startswith("b_")} == trained
+    measured = grokviz.measure(whole)["weight_norm"]
+    assert set(measured["parameter"].values) >= trained
+    assert len(measured["parameter"]) == 9 + len(trained)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from grokviz.analysis.measures.attention import SOURCES
-from grokviz.analysis.measures.weights import MATRICES
 from grokviz.analysis.snapshot import SPLITS, Snapshot
 from grokviz.tasks.harmonics import component_labels, components_of, n_frequencies
 
@@ -30,7 +29,7 @@ AXES: Mapping[str, Labels] = {
     "head": lambda snapshot, keys: np.arange(len(snapshot.weights.W_Q)),
     "source": lambda snapshot, keys: list(SOURCES),
     "neuron": lambda snapshot, keys: np.arange(snapshot.weights.W_in.shape[1]),
-    "matrix": lambda snapshot, keys: list(MATRICES),
+    "parameter": lambda snapshot, keys: list(snapshot.weights.values),
     "axis": lambda snapshot, keys: ["x", "y"],
 }
 """The labels of each axis that grokviz knows; an axis of a user's own measure goes without."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.measures.fourier import KEY_FREQUENCY_RULE
+from grokviz.analysis.keys import KEY_FREQUENCY_RULE, Keys
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import MeasureSpec
 from grokviz.errors import GrokvizError
@@ -68,7 +68,7 @@ def dataset_of(
     columns: Mapping[str, Column],
     *,
     labels: Mapping[str, Any],
-    keys: Sequence[int],
+    keys: Keys,
     key_epoch: int,
     absent: Mapping[str, str],
 ) -> xr.Dataset:
@@ -107,15 +107,33 @@ def _variable(column: Column, epochs: Sequence[int]) -> tuple[Any, ...]:
     return (("epoch", *column.axes), stacked, attributes)
 
 
-def _task_variables(source: Source, keys: Sequence[int]) -> dict[str, Any]:
-    """Which frequencies are key, and where each token lies on the circle; nothing where the task has no harmonics."""
+def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
+    """Which frequencies are key or harmonics of keys, and where each token lies on the circle; nothing where the task has
+    no harmonics.
+    """
     coordinates = source.task.task.coordinates
     if coordinates is None:
         return {}
     frequencies = np.arange(1, n_frequencies(source.task.task.n) + 1)
-    is_key = np.isin(frequencies, list(keys)).astype(np.int8)
+    is_key = np.isin(frequencies, keys.frequencies).astype(np.int8)
+    harmonic_of, multiples = np.zeros((2, len(frequencies)), np.int32)
+    for frequency, key, multiple in keys.harmonics():
+        harmonic_of[frequency - 1], multiples[frequency - 1] = key, multiple
     return {
         "is_key_frequency": ("frequency", is_key, {"description": "1 for the key frequencies, 0 for the others"}),
+        "readout_share_of_largest": (
+            "frequency",
+            np.array(keys.shares_of_largest),
+            {"description": "readout power per component as a share of the largest: what the rule decides by"},
+        ),
+        "harmonic_of_key": (
+            "frequency",
+            harmonic_of,
+            {
+                "description": "the key frequency of which this one is a harmonic with 1 % of the largest or more; 0 for none"
+            },
+        ),
+        "harmonic_multiple": ("frequency", multiples, {"description": "which multiple of that key: 2, 3; 0 for none"}),
         "token_coordinate": (
             "token",
             coordinates,

@@ -1,14 +1,31 @@
 """What is read off measurements that are there already. No torch."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from grokviz.errors import GrokvizError
+
+
+@dataclass(frozen=True)
+class KeyHarmonic:
+    """A frequency in the readout that is a multiple of a key frequency."""
+
+    frequency: int
+    key: int
+    """The key frequency."""
+    multiple: int
+    """Which multiple of it, mod n: 2 or 3."""
+    share: float
+    """Readout power per component, as a share of the largest frequency's."""
+
 
 def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
-    """The key frequencies of the final checkpoint, ascending; none where no circuit has formed.
+    """The key frequencies of the final checkpoint, ascending, without their harmonics; none where no circuit has formed,
+    or half of all frequencies are used (`why_lacking(measurements, "key_frequencies")` says which).
 
     Of several runs in one dataset, those of any.
     """
@@ -19,11 +36,36 @@ def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
     return tuple(int(k) for k in measurements["frequency"].values[is_key.values])
 
 
+def harmonics_of_keys(measurements: xr.Dataset) -> tuple[KeyHarmonic, ...]:
+    """The frequencies 2k and 3k of a key frequency k that hold at least 1 % of the largest readout power, ascending.
+
+    Published key lists of networks without attention count the second harmonics among their keys; the key frequencies
+    and these together are that count.
+
+    Raises:
+        GrokvizError: several runs are in the dataset.
+    """
+    if "harmonic_of_key" not in measurements:
+        return ()
+    if measurements["harmonic_of_key"].ndim > 1:
+        raise GrokvizError("harmonics_of_keys takes the measurements of one run, but got several; select one of them")
+    now = measurements[["harmonic_of_key", "harmonic_multiple", "readout_share_of_largest"]]
+    return tuple(
+        KeyHarmonic(int(k), int(key), int(multiple), float(share))
+        for k, key, multiple, share in zip(
+            now["frequency"].values, *(values.values for values in now.data_vars.values()), strict=True
+        )
+        if key
+    )
+
+
 def why_lacking(measurements: xr.Dataset, name: str) -> str:
     """Why the measure `name` is not in `measurements`: it is absent for a reason, or has not been taken; '' if it is there."""
     if name in measurements:
         return ""
-    reason = json.loads(measurements.attrs.get("absent", "{}")).get(name)
+    reason = json.loads(measurements.attrs.get("absent", "{}")).get(name, "")
+    if name == "key_frequencies":
+        return str(reason)
     if reason:
         return f"the measure '{name}' is absent ({reason})"
     return f"the measure '{name}' has not been taken; run grokviz measure on the run"

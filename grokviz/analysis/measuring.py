@@ -14,8 +14,8 @@ from tqdm import tqdm
 from grokviz.analysis.axes import AXES, labels_of
 from grokviz.analysis.columns import AxisLengths, Column, dataset_of
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.keys import Keys, find_keys
 from grokviz.analysis.measures import MEASURES, Measure
-from grokviz.analysis.measures.fourier import key_frequencies
 from grokviz.analysis.needs import lacking
 from grokviz.analysis.snapshot import Hook, Snapshot
 from grokviz.analysis.sources import Source, model_source, run_source
@@ -103,13 +103,13 @@ def _measured(
     """
     damaged: dict[int, str] = {}
     final = _newest_snapshot(source, damaged)
-    keys = key_frequencies(final) if final.task.coordinates is not None else ()
-    columns = stored_columns(final, keys)
+    keys = find_keys(final)
+    columns = stored_columns(final, keys.frequencies)
     for spec in specs:
         columns.setdefault(spec.name, Column.empty(spec))
     absent = _absent(final, specs, keys)
     present = [spec for spec in specs if spec.name not in absent]
-    labels = labels_of(final, keys)
+    labels = labels_of(final, keys.frequencies)
     lengths = AxisLengths(labels, columns)
     missing = {epoch: [s for s in present if epoch not in columns[s.name].values] for epoch in source.identities}
     todo = [epoch for epoch in source.identities if missing[epoch] and epoch < final.epoch]
@@ -123,7 +123,7 @@ def _measured(
                 continue
             for spec in wanted:
                 try:
-                    columns[spec.name].values[epoch] = lengths.checked(spec, spec(snapshot, keys))
+                    columns[spec.name].values[epoch] = lengths.checked(spec, spec(snapshot, keys.frequencies))
                 except LackingError as error:  # a measure that did not say what it needs
                     absent[spec.name] = str(error)
     finally:
@@ -138,10 +138,11 @@ def _measured(
     return dataset
 
 
-def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> dict[str, str]:
-    """The measures that cannot be taken, with the reason."""
-    reasons = lacking(snapshot.task, keys)
-    return {spec.name: reasons[need] for spec in specs for need in spec.needs if need in reasons}
+def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dict[str, str]:
+    """The measures that cannot be taken, with the reason; and why there are no key frequencies, where there are none."""
+    reasons = lacking(snapshot.task, keys.why_none)
+    absent = {spec.name: reasons[need] for spec in specs for need in spec.needs if need in reasons}
+    return absent | ({"key_frequencies": keys.why_none} if keys.why_none else {})
 
 
 def _newest_snapshot(source: Source, damaged: dict[int, str]) -> Snapshot:

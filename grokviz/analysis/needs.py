@@ -1,6 +1,6 @@
 """What a measure needs beyond a snapshot of any network on any task."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Literal, TypeVar, get_args
 
@@ -8,8 +8,6 @@ from grokviz.tasks.task import Task
 
 Need = Literal["harmonics", "key_frequencies"]
 M = TypeVar("M", bound=Callable[..., Any])
-
-NO_KEY_FREQUENCIES = "there are no key frequencies at the last checkpoint: no circuit has formed"
 
 
 def needs(*things: Need) -> Callable[[M], M]:
@@ -40,11 +38,11 @@ def needs_of(measure: Callable[..., Any]) -> tuple[Need, ...]:
     return (*marked, "key_frequencies") if "key_frequencies" in signature(measure).parameters else marked
 
 
-def lacking(task: Task, key_frequencies: Sequence[int]) -> Mapping[Need, str]:
-    """What is lacking, each with the reason."""
+def lacking(task: Task, why_no_keys: str) -> Mapping[Need, str]:
+    """What is lacking, each with the reason; `why_no_keys` is '' where there are key frequencies."""
     reasons: dict[Need, str] = {}
     if task.why_no_harmonics:
-        reasons["harmonics"] = reasons["key_frequencies"] = task.why_no_harmonics
-    elif not key_frequencies:
-        reasons["key_frequencies"] = NO_KEY_FREQUENCIES
+        reasons["harmonics"] = task.why_no_harmonics
+    if why_no_keys:
+        reasons["key_frequencies"] = why_no_keys
     return reasons

@@ -140,9 +140,10 @@ def _best(split: str, accuracy: xr.DataArray, threshold: float) -> str:
 def _memorisation_end(measurements: xr.Dataset) -> tuple[int | None, str]:
     if reason := why_lacking(measurements, "excluded_loss"):
         return None, f"no phases: {reason}"
-    if measurements["excluded_loss"].isnull().all():
+    excluded = measurements["excluded_loss"].sel(split="train")
+    if excluded.isnull().all():
         return None, "no phases: excluded loss is not a number at any checkpoint"
-    excluded = measurements["excluded_loss"].dropna("epoch")
+    excluded = excluded.dropna("epoch")
     if excluded.sizes["epoch"] < 2:
         return None, "no phases: only one checkpoint has been measured"
     lowest = int(excluded["epoch"][excluded.values.argmin()])

@@ -219,12 +219,13 @@ def _agreed(question: str) -> bool:
 
 
 def _measure(run: Run) -> None:
-    from grokviz.analysis.derived import key_frequencies_of
+    from grokviz.analysis.derived import key_frequencies_of, why_lacking
     from grokviz.analysis.measuring import measure as measure_run
 
     measurements = measure_run(run)
-    keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
-    print(f"measured: {run.directory} ({measurements.sizes['epoch']} checkpoints; key frequencies: {keys})")
+    keys = key_frequencies_of(measurements)
+    said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_lacking(measurements, "key_frequencies")
+    print(f"measured: {run.directory} ({measurements.sizes['epoch']} checkpoints; {said})")
 
 
 def _report(run: Run) -> None:

@@ -66,7 +66,7 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
         if reason := why_lacking(measurements, name):
             return reason
     if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
-        return "it shows the key frequencies, and there are none: no circuit has formed"
+        return why_lacking(measurements, "key_frequencies") or "it shows the key frequencies, and there are none"
     return ""
 
 

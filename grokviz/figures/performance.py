@@ -29,13 +29,13 @@ def losses(measurements: xr.Dataset) -> go.Figure:
         [_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)]
     )
     checkpoint_curves = (
-        ("restricted loss (test): key frequencies alone", "restricted_loss", RESTRICTED),
-        ("excluded loss (train): all but the key frequencies", "excluded_loss", EXCLUDED),
+        ("restricted loss (test): key frequencies alone", "restricted_loss", "test", RESTRICTED),
+        ("excluded loss (train): all but the key frequencies", "excluded_loss", "train", EXCLUDED),
     )
-    for name, measure, colour in checkpoint_curves:
+    for name, measure, split, colour in checkpoint_curves:
         if measure not in measurements:
             continue
-        values = measurements[measure].sel(split="test") if measure == "restricted_loss" else measurements[measure]
+        values = measurements[measure].sel(split=split)
         hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
         figure.add_scatter(
             x=values["epoch"].values,

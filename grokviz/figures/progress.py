@@ -28,6 +28,7 @@ TITLE = "Progress measures"
 def progress_measures(measurements: xr.Dataset) -> go.Figure:
     """Restricted and excluded loss beside the losses that they are compared with, over training."""
     restricted, excluded, loss = variables(measurements, "restricted_loss", "excluded_loss", "loss")
+    excluded = excluded.sel(split="train")
     answers = int(measurements["n_answers"])
     figure = go.Figure()
     curves = (

@@ -12,15 +12,15 @@ TITLE = "Weights"
 
 @draws("weight_norm", "total_weight_norm")
 def weight_norms(measurements: xr.Dataset) -> go.Figure:
-    """Norm of each weight matrix and of all weights, with the phases shaded where the history is there."""
-    by_matrix, total = variables(measurements, "weight_norm", "total_weight_norm")
+    """Norm of each weight matrix and trained bias, and of all weights, with the phases shaded where the history is there."""
+    by_parameter, total = variables(measurements, "weight_norm", "total_weight_norm")
     epochs = total["epoch"].values
     hover = "epoch %{x:,}: norm %{y:.2f}<extra>%{fullData.name}</extra>"
     figure = go.Figure(
         go.Scatter(x=epochs, y=small(total), name="all", line={"color": "black", "width": 2.5}, hovertemplate=hover)
     )
-    for matrix in by_matrix["matrix"].values:
-        figure.add_scatter(x=epochs, y=small(by_matrix.sel(matrix=matrix)), name=str(matrix), hovertemplate=hover)
+    for name in by_parameter["parameter"].values:
+        figure.add_scatter(x=epochs, y=small(by_parameter.sel(parameter=name)), name=str(name), hovertemplate=hover)
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="norm", rangemode="tozero")
     peak = int(epochs[total.values.argmax()])

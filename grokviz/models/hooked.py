@@ -1,21 +1,20 @@
-"""A configuration as a `HookedTransformer`, its seeded initial weights, and the names of its hooks.
+"""A configuration as a `HookedTransformer`, and the names of its hooks.
 
 This is the only file that imports transformer_lens.
 """
 
 import warnings
 from collections.abc import Mapping
-from typing import assert_never
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import N_POSITIONS, TRAINED, parameter_shapes
+from grokviz.models.initialisation import initial_weights
+from grokviz.models.parameters import N_POSITIONS, trained_parameters
 
 __all__ = [
     "HOOK_MLP_POST",
@@ -24,7 +23,6 @@ __all__ = [
     "HOOK_SCORES",
     "HookedTransformer",
     "initial_model",
-    "initial_weights",
     "model_with_weights",
     "weights_of",
 ]
@@ -58,30 +56,6 @@ def weights_of(model: HookedTransformer) -> dict[str, np.ndarray]:
     return {name: values.detach().cpu().numpy().copy() for name, values in model.named_parameters()}
 
 
-def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
-    """The initial parameters: the trained ones drawn in the order of the table from a generator of their own, the rest
-    zero.
-    """
-    generator = torch.Generator().manual_seed(config.model.seed)
-    shapes = parameter_shapes(config)
-    weights = {name: torch.zeros(shape) for name, shape in shapes.items()}
-    for parameter in TRAINED:
-        drawn = torch.randn(shapes[parameter.name], generator=generator)
-        weights[parameter.name] = drawn * _initial_std(config, parameter.short_name)
-    return weights
-
-
-def _initial_std(config: RunConfig, short_name: str) -> float:
-    match config.model.initialisation:
-        case "nanda2023":
-            fan = config.d_vocab if short_name == "W_U" else config.model.d_model
-            return fan**-0.5
-        case "transformer_lens":
-            return 0.8 * config.model.d_model**-0.5
-        case unknown:
-            assert_never(unknown)
-
-
 def _bare_model(config: RunConfig) -> HookedTransformer:
     """The HookedTransformer with memory for its weights, not yet filled."""
     with warnings.catch_warnings():
@@ -103,7 +77,7 @@ def _bare_model(config: RunConfig) -> HookedTransformer:
                 device="cpu",
             )
         )
-    trained = {parameter.name for parameter in TRAINED}
+    trained = {parameter.name for parameter in trained_parameters(config)}
     for name, values in model.named_parameters():
         values.requires_grad_(name in trained)
     return model

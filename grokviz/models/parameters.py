@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
-from grokviz.config import RunConfig
+from grokviz.config import Biases, RunConfig
 
 N_POSITIONS = 3
 """The positions a, b and =."""
@@ -19,8 +20,8 @@ class Parameter:
     """Its name in the HookedTransformer and in every file."""
     axes: tuple[str, ...]
     """Its axes in TransformerLens' orientation, by the names of `axis_sizes`."""
-    trained: bool = True
-    """Whether training changes it. What is not trained is zero at the start and stays so."""
+    trained_with: tuple[Biases, ...] = get_args(Biases)
+    """The settings of `biases` with which training changes it. What is not trained is zero at the start and stays so."""
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Its shape in a network whose axes have these sizes."""
@@ -37,17 +38,23 @@ PARAMETERS = (
     Parameter("W_in", "blocks.0.mlp.W_in", ("d_model", "neuron")),
     Parameter("W_out", "blocks.0.mlp.W_out", ("neuron", "d_model")),
     Parameter("W_U", "unembed.W_U", ("d_model", "class")),
-    Parameter("b_Q", "blocks.0.attn.b_Q", ("head", "d_head"), trained=False),
-    Parameter("b_K", "blocks.0.attn.b_K", ("head", "d_head"), trained=False),
-    Parameter("b_V", "blocks.0.attn.b_V", ("head", "d_head"), trained=False),
-    Parameter("b_O", "blocks.0.attn.b_O", ("d_model",), trained=False),
-    Parameter("b_in", "blocks.0.mlp.b_in", ("neuron",), trained=False),
-    Parameter("b_out", "blocks.0.mlp.b_out", ("d_model",), trained=False),
-    Parameter("b_U", "unembed.b_U", ("class",), trained=False),
+    Parameter("b_Q", "blocks.0.attn.b_Q", ("head", "d_head"), trained_with=()),
+    Parameter("b_K", "blocks.0.attn.b_K", ("head", "d_head"), trained_with=()),
+    Parameter("b_V", "blocks.0.attn.b_V", ("head", "d_head"), trained_with=()),
+    Parameter("b_O", "blocks.0.attn.b_O", ("d_model",), trained_with=()),
+    Parameter("b_in", "blocks.0.mlp.b_in", ("neuron",), trained_with=("mlp_in", "mlp")),
+    Parameter("b_out", "blocks.0.mlp.b_out", ("d_model",), trained_with=("mlp",)),
+    Parameter("b_U", "unembed.b_U", ("class",), trained_with=()),
 )
-"""All parameters, the trained ones in the order in which their initial values are drawn."""
+"""All parameters."""
 
-TRAINED = tuple(parameter for parameter in PARAMETERS if parameter.trained)
+MATRICES = tuple(parameter for parameter in PARAMETERS if parameter.trained_with == get_args(Biases))
+"""The parameters that every network has and trains; the others are biases."""
+
+
+def trained_parameters(config: RunConfig) -> tuple[Parameter, ...]:
+    """The parameters that training changes."""
+    return tuple(parameter for parameter in PARAMETERS if config.model.biases in parameter.trained_with)
 
 
 def axis_sizes(config: RunConfig) -> dict[str, int]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.parameters import MATRICES, PARAMETERS
 
 
 class HasParameters(Protocol):
@@ -22,7 +22,7 @@ class HasParameters(Protocol):
 class Weights:
     """The parameters of a network: `weights.W_E`, `weights.b_in`, ..., in TransformerLens' orientation.
 
-    A parameter that is not trained may be missing; it is zero then, and `weights.get` gives None. The matrices are always
+    A bias may be missing; it is zero and not trained then, and `weights.get` gives None. The matrices are always
     there, so `weights.W_E` never fails.
     """
 
@@ -31,7 +31,7 @@ class Weights:
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         known = {parameter.short_name: parameter for parameter in PARAMETERS}
-        missing = [p.short_name for p in PARAMETERS if p.trained and p.short_name not in self.values]
+        missing = [p.short_name for p in PARAMETERS if p in MATRICES and p.short_name not in self.values]
         unknown = [name for name in self.values if name not in known]
         if missing or unknown:
             problem = f"lack {', '.join(missing)}" if missing else f"hold the unknown {', '.join(unknown)}"

@@ -19,7 +19,7 @@ import xarray as xr
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_lacking
 from grokviz.analysis.phases import find_phases
 from grokviz.figures import FAMILIES, FIGURES, FigureFunction, finding_of, shows_an_epoch, why_not
 from grokviz.report.frames import Block, frames
@@ -180,7 +180,8 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
         (
             "model",
             f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
-            f"neurons, initialisation {model.initialisation}, seed {model.seed}",
+            f"neurons, trained biases {model.biases}, initialisation {model.initialisation}, "
+            f"seed {'that of the split, going on' if model.seed is None else model.seed}",
         ),
         (
             "training",
@@ -190,7 +191,16 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         (
             "key frequencies",
-            f"{', '.join(map(str, keys)) or 'none'}; rule: {measurements['key_frequency_rule'].item()}",
+            f"{', '.join(map(str, keys)) or why_lacking(measurements, 'key_frequencies') or 'none'}; "
+            f"rule: {measurements['key_frequency_rule'].item()}",
+        ),
+        (
+            "harmonics of key frequencies",
+            ", ".join(
+                f"{h.frequency} ({h.multiple} times {h.key}; {h.share:.1%} of the largest)"
+                for h in harmonics_of_keys(measurements)
+            )
+            or "none with 1 % of the largest readout power",
         ),
         ("made with", _described_environment(run.environment)),
         *(

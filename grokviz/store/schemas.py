@@ -1,8 +1,9 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 3 added the optimiser and the engine to the configuration, stores the state of any optimiser by the names of the
-parameters, and keeps what a run is among the variables of its measurements. Schema 2 is read; it becomes schema 3 when
-the run is next changed. Schema 1 was never released.
+Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the
+weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
+optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 and 3
+are read; they become schema 4 when the run is next changed. Schema 1 was never released.
 """
 
 import json
@@ -15,10 +16,13 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 3
-READABLE_SCHEMAS = (2, 3)
+SCHEMA_VERSION = 4
+READABLE_SCHEMAS = (2, 3, 4)
 
-_ADDED_TO_THE_CONFIG = {2: {"training": {"optimizer": "adamw", "engine": "torch"}}}
+_ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str]]] = {
+    2: {"training": {"optimizer": "adamw", "engine": "torch"}, "model": {"biases": "none"}},
+    3: {"model": {"biases": "none"}},
+}
 """By schema: the fields that later ones added to the sections of the configuration, with what they meant before."""
 
 
@@ -64,6 +68,15 @@ def upgraded_state(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def upgraded_measurements(measurements: xr.Dataset) -> xr.Dataset:
+    """Measurements by today's names and axes. An older excluded loss is left out: it has not been taken on all splits."""
+    if "matrix" in measurements.dims:
+        measurements = measurements.rename({"matrix": "parameter"})
+    if "excluded_loss" in measurements and "split" not in measurements["excluded_loss"].dims:
+        measurements = measurements.drop_vars("excluded_loss")
+    return _with_facts(measurements)
+
+
+def _with_facts(measurements: xr.Dataset) -> xr.Dataset:
     """Measurements in which what the run is stands among the variables. Schema 2 had it in the attributes."""
     attributes = dict(measurements.attrs)
     if "key_frequencies" not in attributes:

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import TRAINED, parameter_shapes
+from grokviz.models.parameters import parameter_shapes, trained_parameters
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_state
 
@@ -63,7 +63,7 @@ def parse_state(content: bytes, config: RunConfig, epoch: int) -> dict[str, Floa
     """
     tensors = upgraded_state(_parse(content, epoch))
     shapes = parameter_shapes(config)
-    trained = {parameter.name for parameter in TRAINED}
+    trained = {parameter.name for parameter in trained_parameters(config)}
     expected = {f"weights.{name}": shape for name, shape in shapes.items()}
     for name, values in tensors.items():
         kind, _, rest = name.partition(".")

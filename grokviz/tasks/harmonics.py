@@ -154,6 +154,16 @@ def pair_frequency_shares(
     return torch.where(_is_rounding(variance, functions), torch.nan, power / variance)
 
 
+def strongest_frequency(shares: Float[Tensor, "frequency column"]) -> Int[Tensor, "column"]:
+    """Index of the largest of each column's `pair_frequency_shares`; of those that tie, the first.
+
+    Shares tie where they differ by rounding alone: n eps of their precision, relative, and a factor 10 to spare. A
+    function of a single pair (all its others zero) ties at every frequency but n/2.
+    """
+    tied = 1 - 10 * 2 * len(shares) * torch.finfo(shares.dtype).eps
+    return (shares >= tied * shares.amax(dim=0)).int().argmax(dim=0)
+
+
 def never_change(functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
     """Whether each function is the same for all pairs, but for rounding."""
     return _is_rounding((functions - functions.mean(dim=(0, 1))).square().sum(dim=(0, 1)), functions)

@@ -34,7 +34,7 @@ BAD = """
 | train --split-seed 99999999999999999999 | seeds have 63 bits
 | train --seed x | x
 | train --d-model 0 | d_model is 0
-| train --d-model 100 | make them equal
+| train --biases all | invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')
 | train --n-heads 3 | make them equal
 | train --d-head -32 | d_head is -32
 | train --d-mlp 0 | d_mlp is 0

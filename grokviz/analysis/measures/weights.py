@@ -5,24 +5,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.models.parameters import TRAINED
-
-MATRICES = tuple(parameter.short_name for parameter in TRAINED)
 
 
-def weight_norm(snapshot: Snapshot) -> Float[Tensor, "matrix"]:
-    """Norm of each weight matrix, all heads together; W_E and W_U with '='.
+def weight_norm(snapshot: Snapshot) -> Float[Tensor, "parameter"]:
+    """Norm of each weight matrix and each trained bias, all heads together; W_E and W_U with '='.
 
     Formula: Frobenius norm |W|.
     Unit: norm
-    Range: 0 upwards; rises with memorisation, falls in cleanup.
+    Range: 0 upwards; rises with memorisation, falls in cleanup. A bias starts at 0.
     Source: Nanda et al. 2023, arXiv 2301.05217, section 5.2
     """
-    return torch.stack([getattr(snapshot.weights, name).double().norm() for name in MATRICES])
+    return torch.stack([values.double().norm() for values in snapshot.weights.values.values()])
 
 
 def total_weight_norm(snapshot: Snapshot) -> Float[Tensor, ""]:
-    """Norm of all weights taken as one vector.
+    """Norm of all weights taken as one vector, trained biases included.
 
     Formula: sqrt of the sum of the squared norms of all trained weights.
     Unit: norm

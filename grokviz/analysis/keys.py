@@ -1,0 +1,104 @@
+"""The key frequencies: those from which the network reads its answer, told from their harmonics."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.analysis.measures.fourier import readout_power
+from grokviz.analysis.measures.performance import accuracy
+from grokviz.analysis.snapshot import SPLITS, Snapshot
+from grokviz.tasks.harmonics import components_of, fold_frequency
+
+SHARE_OF_LARGEST = 0.10
+MULTIPLE_OF_MEDIAN = 10.0
+HARMONIC_SHARE_OF_KEY = 0.25
+HARMONIC_SHARE_OF_LARGEST = 0.01
+GENERALISES = 0.95
+"""Test accuracy from which a network without key frequencies is said to use many, rather than none."""
+
+KEY_FREQUENCY_RULE = (
+    f"readout power per component at least {SHARE_OF_LARGEST:.0%} of the largest and at least {MULTIPLE_OF_MEDIAN:g} "
+    f"times the median over frequencies; one that is twice another and at most {HARMONIC_SHARE_OF_KEY:g} of it is a harmonic"
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the readout says about each frequency."""
+
+    frequencies: tuple[int, ...]
+    """The key frequencies, ascending."""
+    why_none: str
+    """Why there are no key frequencies; '' where there are some."""
+    shares_of_largest: tuple[float, ...] = ()
+    """Readout power per component of each frequency, as a share of the largest; empty for a task without harmonics."""
+    n: int = 0
+    """Number of elements of the task; 0 where it has no harmonics."""
+
+    def harmonics(self) -> Iterator[tuple[int, int, int]]:
+        """The harmonics of key frequencies as (frequency, key, multiple): 2k and 3k with at least 1 % of the largest.
+
+        A frequency may be a harmonic of several keys. The lower multiple goes first, then the stronger key; a key is no
+        harmonic.
+        """
+        by_strength = sorted(self.frequencies, key=lambda k: -self.shares_of_largest[k - 1])
+        for frequency, share in enumerate(self.shares_of_largest, start=1):
+            if frequency in self.frequencies or share < HARMONIC_SHARE_OF_LARGEST:
+                continue
+            for multiple, key in ((m, k) for m in (2, 3) for k in by_strength):
+                if fold_frequency(multiple * key, self.n) == frequency:
+                    yield frequency, key, multiple
+                    break
+
+
+def find_keys(snapshot: Snapshot) -> Keys:
+    """The key frequencies of a network, and how strong each frequency is in its readout.
+
+    Frequency k is key where its readout power per component (cos and sin are two, the sign (-1)^x of an even n is one) is
+    at least 10 % of the largest and at least 10 times the median over all frequencies. The readout decides because a
+    network may carry frequencies in its embedding that it never uses. Their number is not limited.
+
+    A frequency that is twice another and has at most a quarter of its power is no key but a harmonic of it: networks
+    without attention carry 2k at 2 to 10 % of the largest beside each key k. Published key lists of such networks count
+    these harmonics as keys; `harmonics_of_keys` lists them, so that both counts can be read.
+
+    Where half of all frequencies or more have 10 % of the largest, none is far above the median and the rule finds none.
+    Such are networks before a circuit has formed, and those that do use half of all frequencies, as they may where n is
+    below 20; `why_none` tells them apart by the test accuracy.
+
+    Source: after Nanda et al. 2023, arXiv 2301.05217, section 4.2, who read them off the readout.
+    """
+    if snapshot.task.why_no_harmonics:
+        return Keys((), snapshot.task.why_no_harmonics)
+    n = snapshot.n
+    power = power_per_component(snapshot)
+    shares = power / power.max()
+    strong = shares >= SHARE_OF_LARGEST
+    would_be = strong & (shares >= MULTIPLE_OF_MEDIAN * shares.quantile(0.5))
+    keys = {k for k in snapshot.harmonics.frequencies if would_be[k - 1]}
+    doubles = {
+        fold_frequency(2 * k, n)
+        for k in keys
+        if (double := fold_frequency(2 * k, n)) in keys - {k}
+        and shares[double - 1] <= HARMONIC_SHARE_OF_KEY * shares[k - 1]
+    }
+    why_none = "" if keys else _why_none(snapshot, int(strong.sum()))
+    return Keys(tuple(sorted(keys - doubles)), why_none, tuple(shares.tolist()), n)
+
+
+def power_per_component(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Readout power of each frequency over the number of its components: two, or one for k = n/2."""
+    components = [len(components_of(snapshot.n, k)) for k in snapshot.harmonics.frequencies]
+    return readout_power(snapshot) / torch.tensor(components)
+
+
+def _why_none(snapshot: Snapshot, n_strong: int) -> str:
+    if accuracy(snapshot)[SPLITS.index("test")] < GENERALISES:
+        return "there are no key frequencies at the last checkpoint: no circuit has formed"
+    return (
+        f"there are no key frequencies: the network reads its answer from {n_strong} of "
+        f"{len(snapshot.harmonics.frequencies)} frequencies, and where half of all are used the rule cannot tell which are key"
+    )
