@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import grokviz
 from grokviz.config import RunConfig
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -22,4 +23,17 @@ def test_the_three_examples_work_one_after_the_other(tiny_config: RunConfig, tmp
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"train", "measure", "figures"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"train", "measure", "figures", "notebook"}
+
+
+@pytest.mark.slow
+def test_the_example_of_the_notebooks_run_lays_losses_beside_the_printed_ones(
+    tiny_config: RunConfig, tmp_path: Path, capsys
+) -> None:
+    run = grokviz.train(tiny_config.with_training(epochs=100, test_every=1), tmp_path / "run")
+    difference = runpy.run_path(str(EXAMPLES / "notebook.py"))["main"](run.directory)
+    assert difference.sizes["epoch"] == 20
+    expected = run.history["train_loss"].sel(epoch=99).item() / 1.2547569312723175 - 1
+    assert difference["train_loss"].sel(epoch=99).item() == pytest.approx(expected)
+    assert "| 99 | 1.2548e+00 |" in capsys.readouterr().out
+    assert (run.directory / "notebook.html").exists()

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of
 from grokviz.config import PURE_NEURON
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -64,17 +64,23 @@ def sparsity(measurements: xr.Dataset) -> go.Figure:
 
 @draws("embedding_power", "readout_power")
 def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
-    """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours."""
+    """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours.
+
+    Pointing at a bar tells whether it is a harmonic of one.
+    """
     embedding, readout = variables(at_epoch(measurements, epoch), "embedding_power", "readout_power")
     keys = key_frequencies_of(measurements)
     frequencies = embedding["frequency"].values
     colours = frequency_colours(measurements, frequencies.tolist())
+    kinds = {k: "<br>key frequency" for k in keys}
+    kinds |= {h.frequency: f"<br>{h.multiple} times key frequency {h.key}" for h in harmonics_of_keys(measurements)}
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
     for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
-        hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power<extra></extra>"
+        hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power%{{hovertext}}<extra></extra>"
         figure.add_bar(
             x=frequencies,
             y=small(power),
+            hovertext=[kinds.get(int(k), "") for k in frequencies],
             marker_color=colours,
             name=what,
             showlegend=False,
