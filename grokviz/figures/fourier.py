@@ -72,7 +72,7 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
     keys = key_frequencies_of(measurements)
     frequencies = embedding["frequency"].values
     colours = frequency_colours(measurements, frequencies.tolist())
-    kinds = {k: "<br>key frequency" for k in keys}
+    kinds = dict.fromkeys(keys, "<br>key frequency")
     kinds |= {h.frequency: f"<br>{h.multiple} times key frequency {h.key}" for h in harmonics_of_keys(measurements)}
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.08)
     for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
