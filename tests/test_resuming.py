@@ -141,7 +141,7 @@ def test_a_finished_run_needs_more_epochs(finished: Path, epochs: int | None, sa
 @pytest.mark.parametrize("at", [0, 5, 10, 20, 40])
 def test_the_stopping_rule_counts_across_a_resumption(crash, tiny_config, tmp_path: Path, at: int) -> None:
     # given an accuracy that any right answer reaches, and checkpoints at every fifth epoch
-    rule = {"epochs": 400, "stop_accuracy": 1e-9, "stop_after": 35, "checkpoint_every": 5}
+    rule = {"epochs": 400, "stop_accuracy": 1e-9, "stop_after": 45, "checkpoint_every": 5}
     config = replace(tiny_config, training=replace(tiny_config.training, **rule))
     uninterrupted = grokviz.train(config, tmp_path / "uninterrupted")
     assert uninterrupted.status == "stopped"
@@ -169,7 +169,9 @@ def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_t
     assert grokviz.open_run("mine").epochs[-1] == 40
     capsys.readouterr()
     assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
-    assert "mine holds a run whose seed is 0, not 3; choose another --out" in capsys.readouterr().err
+    assert (
+        "mine holds a run whose seed is not given, but 3 is asked for; choose another --out" in capsys.readouterr().err
+    )
 
 
 @pytest.fixture
@@ -281,7 +283,7 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
             grokviz.train(tiny_config, tmp_path / "run")
     verdict = grokviz.check_run(tmp_path / "run")
     assert not verdict.damages
-    assert "training, 0 of 40 epochs, schema 3; its process was killed; continue with: grokviz resume" in str(verdict)
+    assert "training, 0 of 40 epochs, schema 4; its process was killed; continue with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
 
 

@@ -36,7 +36,7 @@ def check_schema(path: Path, version: Any) -> None:
         raise GrokvizError(f"{path} is not a file of grokviz: its schema version is {version!r:.20}")
     if version not in READABLE_SCHEMAS:
         raise GrokvizError(
-            f"{path} has schema version {version}, and this grokviz reads {' and '.join(map(str, READABLE_SCHEMAS))}; "
+            f"{path} has schema version {version}, and this grokviz reads {READABLE_SCHEMAS[0]} to {SCHEMA_VERSION}; "
             "use the grokviz that wrote it"
         )
 

@@ -98,8 +98,9 @@ def _refuse_another(config: RunConfig, begun: Run) -> None:
         for name, asked in config.to_dict()[section].items():
             found = begun.config.to_dict()[section][name]
             if asked != found and name not in FREE_TO_DIFFER:
+                has, wants = ("not given" if value is None else repr(value) for value in (found, asked))
                 raise GrokvizError(
-                    f"{begun.directory} holds a run whose {name} is {found!r}, not {asked!r}; "
+                    f"{begun.directory} holds a run whose {name} is {has}, but {wants} is asked for; "
                     f"choose another --out, or continue it as it is: grokviz resume {begun.directory}"
                 )
 
