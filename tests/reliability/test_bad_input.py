@@ -69,7 +69,7 @@ BAD = """
 | train --out copy/config.json | is a file, not a directory
 | train --out copy/config.json/below | cannot be made
 | train --out folder | is not empty
-| train --resume --out copy --p 11 | holds a run whose p is 7, not 11
+| train --resume --out copy --p 11 | holds a run whose p is 7, but 11 is asked for
 | resume | RUN
 | resume nowhere | nowhere is not there
 | resume folder | is not a grokviz run
