@@ -35,7 +35,6 @@ BAD = """
 | train --seed x | x
 | train --d-model 0 | d_model is 0
 | train --biases all | invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')
-| train --n-heads 3 | make them equal
 | train --d-head -32 | d_head is -32
 | train --d-mlp 0 | d_mlp is 0
 | train --d-mlp 99999999 | at most
