@@ -136,7 +136,9 @@ def test_a_bias_of_the_classes_is_no_part_of_the_circuit() -> None:
 
 def test_snapshots_of_models_in_float64_are_measured_in_float64() -> None:
     snapshot = random_snapshot()
-    config = RunConfig(task=TaskConfig(p=11), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24))
+    config = RunConfig(
+        task=TaskConfig(p=11, split_seed=0), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24, seed=0)
+    )
     model = initial_model(config)
     model.to(torch.float64, print_details=False)
     double = snapshot_of(model, config.task, epoch=0)
