@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 import grokviz
+from grokviz.figures.theme import TEST, TRAIN
 
 PRINTED = Path(__file__).with_name("notebook_losses.csv")
 
@@ -40,7 +41,7 @@ def main(directory: Path) -> xr.Dataset:
         print("| " + " | ".join(row) + " |")
 
     figure = go.Figure()
-    for name, colour in (("train_loss", "#0072B2"), ("test_loss", "#D55E00")):
+    for name, colour in (("train_loss", TRAIN), ("test_loss", TEST)):
         what = name.replace("_", " ")
         curve = run.history[name].dropna("epoch").sel(epoch=slice(0, 2001))
         figure.add_scatter(x=curve["epoch"], y=curve, name=f"{what}, ours", line_color=colour)

@@ -25,7 +25,7 @@ class KeyHarmonic:
 
 def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
     """The key frequencies of the final checkpoint, ascending, without their harmonics; none where no circuit has formed,
-    or half of all frequencies are used (`why_lacking(measurements, "key_frequencies")` says which).
+    or half of all frequencies are used (`why_no_key_frequencies` says which).
 
     Of several runs in one dataset, those of any.
     """
@@ -59,16 +59,24 @@ def harmonics_of_keys(measurements: xr.Dataset) -> tuple[KeyHarmonic, ...]:
     )
 
 
+def why_no_key_frequencies(measurements: xr.Dataset) -> str:
+    """Why there are no key frequencies; '' where there are some, or measurements of an older grokviz do not say."""
+    return _absent(measurements).get("key_frequencies", "")
+
+
 def why_lacking(measurements: xr.Dataset, name: str) -> str:
     """Why the measure `name` is not in `measurements`: it is absent for a reason, or has not been taken; '' if it is there."""
     if name in measurements:
         return ""
-    reason = json.loads(measurements.attrs.get("absent", "{}")).get(name, "")
-    if name == "key_frequencies":
-        return str(reason)
+    reason = _absent(measurements).get(name)
     if reason:
         return f"the measure '{name}' is absent ({reason})"
     return f"the measure '{name}' has not been taken; run grokviz measure on the run"
+
+
+def _absent(measurements: xr.Dataset) -> dict[str, str]:
+    reasons: dict[str, str] = json.loads(measurements.attrs.get("absent", "{}"))
+    return reasons
 
 
 def attention_pattern(scores: Float[np.ndarray, "head source token"]) -> Float[np.ndarray, "head a b source"]:

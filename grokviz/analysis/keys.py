@@ -9,6 +9,7 @@ from torch import Tensor
 
 from grokviz.analysis.measures.fourier import readout_power
 from grokviz.analysis.measures.performance import accuracy
+from grokviz.analysis.phases import TEST_THRESHOLD
 from grokviz.analysis.snapshot import SPLITS, Snapshot
 from grokviz.tasks.harmonics import components_of, fold_frequency
 
@@ -16,8 +17,6 @@ SHARE_OF_LARGEST = 0.10
 MULTIPLE_OF_MEDIAN = 10.0
 HARMONIC_SHARE_OF_KEY = 0.25
 HARMONIC_SHARE_OF_LARGEST = 0.01
-GENERALISES = 0.95
-"""Test accuracy from which a network without key frequencies is said to use many, rather than none."""
 
 KEY_FREQUENCY_RULE = (
     f"readout power per component at least {SHARE_OF_LARGEST:.0%} of the largest and at least {MULTIPLE_OF_MEDIAN:g} "
@@ -79,12 +78,8 @@ def find_keys(snapshot: Snapshot) -> Keys:
     strong = shares >= SHARE_OF_LARGEST
     would_be = strong & (shares >= MULTIPLE_OF_MEDIAN * shares.quantile(0.5))
     keys = {k for k in snapshot.harmonics.frequencies if would_be[k - 1]}
-    doubles = {
-        fold_frequency(2 * k, n)
-        for k in keys
-        if (double := fold_frequency(2 * k, n)) in keys - {k}
-        and shares[double - 1] <= HARMONIC_SHARE_OF_KEY * shares[k - 1]
-    }
+    twice = {k: fold_frequency(2 * k, n) for k in keys}
+    doubles = {d for k, d in twice.items() if d in keys and shares[d - 1] <= HARMONIC_SHARE_OF_KEY * shares[k - 1]}
     why_none = "" if keys else _why_none(snapshot, int(strong.sum()))
     return Keys(tuple(sorted(keys - doubles)), why_none, tuple(shares.tolist()), n)
 
@@ -96,7 +91,7 @@ def power_per_component(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
 
 
 def _why_none(snapshot: Snapshot, n_strong: int) -> str:
-    if accuracy(snapshot)[SPLITS.index("test")] < GENERALISES:
+    if accuracy(snapshot)[SPLITS.index("test")] < TEST_THRESHOLD:
         return "there are no key frequencies at the last checkpoint: no circuit has formed"
     return (
         f"there are no key frequencies: the network reads its answer from {n_strong} of "

@@ -15,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of, why_lacking
+from grokviz.analysis.derived import key_frequencies_of, why_lacking, why_no_key_frequencies
 from grokviz.errors import GrokvizError, LackingError
 
 FigureFunction = Callable[..., go.Figure]
@@ -66,7 +66,7 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
         if reason := why_lacking(measurements, name):
             return reason
     if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
-        return why_lacking(measurements, "key_frequencies") or "it shows the key frequencies, and there are none"
+        return why_no_key_frequencies(measurements) or "it shows the key frequencies, and there are none"
     return ""
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_lacking
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies
 from grokviz.analysis.phases import find_phases
 from grokviz.figures import FAMILIES, FIGURES, FigureFunction, finding_of, shows_an_epoch, why_not
 from grokviz.report.frames import Block, frames
@@ -169,6 +169,10 @@ def _reading(measurements: xr.Dataset, epoch: int) -> str:
 def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
     task, model, training = run.config.task, run.config.model, run.config.training
     keys = key_frequencies_of(measurements)
+    harmonics = ", ".join(
+        f"{h.frequency} ({h.multiple} times {h.key}; {h.share:.1%} of the largest)"
+        for h in harmonics_of_keys(measurements)
+    )
     trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
     return [
         ("run", f"{measurements['run'].item()} ({run.status})"),
@@ -191,16 +195,13 @@ def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         (
             "key frequencies",
-            f"{', '.join(map(str, keys)) or why_lacking(measurements, 'key_frequencies') or 'none'}; "
+            f"{', '.join(map(str, keys)) or why_no_key_frequencies(measurements) or 'none'}; "
             f"rule: {measurements['key_frequency_rule'].item()}",
         ),
-        (
-            "harmonics of key frequencies",
-            ", ".join(
-                f"{h.frequency} ({h.multiple} times {h.key}; {h.share:.1%} of the largest)"
-                for h in harmonics_of_keys(measurements)
-            )
-            or "none with 1 % of the largest readout power",
+        *(
+            [("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power")]
+            if keys
+            else []
         ),
         ("made with", _described_environment(run.environment)),
         *(
