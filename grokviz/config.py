@@ -15,7 +15,7 @@ Initialisation = Literal["notebook", "nanda2023", "transformer_lens"]
 Biases = Literal["none", "mlp_in", "mlp"]
 OutputVocabulary = Literal["tokens", "answers"]
 OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
-EngineName = Literal["torch", "reference"]
+EngineName = Literal["auto", "fused", "torch", "reference"]
 
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in this many evaluations in a row."""
@@ -138,9 +138,10 @@ class TrainingConfig:
     """Stop this many epochs after the test accuracy first reaches stop_accuracy and holds it."""
     stop_accuracy: float = 0.99
     """Test accuracy that stop_after waits for, in 3 evaluations in a row."""
-    engine: EngineName = "torch"
-    """How the forward pass is computed: torch (last position only; with one layer, the same function at a fraction of the
-    cost) or reference (the HookedTransformer itself)."""
+    engine: EngineName = "auto"
+    """What computes the loss and its gradients: fused (a kernel in C++, on the CPU), torch (the same function without a
+    compiler, and on a GPU), reference (autograd through the HookedTransformer itself) or auto (fused where it can be had,
+    else torch)."""
     device: str = "cpu"
     """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
     threads: int | None = None

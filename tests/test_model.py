@@ -92,7 +92,7 @@ def test_a_seed_of_its_own_changes_the_weights_and_a_split_seed_changes_both() -
     assert (initial_weights(other_split)["embed.W_E"] != ours).any()
 
 
-@pytest.mark.parametrize("engine", ["torch", "reference"])
+@pytest.mark.parametrize("engine", ["auto", "torch", "reference"])
 def test_the_width_need_not_be_that_of_all_heads_together(engine, tmp_path) -> None:
     model = ModelConfig(d_model=20, n_heads=3, d_head=8, d_mlp=24)
     config = RunConfig(task=TaskConfig(p=7), model=model).with_training(epochs=3, engine=engine, threads=1)

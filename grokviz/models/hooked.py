@@ -12,9 +12,8 @@ from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError
 from grokviz.models.initialisation import initial_weights
-from grokviz.models.parameters import N_POSITIONS, trained_parameters
+from grokviz.models.parameters import N_POSITIONS, refuse_other_shapes, trained_parameters
 
 __all__ = [
     "HOOK_MLP_POST",
@@ -22,6 +21,7 @@ __all__ = [
     "HOOK_RESID_MID",
     "HOOK_SCORES",
     "HookedTransformer",
+    "bare_model",
     "initial_model",
     "model_with_weights",
     "weights_of",
@@ -35,7 +35,7 @@ HOOK_MLP_POST = "blocks.0.mlp.hook_post"
 
 def initial_model(config: RunConfig) -> HookedTransformer:
     """The model at epoch 0: seeded initial weights, and frozen at zero what is not trained. Global random state is left alone."""
-    model = _bare_model(config)
+    model = bare_model(config)
     _write_weights(model, initial_weights(config))
     return model
 
@@ -46,7 +46,8 @@ def model_with_weights(config: RunConfig, weights: Mapping[str, np.ndarray]) -> 
     Raises:
         GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
     """
-    model = _bare_model(config)
+    refuse_other_shapes(config, {name: values.shape for name, values in weights.items()})
+    model = bare_model(config)
     _write_weights(model, {name: torch.from_numpy(np.array(values)) for name, values in weights.items()})
     return model
 
@@ -56,7 +57,7 @@ def weights_of(model: HookedTransformer) -> dict[str, np.ndarray]:
     return {name: values.detach().cpu().numpy().copy() for name, values in model.named_parameters()}
 
 
-def _bare_model(config: RunConfig) -> HookedTransformer:
+def bare_model(config: RunConfig) -> HookedTransformer:
     """The HookedTransformer with memory for its weights, not yet filled."""
     with warnings.catch_warnings():
         # TransformerLens 4 removes the class; grokviz stays on 3.x, where it is complete and only announces that.
@@ -85,18 +86,6 @@ def _bare_model(config: RunConfig) -> HookedTransformer:
 
 def _write_weights(model: HookedTransformer, weights: Mapping[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
-    for problem, names in (
-        ("lack", parameters.keys() - weights.keys()),
-        ("hold the unknown", weights.keys() - parameters.keys()),
-    ):
-        if names:
-            raise GrokvizError(
-                f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"
-            )
-    for name, values in weights.items():
-        if values.shape != parameters[name].shape:
-            raise GrokvizError(
-                f"{name} has the shape {tuple(values.shape)}, but the configuration asks for {tuple(parameters[name].shape)}"
-            )
-        with torch.no_grad():
+    with torch.no_grad():
+        for name, values in weights.items():
             parameters[name].copy_(values)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from grokviz.config import Biases, RunConfig
+from grokviz.errors import GrokvizError
 
 N_POSITIONS = 3
 """The positions a, b and =."""
@@ -74,3 +75,20 @@ def parameter_shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter, by its TransformerLens name."""
     sizes = axis_sizes(config)
     return {parameter.name: parameter.shape(sizes) for parameter in PARAMETERS}
+
+
+def refuse_other_shapes(config: RunConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse weights that do not belong to `config`.
+
+    Raises:
+        GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+    """
+    wanted = parameter_shapes(config)
+    for problem, names in (("lack", wanted.keys() - shapes.keys()), ("hold the unknown", shapes.keys() - wanted.keys())):
+        if names:
+            raise GrokvizError(
+                f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"
+            )
+    for name, shape in shapes.items():
+        if tuple(shape) != wanted[name]:
+            raise GrokvizError(f"{name} has the shape {tuple(shape)}, but the configuration asks for {wanted[name]}")

@@ -40,8 +40,8 @@ def cpu_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def environment_of(training: TrainingConfig) -> dict[str, Any]:
-    """Versions, device and threads; the vector instructions too, on which the last bits depend."""
+def environment_of(training: TrainingConfig, engine_name: str) -> dict[str, Any]:
+    """Versions, device, engine and threads; the vector instructions too, on which the last bits depend."""
     device = torch.device(training.device)
     return {
         "versions": {name: version(name) for name in RECORDED_PACKAGES},
@@ -50,5 +50,6 @@ def environment_of(training: TrainingConfig) -> dict[str, Any]:
         "device": f"{device} ({torch.cuda.get_device_name(device)})"
         if device.type == "cuda"
         else f"{device} ({torch.backends.cpu.get_cpu_capability()})",
+        "engine": engine_name,
         "threads": torch.get_num_threads(),
     }

@@ -1,19 +1,19 @@
-"""The learner: the model and the optimiser, as training changes them, and what they learn from."""
+"""The learner: the parameters and the optimiser, as training changes them, and the engine that says where they go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokviz.config import RunConfig
-from grokviz.models.hooked import HookedTransformer, initial_model, model_with_weights, weights_of
-from grokviz.models.loss import correct, cross_entropies
+from grokviz.models.initialisation import initial_weights
 from grokviz.models.memory import refuse_beyond_memory, training_bytes
+from grokviz.models.parameters import refuse_other_shapes, trained_parameters
 from grokviz.tasks.split import train_mask
-from grokviz.training.engines import Engine, engine_for
+from grokviz.training.engines.choice import engine_for
+from grokviz.training.engines.engine import Batch, Engine
 from grokviz.training.environment import device_named
 from grokviz.training.optimizers import Optimizer, optimizer_for
 
@@ -22,27 +22,18 @@ State = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Pairs with their answers: the train set or the test set."""
-
-    pairs: Int[Tensor, "pair operand"]
-    answers: Int[Tensor, "pair"]
-
-
-@dataclass(frozen=True)
 class Learner:
     """What training changes, and what it learns from."""
 
     config: RunConfig
-    model: HookedTransformer
+    parameters: Mapping[str, Tensor]
+    """All parameters by their TransformerLens names, frozen ones included."""
     engine: Engine
     optimizer: Optimizer
-    train_batch: Batch
-    test_batch: Batch
 
     def weights(self) -> dict[str, np.ndarray]:
-        """A copy of the parameters as they are now, by their TransformerLens names."""
-        return weights_of(self.model)
+        """A copy of the parameters as they are now."""
+        return {name: values.detach().cpu().numpy().copy() for name, values in self.parameters.items()}
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all that training can go on from."""
@@ -55,17 +46,32 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
     """The learner as it was in `state`; without one, as it is at the start.
 
     Raises:
-        GrokvizError: the device cannot be used, or there is not enough memory.
+        GrokvizError: the device or the engine cannot be used, or there is not enough memory.
     """
     device = device_named(config.training.device)
     train_batch, test_batch = batches(config, device)
-    model = initial_model(config) if state is None else model_with_weights(config, _part(state, "weights"))
-    model = model.to(device, print_details=False)
-    trained = {name: values for name, values in model.named_parameters() if values.requires_grad}
-    optimizer = optimizer_for(config.training, trained)
+    parameters = parameters_of(config, None if state is None else _part(state, "weights"), device)
+    optimizer = optimizer_for(config.training, {n: values for n, values in parameters.items() if values.requires_grad})
     if state is not None:
         optimizer.load({name: torch.tensor(kept, device=device) for name, kept in _part(state, "optimizer").items()})
-    return Learner(config, model, engine_for(config, model), optimizer, train_batch, test_batch)
+    return Learner(config, parameters, engine_for(config, parameters, train_batch, test_batch), optimizer)
+
+
+def parameters_of(
+    config: RunConfig, weights: Mapping[str, np.ndarray] | None, device: torch.device
+) -> dict[str, torch.nn.Parameter]:
+    """All parameters on `device`, holding `weights` or the initial ones; gradients are wanted of those that are trained.
+
+    Raises:
+        GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+    """
+    if weights is None:
+        tensors = initial_weights(config)
+    else:
+        refuse_other_shapes(config, {name: values.shape for name, values in weights.items()})
+        tensors = {name: torch.from_numpy(np.array(values)) for name, values in weights.items()}
+    trained = {parameter.name for parameter in trained_parameters(config)}
+    return {n: torch.nn.Parameter(values.to(device), requires_grad=n in trained) for n, values in tensors.items()}
 
 
 def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
@@ -81,23 +87,6 @@ def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
     in_train = train_mask(config.task)
     train_batch, test_batch = (Batch(pairs[m].to(device), answers[m].to(device)) for m in (in_train, ~in_train))
     return train_batch, test_batch
-
-
-def mean_loss(logits: Float[Tensor, "pair class"], batch: Batch) -> Float[Tensor, ""]:
-    """Cross-entropy of the right answers, mean over the batch, in float64."""
-    return cross_entropies(logits, batch.answers).mean()
-
-
-def accuracy(logits: Float[Tensor, "pair class"], batch: Batch) -> float:
-    """Share of the batch that is answered correctly."""
-    return correct(logits, batch.answers).double().mean().item()
-
-
-@torch.no_grad()
-def evaluate(engine: Engine, batch: Batch) -> dict[str, float]:
-    """The test columns of a row of the history."""
-    logits = engine(batch.pairs)
-    return {"test_loss": mean_loss(logits, batch).item(), "test_accuracy": accuracy(logits, batch)}
 
 
 def _part(state: State, kind: str) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from grokviz.config import TrainingConfig
 from grokviz.errors import GrokvizWarning, Interrupted
 from grokviz.store import RunWriter
-from grokviz.training.learner import Learner, accuracy, evaluate, mean_loss
+from grokviz.training.environment import cpu_threads
+from grokviz.training.learner import Learner
 from grokviz.training.schedule import is_checkpoint, learning_rate
 from grokviz.training.signals import signals_deferred
 from grokviz.training.stopping import StoppingRule
@@ -29,15 +30,16 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first
     title = f"training {writer.directory}"
     with (
         signals_deferred() as deferred,
+        cpu_threads(1 if learner.engine.own_threads else None),
         tqdm(total=rule.last, initial=start, unit="epoch", desc=title, disable=None) as bar,
     ):
         for epoch in count(start):
-            logits = learner.engine(learner.train_batch.pairs)
-            loss = mean_loss(logits, learner.train_batch)
+            train_scores = learner.engine.gradients()
             if epoch >= first_row:
-                row = {"train_loss": loss.item(), "train_accuracy": accuracy(logits, learner.train_batch)}
+                row = {"train_loss": train_scores.loss, "train_accuracy": train_scores.accuracy}
                 if epoch % training.test_every == 0 or epoch >= rule.last:
-                    row |= evaluate(learner.engine, learner.test_batch)
+                    test_scores = learner.engine.test_scores()
+                    row |= {"test_loss": test_scores.loss, "test_accuracy": test_scores.accuracy}
                     rule.see(epoch, row["test_accuracy"])
                     bar.total = rule.last
                     bar.set_postfix_str(f"train loss {row['train_loss']:.2e}, test loss {row['test_loss']:.2e}", False)
@@ -58,7 +60,7 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, *, first
                     raise _interrupted(writer.directory, epoch, signal_number, ended=epoch == rule.last)
                 if epoch >= rule.last:
                     return
-            learner.optimizer.step(loss, learning_rate=learning_rate(training, epoch))
+            learner.optimizer.step(learning_rate=learning_rate(training, epoch))
             bar.update()
 
 

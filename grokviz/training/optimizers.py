@@ -57,11 +57,8 @@ class Optimizer:
     trained: Trained
     parts: Sequence[Part]
 
-    def step(self, loss: Float[Tensor, ""], *, learning_rate: float) -> None:
-        """One update along the gradient of `loss`."""
-        for values in self.trained.values():
-            values.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+    def step(self, *, learning_rate: float) -> None:
+        """One update along the gradients that the parameters hold."""
         for part in self.parts:
             for piece, tensor in zip(part.pieces, part.tensors(), strict=True):
                 tensor.grad = piece.gradient()

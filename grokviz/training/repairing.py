@@ -6,9 +6,9 @@ import torch
 
 from grokviz import store
 from grokviz.store import Run
-from grokviz.training.engines import engine_for
+from grokviz.training.engines.choice import engine_for
 from grokviz.training.environment import cpu_threads
-from grokviz.training.learner import accuracy, batches, evaluate, mean_loss
+from grokviz.training.learner import batches, parameters_of
 
 
 def repair_run(directory: str | Path) -> list[str]:
@@ -29,9 +29,14 @@ def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
     Raises:
         GrokvizError: the checkpoint is not there or damaged.
     """
-    engine = engine_for(run.config, run.model(epoch))
-    train_batch, test_batch = batches(run.config, torch.device("cpu"))
-    with cpu_threads(run.config.training.threads), torch.no_grad():
-        logits = engine(train_batch.pairs)
-        row = {"train_loss": mean_loss(logits, train_batch).item(), "train_accuracy": accuracy(logits, train_batch)}
-        return row | evaluate(engine, test_batch)
+    config = run.config.with_training(device="cpu")
+    with cpu_threads(config.training.threads):
+        device = torch.device("cpu")
+        engine = engine_for(config, parameters_of(config, run.weights(epoch), device), *batches(config, device))
+        train, test = engine.gradients(), engine.test_scores()
+    return {
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+    }

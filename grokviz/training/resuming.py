@@ -85,7 +85,7 @@ def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | Non
     training = config.training
     with cpu_threads(training.threads):
         learner = learner_at(config, state)
-        environment = environment_of(training)
+        environment = environment_of(training, learner.engine.name)
         _warn_of_changes(run, environment)
         writer.go_on(
             state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
@@ -183,7 +183,7 @@ def _warn_of_changes(run: Run, environment: Mapping[str, Any]) -> None:
         f"{name} was {old}, is {new}"
         for name, old, new in (
             *((name, before.get("versions", {}).get(name), new) for name, new in environment["versions"].items()),
-            *((name, before.get(name), environment[name]) for name in ("device", "threads")),
+            *((name, before.get(name), environment[name]) for name in ("device", "engine", "threads")),
         )
         if old != new
     ]

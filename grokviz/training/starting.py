@@ -27,6 +27,6 @@ def train(config: RunConfig, directory: str | Path) -> Run:
     directory = Path(directory)
     with cpu_threads(config.training.threads):
         learner = learner_at(config, state=None)
-        with create_run(directory, config, environment_of(config.training)) as writer:
+        with create_run(directory, config, environment_of(config.training, learner.engine.name)) as writer:
             train_loop(learner, writer, StoppingRule(config.training), first_row=0)
     return open_run(directory)

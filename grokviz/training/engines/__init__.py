@@ -1,0 +1,1 @@
+"""The engines: what computes the loss that training follows, and its gradients."""

@@ -1,0 +1,101 @@
+"""Engines whose gradients autograd finds: through the exact forward, or through the HookedTransformer itself.
+
+On a GPU a step is some two hundred small kernels, and launching them takes longer than they run; there they are recorded once
+as a graph and launched together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokviz.config import RunConfig
+from grokviz.models.forward import last_position_logits
+from grokviz.models.hooked import bare_model
+from grokviz.models.loss import correct, cross_entropies
+from grokviz.models.parameters import PARAMETERS
+from grokviz.models.weights import Weights
+from grokviz.training.engines.engine import Batch, Engine, Scores
+
+Logits = Callable[[Int[Tensor, "pair operand"]], Float[Tensor, "pair class"]]
+"""The logits at '=' for each pair, through which gradients reach the parameters."""
+
+WARM_UP = 3
+"""Passes before a graph is recorded, as torch's documentation asks."""
+
+
+@dataclass(frozen=True)
+class AutogradEngine:
+    """Autograd through a function of the pairs."""
+
+    name: str
+    logits: Logits
+    parameters: Mapping[str, Tensor]
+    train_batch: Batch
+    test_batch: Batch
+    own_threads: bool = False
+
+    def gradients(self) -> Scores:
+        """As `Engine` says."""
+        loss, accuracy = self.backward()
+        return Scores(loss.item(), accuracy.item())
+
+    @torch.no_grad()
+    def test_scores(self) -> Scores:
+        """As `Engine` says."""
+        return Scores.of(self.logits(self.test_batch.pairs), self.test_batch)
+
+    def backward(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Loss and accuracy over the train batch, still on the device; and the gradients."""
+        for values in self.parameters.values():
+            values.grad = None
+        logits = self.logits(self.train_batch.pairs)
+        loss = cross_entropies(logits, self.train_batch.answers).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), correct(logits, self.train_batch.answers).double().mean()
+
+
+class GraphedEngine:
+    """An `AutogradEngine` on a GPU, its step recorded as a graph. A class, for the recording is made where it is constructed."""
+
+    def __init__(self, engine: AutogradEngine) -> None:
+        self.name = f"{engine.name} (CUDA graph)"
+        self.own_threads = False
+        self.test_scores = engine.test_scores
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                engine.backward()
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._loss, self._accuracy = engine.backward()
+
+    def gradients(self) -> Scores:
+        """As `Engine` says."""
+        self._graph.replay()
+        return Scores(self._loss.item(), self._accuracy.item())
+
+
+def exact(parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
+    """Autograd through the exact forward, on any device."""
+    of_training = {p.short_name: parameters[p.name] for p in PARAMETERS}
+    weights = Weights({name: values for name, values in of_training.items() if values.requires_grad})
+    engine = AutogradEngine(
+        "torch", lambda pairs: last_position_logits(weights, pairs), parameters, train_batch, test_batch
+    )
+    return GraphedEngine(engine) if train_batch.pairs.device.type == "cuda" else engine
+
+
+def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
+    """Autograd through the HookedTransformer itself."""
+    model = bare_model(config).to(train_batch.pairs.device, print_details=False)
+
+    def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
+        tokens = torch.cat([pairs, pairs.new_full((len(pairs), 1), config.equals_token)], dim=1)
+        return torch.func.functional_call(model, dict(parameters), (tokens,))[:, -1]
+
+    return AutogradEngine("reference", logits, parameters, train_batch, test_batch)

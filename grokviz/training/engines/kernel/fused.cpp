@@ -1,0 +1,69 @@
+// The one-layer transformer's losses over its train and test pairs and the gradients of the first, as three calls for ctypes.
+
+#include <exception>
+
+#include "folding.h"
+#include "pool.h"
+
+namespace {
+
+struct Network {
+    Shape train_shape, test_shape;
+    Tables tables;
+    Folding folding;
+    Pairs train, test;
+    Pool pool;
+
+    Network(const Shape& train_shape, const int64_t* train_pairs, const int64_t* train_answers, const Shape& test_shape,
+            const int64_t* test_pairs, const int64_t* test_answers, const Parameters& weight, const Parameters& gradient, int n_threads)
+        : train_shape(train_shape), test_shape(test_shape), tables(train_shape), folding(train_shape, weight, gradient, tables),
+          train(train_shape, tables, train_pairs, train_answers, true), test(test_shape, tables, test_pairs, test_answers, false),
+          pool(n_threads) {}
+
+    void gradients() {
+        const Shape& s = train_shape;
+        folding.take_rows();
+        pool.run(s.n_heads, [&](int h) { folding.take_head(h); });
+        pool.run(s.chunks(), [&](int q) { folding.take_chunk(q); });
+        pool.run(s.blocks(), [&](int i) { train.forward(i, true); });
+        pool.run(s.chunks(), [&](int q) {
+            train.backward(q, folding.d_base(q));
+            folding.give_chunk(q, train);
+        });
+        pool.run(s.n_heads + 1, [&](int h) { h < s.n_heads ? folding.give_head(h, train) : folding.give_classes(); });
+        folding.give_rows();
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+// A network that reads `weight` and writes `gradient`, which stay the caller's. Null where memory is short.
+void* network_new(const Shape* train, const int64_t* train_pairs, const int64_t* train_answers, const Shape* test, const int64_t* test_pairs,
+                  const int64_t* test_answers, const Parameters* weight, const Parameters* gradient, int n_threads) {
+    try {
+        return new Network(*train, train_pairs, train_answers, *test, test_pairs, test_answers, *weight, *gradient, n_threads);
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+// Mean loss and accuracy over the train pairs at the weights as they are now, and the gradients of that loss.
+void network_gradients(void* network, double* scores) {
+    Network& n = *(Network*)network;
+    n.gradients();
+    scores[0] = n.train.loss();
+    scores[1] = n.train.accuracy();
+}
+
+// Mean loss and accuracy over the test pairs, at the weights that the last gradients were of.
+void network_test(void* network, double* scores) {
+    Network& n = *(Network*)network;
+    n.pool.run(n.test_shape.blocks(), [&](int i) { n.test.forward(i, false); });
+    scores[0] = n.test.loss();
+    scores[1] = n.test.accuracy();
+}
+
+void network_free(void* network) { delete (Network*)network; }
+}
