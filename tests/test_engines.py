@@ -89,7 +89,7 @@ def test_an_engine_computes_loss_and_gradients_of_the_hooked_transformer_in_floa
     # then it agrees to the rounding of float32
     assert max(errors(found, expected).values()) < 2e-6
     for mine, theirs in ((ours.gradients(), right.gradients()), (ours.test_scores(), right.test_scores())):
-        assert mine.loss == pytest.approx(theirs.loss, rel=2e-8)
+        assert mine.loss == pytest.approx(theirs.loss, rel=5e-8)  # of few pairs, whose rounding does not average out
         assert mine.accuracy == theirs.accuracy
 
 
@@ -220,7 +220,8 @@ def test_an_engine_that_changed_is_said_when_a_run_goes_on(crash, tiny_config, t
     directory = crash(tiny_config.with_training(engine="torch"), tmp_path / "run", 20)
     config = (directory / "config.json").read_text()
     assert '"torch"' in config
-    monkeypatch.setattr(FoldedEngine, "name", "another torch")
+    made = FoldedEngine.of
+    monkeypatch.setattr(FoldedEngine, "of", lambda *others: replace(made(*others), name="another torch"))
     with pytest.warns(GrokvizWarning, match="engine was torch, is another torch"):
         grokviz.resume(directory)
 

@@ -178,8 +178,8 @@ class Pairs {
         columns_of(q, i, built);
         uint64_t active = 0;
         for (int k = 0; k < vectors; k++) {
-            active |= positive(built[k]) << (k * width);
-            store(neurons + k * width, built[k] > 0 ? built[k] : Floats{});
+            active |= active_lanes(built[k]) << (k * width);
+            store(neurons + k * width, built[k] <= 0 ? Floats{} : built[k]);
         }
         return active;
     }
@@ -202,14 +202,13 @@ class Pairs {
     // logits += active neurons times their rows of the readout, for n vectors of classes.
     template <int n>
     void add_neurons(float* to, const float* rows, const float* neurons, uint64_t active) const {
-        Floats totals[n];
-        for (int k = 0; k < n; k++) totals[k] = load(to + k * width);
+        Floats totals[n] = {};
         for (; active; active &= active - 1) {
             const int j = __builtin_ctzll(active);
             const Floats value = all(neurons[j]);
             for (int k = 0; k < n; k++) totals[k] += value * load(rows + (size_t)j * row + k * width);
         }
-        for (int k = 0; k < n; k++) store(to + k * width, totals[k]);
+        for (int k = 0; k < n; k++) store(to + k * width, load(to + k * width) + totals[k]);
     }
 
     // A neuron's row of d_readout += its values times dlogits, over the pairs of a block for which it is active.
@@ -264,7 +263,7 @@ class Pairs {
         multiply<2>(Strided<float>{logits_of(begin), (size_t)row, 1}, tables.turned(q), chunk, d_columns[0], chunk, n, shape.n_classes, chunk);
         for (int i = 0; i < n; i++)
             for (int k = 0; k < chunk; k += width)
-                store(d_columns[i] + k, load(neurons[i] + k) > 0 ? load(d_columns[i] + k) : Floats{});
+                store(d_columns[i] + k, load(neurons[i] + k) <= 0 ? Floats{} : load(d_columns[i] + k));
         transpose_bits(active);
         by_groups([&](auto n_vectors, int c) {
             for (int j = 0; j < shape.count_of(q); j++)

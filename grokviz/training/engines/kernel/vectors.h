@@ -81,15 +81,15 @@ inline float largest(const float* values) {
     }
 }
 
-// A bit for each lane that is above 0.
-inline uint64_t positive(Floats v) {
+// A bit for each lane that is not 0 or below, as is what is no number.
+inline uint64_t active_lanes(Floats v) {
 #if defined(__AVX512F__)
-    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLE_UQ);
 #elif defined(__AVX2__)
-    return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ));
+    return (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_NLE_UQ));
 #else
     uint64_t bits = 0;
-    for (int i = 0; i < width; i++) bits |= uint64_t(v[i] > 0) << i;
+    for (int i = 0; i < width; i++) bits |= uint64_t(!(v[i] <= 0)) << i;
     return bits;
 #endif
 }
