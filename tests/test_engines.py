@@ -131,7 +131,10 @@ def far_from_zero(parameters: Mapping[str, Tensor], pairs: Tensor) -> Tensor:
     weights = Weights({p.short_name: parameters[p.name].detach() for p in PARAMETERS})
     d_model, d_mlp = weights.W_in.shape
     shown = weights.replaced(
-        W_U=weights.W_in, W_out=torch.zeros(d_mlp, d_model).double(), b_U=weights.b_in, b_out=torch.zeros(d_model).double()
+        W_U=weights.W_in,
+        W_out=torch.zeros(d_mlp, d_model).double(),
+        b_U=weights.b_in,
+        b_out=torch.zeros(d_model).double(),
     )
     return (last_position_logits(shown, pairs).abs() > 1e-5).all(dim=1)
 
@@ -181,7 +184,9 @@ def test_a_weight_that_is_no_number_makes_the_loss_none(name: str, tiny_config: 
 
 @pytest.mark.parametrize("name", [*FAST, "exact forward"])
 def test_of_equally_large_logits_the_first_is_the_answer(name: str, tiny_config: RunConfig) -> None:
-    parameters = {n: torch.nn.Parameter(torch.zeros_like(v), v.requires_grad) for n, v in parameters_at(tiny_config).items()}
+    parameters = {
+        n: torch.nn.Parameter(torch.zeros_like(v), v.requires_grad) for n, v in parameters_at(tiny_config).items()
+    }
     sets = batches(tiny_config, CPU)
     scores = engine(name, tiny_config, parameters, *sets).gradients()
     assert scores.loss == pytest.approx(math.log(tiny_config.d_vocab_out), rel=1e-12)
@@ -193,16 +198,22 @@ def test_the_kernel_loses_nothing_of_a_small_loss(tiny_config: RunConfig) -> Non
     parameters = parameters_at(tiny_config)
     parameters["unembed.W_U"].data *= 40
     sets = batches(tiny_config, CPU)
-    right = cross_entropies(MAKERS["exact forward"](tiny_config, parameters, *sets).logits(sets[0].pairs), sets[0].answers)
+    right = cross_entropies(
+        MAKERS["exact forward"](tiny_config, parameters, *sets).logits(sets[0].pairs), sets[0].answers
+    )
     for name in FAST:
-        assert engine(name, tiny_config, parameters, *sets).gradients().loss == pytest.approx(right.mean().item(), rel=1e-5)
+        assert engine(name, tiny_config, parameters, *sets).gradients().loss == pytest.approx(
+            right.mean().item(), rel=1e-5
+        )
 
 
 def test_where_no_kernel_is_built_auto_trains_with_torch_and_says_so(monkeypatch, tiny_config, tmp_path) -> None:
     monkeypatch.setattr(fused, "INSTRUCTIONS", {})
     monkeypatch.setattr(fused, "EXTENSION_SUFFIXES", [".not-built"])
     config = tiny_config.with_training(engine="auto")
-    with pytest.warns(GrokvizWarning, match="the fused engine is missing: its kernel is not built; install a C\\+\\+ compiler"):
+    with pytest.warns(
+        GrokvizWarning, match="the fused engine is missing: its kernel is not built; install a C\\+\\+ compiler"
+    ):
         run = grokviz.train(config, tmp_path / "run")
     assert run.environment["engine"] == "torch"
     with pytest.raises(GrokvizError, match="engine fused is not to be had: its kernel is not built"):

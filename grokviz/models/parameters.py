@@ -84,7 +84,10 @@ def refuse_other_shapes(config: RunConfig, shapes: Mapping[str, tuple[int, ...]]
         GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
     """
     wanted = parameter_shapes(config)
-    for problem, names in (("lack", wanted.keys() - shapes.keys()), ("hold the unknown", shapes.keys() - wanted.keys())):
+    for problem, names in (
+        ("lack", wanted.keys() - shapes.keys()),
+        ("hold the unknown", shapes.keys() - wanted.keys()),
+    ):
         if names:
             raise GrokvizError(
                 f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"

@@ -29,7 +29,11 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
             if reason is None:
                 return fused.FusedEngine(config, parameters, train_batch, test_batch)
             if torch.device(config.training.device).type == "cpu":
-                warnings.warn(f"the fused engine is missing: {reason}; training two to three times slower, with torch", GrokvizWarning, stacklevel=2)
+                warnings.warn(
+                    f"the fused engine is missing: {reason}; training two to three times slower, with torch",
+                    GrokvizWarning,
+                    stacklevel=2,
+                )
             return _torch(parameters, train_batch, test_batch)
         case "torch":
             return _torch(parameters, train_batch, test_batch)

@@ -10,8 +10,8 @@ r2 = W_E[=] + W_pos[2] and one row a token, three more for the positions and '='
     base    = r2 (W_in | W_U) + (b_in | b_out W_U) + the tables' row of '=', summed over heads
 
 For pair (a, b) with the pattern (alpha, beta, 1 - alpha - beta), a column is base + sum over heads of
-alpha (table[a] + table[W_pos[0] - r2]) + beta (table[b] + table[W_pos[1] - r2]): a weighted sum of rows of one long table, which is
-what an embedding bag computes. So the products with W_in and W_O, forward and backward, are those of the tables alone.
+alpha (table[a] + table[W_pos[0] - r2]) + beta (table[b] + table[W_pos[1] - r2]): a weighted sum of rows of one long table, which
+is what an embedding bag computes. So the products with W_in and W_O, forward and backward, are those of the tables alone.
 Those go through autograd in float64; the pairs are computed here, forward and backward, in float32.
 """
 
@@ -126,7 +126,8 @@ class FoldedEngine:
     def of(cls, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> "FoldedEngine":
         """The engine on `parameters`, which lie where the batches do."""
         n_tokens, n_heads = len(parameters["embed.W_E"]) - 1, len(parameters["blocks.0.attn.W_Q"])
-        return cls(parameters, *(Pairs.of(batch, n_tokens, n_heads) for batch in (train_batch, test_batch)))
+        train, test = (Pairs.of(batch, n_tokens, n_heads) for batch in (train_batch, test_batch))
+        return cls(parameters, train, test)
 
     def gradients(self) -> Scores:
         """As `Engine` says."""

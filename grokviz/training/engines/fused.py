@@ -109,13 +109,23 @@ def _library(path: Path) -> ctypes.CDLL:
 
 def _pointers(tensors: Mapping[str, Tensor]) -> ctypes.Array[ctypes.c_void_p]:
     """The struct `Parameters` of the kernel."""
-    return (ctypes.c_void_p * len(POINTERS))(*(tensors[name].data_ptr() if name in tensors else None for name in POINTERS))
+    return (ctypes.c_void_p * len(POINTERS))(
+        *(tensors[name].data_ptr() if name in tensors else None for name in POINTERS)
+    )
 
 
 def _batch(config: RunConfig, batch: Batch) -> tuple[ctypes.Array[ctypes.c_int], ctypes.c_void_p, ctypes.c_void_p]:
     """The struct `Shape` of the kernel, and its pairs and answers."""
     model = config.model
-    sizes = (len(batch.pairs), config.equals_token, model.n_heads, model.d_model, model.d_head, model.d_mlp, config.d_vocab_out)
+    sizes = (
+        len(batch.pairs),
+        config.equals_token,
+        model.n_heads,
+        model.d_model,
+        model.d_head,
+        model.d_mlp,
+        config.d_vocab_out,
+    )
     return (
         (ctypes.c_int * len(sizes))(*sizes),
         ctypes.c_void_p(batch.pairs.data_ptr()),

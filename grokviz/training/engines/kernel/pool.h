@@ -1,4 +1,5 @@
-// Threads that sleep between passes. Those of OpenMP spin, and would fight with torch's.
+// Threads that share out the tasks of a phase. They look out for the next phase for some microseconds, offering the processor to
+// others meanwhile, and then sleep: those of OpenMP spin on, and would fight with torch's.
 
 #pragma once
 
@@ -18,8 +19,9 @@ class Pool {
         {
             std::lock_guard<std::mutex> held(mutex);
             ended = true;
+            phase++;
         }
-        wake.notify_all();
+        begun.notify_all();
         for (auto& worker : workers) worker.join();
     }
     Pool(const Pool&) = delete;
@@ -32,37 +34,51 @@ class Pool {
             n_tasks = n;
             next = 0;
             busy = (int)workers.size();
-            round++;
+            phase++;
         }
-        wake.notify_all();
+        begun.notify_all();
         take(task);
+        if (look_out([this] { return busy == 0; })) return;
         std::unique_lock<std::mutex> held(mutex);
         done.wait(held, [this] { return busy == 0; });
     }
 
   private:
+    static constexpr int looks = 200;  // some 50 microseconds
+
+    template <class Condition>
+    static bool look_out(Condition condition) {
+        for (int i = 0; i < looks; i++) {
+            if (condition()) return true;
+            std::this_thread::yield();
+        }
+        return false;
+    }
+
     void take(const std::function<void(int)>& task) {
         for (int i; (i = next++) < n_tasks;) task(i);
     }
+
     void work() {
-        for (long seen = 0;;) {
-            std::unique_lock<std::mutex> held(mutex);
-            wake.wait(held, [&] { return ended || round != seen; });
+        for (long seen = 0;; seen++) {
+            const auto is_next = [&] { return phase != seen; };
+            if (!look_out(is_next)) {
+                std::unique_lock<std::mutex> held(mutex);
+                begun.wait(held, is_next);
+            }
             if (ended) return;
-            seen = round;
-            held.unlock();
             take(*todo);
-            held.lock();
+            std::lock_guard<std::mutex> held(mutex);
             if (--busy == 0) done.notify_one();
         }
     }
 
     std::mutex mutex;
-    std::condition_variable wake, done;
+    std::condition_variable begun, done;
+    std::atomic<long> phase{0};  // of which run it is, counted
+    std::atomic<int> next{0}, busy{0};
     const std::function<void(int)>* todo = nullptr;
-    std::atomic<int> next{0};
-    int n_tasks = 0, busy = 0;
-    long round = 0;
+    int n_tasks = 0;
     bool ended = false;
     std::vector<std::thread> workers;  // last: they use all of the above
 };
