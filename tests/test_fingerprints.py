@@ -99,9 +99,7 @@ def test_a_change_of_a_constant_stales_its_users_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path: Path) -> None:
-    edit = replacing(
-        "analysis/snapshot.py", "self.neurons.double() - self.neurons", "self.neurons.double() + self.neurons"
-    )
+    edit = replacing("analysis/snapshot.py", ".clamp(min=0).sqrt()", ".clamp(min=1).sqrt()")
     assert stale_after(tmp_path, edit) == {"mlp_participation_rank", "mlp_effective_rank", "mlp_stable_rank"}
 
 
@@ -109,10 +107,10 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("models/hooked.py", "blocks.0.mlp.hook_post", "blocks.0.mlp.hook_pre"),
-        ("models/hooked.py", 'act_fn="relu"', 'act_fn="gelu"'),
+        ("models/forward.py", ".relu_()", ".sigmoid()"),
+        ("models/weights.py", "if p in trained or", "if"),
         ("models/parameters.py", "N_POSITIONS = 3", "N_POSITIONS = 4"),
-        ("analysis/snapshot.py", "activation[:, -1]", "activation[:, -2]"),
+        ("analysis/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
         ("tasks/split.py", "mask[order[: task.n_train]] = True", "mask[order[: task.n_train - 1]] = True"),
         ("config.py", "int(self.train_fraction * self.n_pairs)", "round(self.train_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
@@ -120,6 +118,14 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
 )
 def test_a_change_of_what_makes_a_snapshot_stales_everything(tmp_path: Path, file: str, old: str, new: str) -> None:
     assert stale_after(tmp_path, replacing(file, old, new)) == {spec.name for spec in specs_of(grokviz.MEASURES)}
+
+
+@pytest.mark.slow
+def test_a_change_of_the_hooked_transformer_stales_nothing_for_checkpoints_are_measured_without_it(
+    tmp_path: Path,
+) -> None:
+    edit = replacing("models/hooked.py", 'act_fn="relu"', 'act_fn="gelu"')
+    assert stale_after(tmp_path, edit) == set()
 
 
 def test_what_a_users_measure_calls_in_its_own_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fixtures import waves
 from grokviz.tasks.harmonics import (
+    centred_gram,
     component_frequencies,
     component_labels,
     components_of,
@@ -76,6 +77,14 @@ def test_pair_shares_agree_with_the_projection_written_out(p: int) -> None:
         rows = [0, *components_of(p, k)]
         expected = both[rows][:, rows].sum(dim=(0, 1)) / centred.square().sum(dim=(0, 1))
         torch.testing.assert_close(pair_frequency_shares(functions, basis)[k - 1], expected)
+
+
+@pytest.mark.parametrize("shape", [(1000, 6), (40, 1), (3, 5), (300, 129)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_centred_gram_matrix_is_that_of_the_centred_columns(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    matrix = torch.randn(shape, dtype=dtype) + 3
+    centred = matrix.double() - matrix.double().mean(dim=0)
+    torch.testing.assert_close(centred_gram(matrix), centred.T @ centred, rtol=1e-11, atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [(40, 4), (4, 40), (5, 4)])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import grokviz
 from grokviz.analysis import measuring
+from grokviz.analysis.in_order import AHEAD, in_order
 from grokviz.analysis.keys import Keys
 from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import Snapshot
@@ -170,19 +171,50 @@ def test_a_factory_with_another_constant_is_another_measure(copy: grokviz.Run) -
 @pytest.mark.slow
 def test_an_interrupt_loses_nothing_and_leaves_the_end_measured(copy: grokviz.Run) -> None:
     (copy.directory / "measurements.nc").unlink()
-    seen: list[int] = []
 
     def interrupted(snapshot: Snapshot) -> Float[Tensor, ""]:
-        seen.append(snapshot.epoch)
-        if len(seen) == 3:
+        if snapshot.epoch == copy.epochs[1]:
             raise KeyboardInterrupt
         return torch.tensor(1.0)
 
     with pytest.raises(KeyboardInterrupt):
         grokviz.measure(copy, measures=(loss, interrupted))
-    assert seen == [40, *copy.epochs[:2]]
-    assert copy.measurements["epoch"].values.tolist() == sorted(seen)
+    assert copy.measurements["epoch"].values.tolist() == [*copy.epochs[:2], 40]
     assert not copy.measurements["loss"].isnull().any()
+
+
+@pytest.mark.slow
+def test_values_are_the_same_bits_on_any_number_of_threads(copy: grokviz.Run) -> None:
+    before = torch.get_num_threads()
+    measured = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            (copy.directory / "measurements.nc").unlink()
+            measured.append(grokviz.measure(copy))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    one, three = measured
+    assert one.identical(three)
+
+
+def test_work_on_several_things_comes_out_in_their_order_and_begins_little_ahead() -> None:
+    begun: list[int] = []
+
+    def work(thing: int) -> int:
+        begun.append(thing)
+        return -thing
+
+    outcomes = in_order(work, range(100), workers=3)
+    assert [next(outcomes) for _ in range(5)] == [(i, -i) for i in range(5)]
+    outcomes.close()
+    assert len(begun) <= 5 + AHEAD * 3
+    assert list(in_order(work, [], workers=2)) == []
+    failing = in_order(lambda thing: 1 // (thing - 1), range(3), workers=2)
+    assert next(failing) == (0, -1)
+    with pytest.raises(ZeroDivisionError):
+        next(failing)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 import grokviz
-from fixtures import random_snapshot
 from grokviz.analysis import snapshot as snapshot_module
 from grokviz.analysis.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
@@ -33,10 +32,27 @@ def test_activations_are_those_of_the_hooked_transformer_at_the_last_position() 
     assert snapshot.epoch == 3
 
 
-def test_pairs_in_chunks_give_the_same_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = random_snapshot()
-    monkeypatch.setattr(snapshot_module, "CHUNK_PAIRS", 50)
-    chunked = random_snapshot()
+@pytest.mark.parametrize("biases", [False, True])
+def test_weights_alone_have_the_activations_of_the_hooked_transformer(biases: bool) -> None:
+    model = initial_model(CONFIG)
+    if biases:
+        with torch.no_grad():
+            for name, values in model.named_parameters():
+                if ".b_" in name:
+                    values.normal_(generator=torch.Generator().manual_seed(len(name)))
+    alone, hooked = (snapshot_of(n, CONFIG.task, epoch=3) for n in (Weights.of(model), model))
+    for what in ("scores", "pattern", "neurons", "logits"):
+        torch.testing.assert_close(getattr(alone, what), getattr(hooked, what), rtol=1e-5, atol=1e-5)
+    assert alone.weights.values.keys() == hooked.weights.values.keys()
+
+
+@pytest.mark.parametrize("kind", [Weights.of, lambda model: model], ids=["weights", "model"])
+def test_pairs_in_chunks_give_the_same_snapshot(monkeypatch: pytest.MonkeyPatch, kind) -> None:
+    network = kind(initial_model(CONFIG))
+    whole = snapshot_of(network, CONFIG.task, epoch=0)
+    for name in ("CHUNK_PAIRS", "CHUNK_PAIRS_BY_HOOKS"):
+        monkeypatch.setattr(snapshot_module, name, 50)
+    chunked = snapshot_of(network, CONFIG.task, epoch=0)
     torch.testing.assert_close(chunked.logits, whole.logits, rtol=1e-6, atol=1e-6)
     assert chunked.scores.shape == whole.scores.shape == (121, 2, 3)
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 import grokviz
 from grokviz.analysis.measures.performance import accuracy, loss
+from grokviz.analysis.sources import run_source
 from grokviz.config import ModelConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.hooked import HOOK_PATTERN, initial_model
@@ -19,7 +20,7 @@ def test_a_model_alone_is_measured_as_its_checkpoint_in_a_run(tiny_run: grokviz.
     stored = tiny_run.measurements.sel(epoch=[40])
     for name, values in stored.data_vars.items():
         if "epoch" in values.dims and name != "checkpoint":
-            np.testing.assert_array_equal(data[name], values, err_msg=str(name))
+            np.testing.assert_allclose(data[name], values, rtol=1e-5, atol=1e-6, err_msg=str(name))
     assert "history_train_loss" not in data
     assert (data["run"].item(), data["p"].item()) == ("model", 7)
 
@@ -53,7 +54,18 @@ def test_networks_from_anywhere_are_a_source(tiny_run: grokviz.Run) -> None:
     )
     data = grokviz.measure(source, measures=(loss, accuracy))
     assert data["epoch"].values.tolist() == [3, 9]
-    np.testing.assert_array_equal(data["loss"], tiny_run.measurements["loss"].sel(epoch=[0, 40]))
+    np.testing.assert_allclose(data["loss"], tiny_run.measurements["loss"].sel(epoch=[0, 40]), rtol=1e-6)
+
+
+def test_a_source_may_give_the_weights_alone_which_no_hook_can_act_on(tiny_run: grokviz.Run) -> None:
+    known = run_source(tiny_run)
+    data = grokviz.measure(replace(known, name="weights"), measures=(loss,))
+    np.testing.assert_array_equal(data["loss"], tiny_run.measurements["loss"])
+    under_hooks = replace(known, hooks=[(HOOK_PATTERN, lambda pattern, hook: pattern)])
+    with pytest.raises(
+        GrokvizError, match=r"hooks act on a HookedTransformer, but got weights alone; give it as run\.model"
+    ):
+        grokviz.measure(under_hooks, measures=(loss,))
 
 
 def test_a_model_of_another_task_is_refused_with_what_the_task_asks_for(tiny_run: grokviz.Run) -> None:

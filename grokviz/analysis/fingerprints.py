@@ -2,8 +2,8 @@
 
 It is the code that runs, not the text: the syntax tree of the measure and of all that it calls within grokviz (or within
 the measure's own module), without comments, docstrings and annotations; the same for what makes a snapshot, which every
-measure sees; the constants that the code names; and the versions of torch and TransformerLens. What a task asks and answers
-is compared apart, by its tables.
+measure sees; the constants that the code names; and the version of torch. What a task asks and answers is compared apart,
+by its tables. TransformerLens does not count: a run's checkpoints are measured without it.
 """
 
 import ast
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import RunConfig, TaskConfig
-from grokviz.models.hooked import model_with_weights
 from grokviz.models.weights import Weights
 from grokviz.tasks.harmonics import Harmonics
 from grokviz.tasks.task import Task
@@ -30,7 +29,7 @@ from grokviz.tasks.task import Task
 SEEN_BY_MEASURES = (Snapshot, Harmonics, Task, Weights, TaskConfig, RunConfig)
 """The classes whose properties and methods count where code names them."""
 
-VERSIONS = ("torch", "transformer-lens")
+VERSIONS = ("torch",)
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 VALUES = (*PLAIN, tuple, list, set, frozenset, dict, np.ndarray, Tensor)
@@ -42,7 +41,7 @@ def fingerprint(measure: Callable[..., Any]) -> str:
     function = _unwrapped(measure)
     scope = {"grokviz", *([function.__module__] if isinstance(function, FunctionType) else [])}
     found: dict[str, str] = {}
-    for root in (function, _unwrapped(snapshot_of), _unwrapped(model_with_weights)):
+    for root in (function, _unwrapped(snapshot_of), _unwrapped(Weights.from_arrays)):
         _collect(root, scope, found)
     parts = [f"{name} = {what}" for name, what in sorted(found.items())]
     parts += [f"{name} {version(name)}" for name in VERSIONS]

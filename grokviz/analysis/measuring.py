@@ -4,28 +4,45 @@ Of a run it is kept as RUN/measurements.nc, and only what is missing is computed
 code, the checkpoint, the task and model, and, for measures that take them, the key frequencies of the final checkpoint;
 where one of these has changed, the stored values are made anew. A run may be measured while it trains: what is complete
 when measuring begins is measured.
+
+Several checkpoints are measured at a time, with one thread of torch each: so the values are the same bits on any number
+of threads.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 import xarray as xr
 from tqdm import tqdm
 
 from grokviz.analysis.axes import AXES, labels_of
 from grokviz.analysis.columns import AxisLengths, Column, dataset_of
+from grokviz.analysis.current import stamp_of
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.in_order import in_order
 from grokviz.analysis.keys import Keys, find_keys
 from grokviz.analysis.measures import MEASURES, Measure
 from grokviz.analysis.needs import lacking
-from grokviz.analysis.snapshot import Hook, Snapshot
+from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source, model_source, run_source
 from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.models.hooked import HookedTransformer
+from grokviz.models.machine import cpu_threads, memory_bytes, snapshot_bytes
 from grokviz.store import Run, keep_measurements
 
+if TYPE_CHECKING:
+    from grokviz.analysis.hooked import Hook
+    from grokviz.models.hooked import HookedTransformer
+
 Keep = Callable[[xr.Dataset], None]
+
+SHARE_OF_MEMORY = 0.25
+"""The most of the machine's memory that checkpoints measured at a time may take."""
 
 
 def measure(source: Run | Source, measures: Sequence[Measure] = MEASURES) -> xr.Dataset:
@@ -57,16 +74,18 @@ def measure(source: Run | Source, measures: Sequence[Measure] = MEASURES) -> xr.
                 kept.set_aside()
             return columns
 
-        return _measured(known, specs, stored_columns, kept.replace)
+        # What the default measures depend on, if all of them are taken: then `measure` need not ask again.
+        stamp = stamp_of(source) if set(MEASURES) <= set(measures) else ""
+        return _measured(known, specs, stored_columns, lambda dataset: kept.replace(dataset.assign_attrs(stamp=stamp)))
 
 
 def measure_model(
-    model: HookedTransformer,
+    model: "HookedTransformer",
     task: TaskConfig,
     measures: Sequence[Measure] = MEASURES,
     *,
     epoch: int = 0,
-    hooks: Sequence[Hook] = (),
+    hooks: "Sequence[Hook]" = (),
 ) -> xr.Dataset:
     """All `measures` of one network that need not be in any run, under the interventions `hooks` if there are any.
 
@@ -75,6 +94,8 @@ def measure_model(
     Raises:
         GrokvizError: the model is not one of this task.
     """
+    from grokviz.models.hooked import HookedTransformer  # here, for runs are measured without it
+
     if not isinstance(model, HookedTransformer) or not isinstance(task, TaskConfig):
         got = f"{model!r:.40}" if not isinstance(model, HookedTransformer) else f"{task!r:.40}"
         raise GrokvizError(
@@ -101,6 +122,18 @@ def _measured(
     """The measurements of `source`: what is stored, and what is missing of `specs`. They are kept also where an interrupt
     or a faulty measure ends the work.
     """
+    threads = torch.get_num_threads()
+    with cpu_threads(1):
+        return _measured_by(threads, source, specs, stored_columns, keep)
+
+
+def _measured_by(
+    threads: int,
+    source: Source,
+    specs: Sequence[MeasureSpec],
+    stored_columns: Callable[[Snapshot, tuple[int, ...]], dict[str, Column]],
+    keep: Keep,
+) -> xr.Dataset:
     damaged: dict[int, str] = {}
     final = _newest_snapshot(source, damaged)
     keys = find_keys(final)
@@ -108,24 +141,45 @@ def _measured(
     for spec in specs:
         columns.setdefault(spec.name, Column.empty(spec))
     absent = _absent(final, specs, keys)
-    present = [spec for spec in specs if spec.name not in absent]
     labels = labels_of(final, keys.frequencies)
     lengths = AxisLengths(labels, columns)
-    missing = {epoch: [s for s in present if epoch not in columns[s.name].values] for epoch in source.identities}
-    todo = [epoch for epoch in source.identities if missing[epoch] and epoch < final.epoch]
-    if missing[final.epoch]:
-        todo.insert(0, final.epoch)  # first, because what is read off the end must be there after an interrupt, too
+    missing = {
+        epoch: [spec for spec in specs if spec.name not in absent and epoch not in columns[spec.name].values]
+        for epoch in source.identities
+        if epoch <= final.epoch
+    }
+    todo = [epoch for epoch, those in missing.items() if those]
+
+    def take(epoch: int) -> _Taken:
+        wanted = [spec for spec in missing[epoch] if spec.name not in absent]
+        try:
+            snapshot = final if epoch == final.epoch or not wanted else source.snapshot(epoch)
+        except GrokvizError as error:
+            return _Taken(damage=str(error))
+        return _taken(snapshot, wanted, keys.frequencies)
+
+    def all_taken() -> Generator[tuple[int, _Taken], None, None]:
+        # The end first, because what is read off it must be there after an interrupt, too; and alone, because a measure
+        # that lacks something there need not be tried anywhere else.
+        if final.epoch in todo:
+            yield final.epoch, take(final.epoch)
+        workers = max(
+            1, min(threads, int(SHARE_OF_MEMORY * memory_bytes() / snapshot_bytes(final.weights, final.n**2)))
+        )
+        yield from in_order(take, [epoch for epoch in todo if epoch < final.epoch], workers)
+
+    options = {"total": len(todo), "desc": f"measuring {source.name}", "unit": "checkpoint", "disable": None}
     try:
-        for epoch in tqdm(todo, desc=f"measuring {source.name}", unit="checkpoint", disable=None):
-            wanted = [spec for spec in missing[epoch] if spec.name not in absent]
-            snapshot = final if epoch == final.epoch or not wanted else _snapshot_or_none(source, epoch, damaged)
-            if snapshot is None:
-                continue
-            for spec in wanted:
-                try:
-                    columns[spec.name].values[epoch] = lengths.checked(spec, spec(snapshot, keys.frequencies))
-                except LackingError as error:  # a measure that did not say what it needs
-                    absent[spec.name] = str(error)
+        with closing(all_taken()) as outcomes:
+            for epoch, taken in tqdm(outcomes, **options):
+                damaged |= {epoch: taken.damage} if taken.damage else {}
+                absent |= taken.lacking
+                for spec in missing[epoch]:
+                    if spec.name in taken.values:
+                        value = lengths.checked(spec, taken.values[spec.name])
+                        columns[spec.name].put(epoch, value, room=len(todo))
+                if taken.error:
+                    raise taken.error
     finally:
         dataset = dataset_of(source, columns, labels=labels, keys=keys, key_epoch=final.epoch, absent=absent)
         if dataset.sizes["epoch"]:
@@ -136,6 +190,32 @@ def _measured(
             f"the first is epoch {min(damaged)}: {damaged[min(damaged)]}"
         )
     return dataset
+
+
+@dataclass
+class _Taken:
+    """What came of measuring one checkpoint. Mutable: it is filled measure by measure."""
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    """The measures that did not say what they need, with what is lacking."""
+    damage: str = ""
+    """Why the checkpoint cannot be read; '' where it can."""
+    error: BaseException | None = None
+    """What ended the work amid the measures."""
+
+
+def _taken(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> _Taken:
+    taken = _Taken()
+    for spec in specs:
+        try:
+            taken.values[spec.name] = spec(snapshot, keys)
+        except LackingError as error:
+            taken.lacking[spec.name] = str(error)
+        except BaseException as error:
+            taken.error = error
+            break
+    return taken
 
 
 def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dict[str, str]:

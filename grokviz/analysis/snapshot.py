@@ -1,9 +1,12 @@
-"""A snapshot: one checkpoint as the measures see it, with its activations on all n² pairs pulled out by hooks."""
+"""A snapshot: one checkpoint as the measures see it, with its activations on all n² pairs.
 
-from collections.abc import Callable, Sequence
+They come from the exact forward, or from a HookedTransformer by hooks, which see what interventions make of them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -12,21 +15,22 @@ from torch import Tensor
 
 from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, HOOK_SCORES, HookedTransformer
-from grokviz.models.memory import refuse_beyond_memory, snapshot_bytes
+from grokviz.models.forward import last_position
+from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run
-from grokviz.tasks.harmonics import Harmonics, harmonics_of, pair_frequency_shares, singular_values
+from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
 from grokviz.tasks.split import train_mask
 from grokviz.tasks.task import Task
 
-Hook = tuple[str, Callable[..., Any]]
-"""A forward hook as TransformerLens takes it: a hook's name, and a function `(activation, hook) -> activation or None`."""
+if TYPE_CHECKING:
+    from grokviz.analysis.hooked import Hook
+    from grokviz.models.hooked import HookedTransformer
 
 SPLITS = ("train", "test", "all")
 
-CHUNK_PAIRS = 4096
-"""Pairs that go through the HookedTransformer at once: 150 MB of activations at d_mlp 512."""
+CHUNK_PAIRS, CHUNK_PAIRS_BY_HOOKS = 16_384, 4096
+"""Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,19 @@ class Snapshot:
 
     @cached_property
     def neuron_spectrum(self) -> Float[Tensor, "value"]:
-        """Singular values of the centred activations over the n² pairs."""
-        return singular_values(self.neurons.double() - self.neurons.double().mean(dim=0))
+        """Singular values of the centred activations over the n² pairs; NaN where these are not finite.
+
+        They go through the Gram matrix, which costs the digits of values below 1e-8 of the largest.
+        """
+        n_values = min(self.neurons.shape)
+        if not self.neurons_are_finite:
+            return torch.full((n_values,), torch.nan, dtype=torch.float64)
+        return torch.linalg.eigvalsh(centred_gram(self.neurons))[-n_values:].clamp(min=0).sqrt()
+
+    @cached_property
+    def neurons_are_finite(self) -> bool:
+        """Whether no activation is infinite or NaN, as after a divergence."""
+        return bool(self.neurons.amax().isfinite())  # none is negative, and the largest of NaN is NaN
 
     def split_means(self, by_pair: Float[Tensor, "pair"]) -> Float[Tensor, "split"]:
         """The means of a number per pair over the train pairs, the test pairs, and all."""
@@ -88,60 +103,61 @@ class Snapshot:
         return torch.stack([by_pair[mask].double().mean() for mask in masks])
 
 
-def take_snapshot(run: Run, epoch: int, *, hooks: Sequence[Hook] = ()) -> Snapshot:
+def take_snapshot(run: Run, epoch: int, *, hooks: "Sequence[Hook]" = ()) -> Snapshot:
     """The snapshot of epoch's checkpoint, under the interventions `hooks` if there are any.
 
     Raises:
         GrokvizError: there is no such checkpoint, or it is damaged.
     """
-    return snapshot_of(run.model(epoch), run.config.task, epoch=epoch, hooks=hooks)
+    network = run.model(epoch) if hooks else Weights.from_arrays(run.config, run.weights(epoch))
+    return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks)
 
 
 @torch.no_grad()
 def snapshot_of(
-    model: HookedTransformer, task_config: TaskConfig, *, epoch: int, hooks: Sequence[Hook] = ()
+    network: "Weights | HookedTransformer", task_config: TaskConfig, *, epoch: int, hooks: "Sequence[Hook]" = ()
 ) -> Snapshot:
-    """The snapshot of a model that need not be in any run. No hook stays on the model.
+    """The snapshot of a network that need not be in any run.
+
+    `Weights` go through the exact forward, several times faster; a HookedTransformer through its own, with `hooks`, of
+    which none stays on it.
 
     Raises:
-        GrokvizError: the model is not one of this task.
+        GrokvizError: the network is not one of this task.
     """
     task = task_config.task
-    _refuse_another_architecture(model)
-    weights = Weights.of(model).detached()
-    _refuse_another_task(weights, task_config)
-    needed = snapshot_bytes(weights, task_config.n_pairs)
-    refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", needed)
     pairs = torch.from_numpy(task.pairs)
-    tokens = torch.cat([pairs, torch.full((len(pairs), 1), task.n)], dim=1)
-    chunks = [_activations(model, chunk, hooks) for chunk in torch.split(tokens, CHUNK_PAIRS)]
-    scores, pattern, neurons, logits = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    if isinstance(network, Weights):
+        if hooks:
+            raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
+        weights = network.detached()
+    else:
+        from grokviz.analysis.hooked import activations_by_hooks, refuse_another_architecture
+
+        refuse_another_architecture(network)
+        weights = Weights.of(network).detached()
+    _refuse_another_task(weights, task_config)
+    refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(weights, task_config.n_pairs))
+    if isinstance(network, Weights):
+        parts = [last_position(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
+    else:
+        chunks = torch.split(pairs, CHUNK_PAIRS_BY_HOOKS)
+        parts = [activations_by_hooks(network, chunk, task.n, hooks) for chunk in chunks]
     return Snapshot(
         task=task,
         epoch=epoch,
         weights=weights,
-        scores=scores,
-        pattern=pattern.masked_fill(scores.isnan(), torch.nan),  # TransformerLens turns NaN, a divergence, into 0
-        neurons=neurons,
-        logits=logits.double(),
+        scores=_joined([part.scores for part in parts]),
+        pattern=_joined([part.pattern for part in parts]),
+        neurons=_joined([part.neurons for part in parts]),
+        logits=_joined([part.logits.double() for part in parts]),
         answers=torch.from_numpy(task.answers),
         train_mask=train_mask(task_config),
     )
 
 
-def _refuse_another_architecture(model: HookedTransformer) -> None:
-    cfg = model.cfg
-    for what, got, wanted in (
-        ("layers", cfg.n_layers, 1),
-        ("the activation", cfg.act_fn, "relu"),
-        ("the normalisation", cfg.normalization_type, None),
-        ("attention only", cfg.attn_only, False),
-    ):
-        if got != wanted:
-            raise GrokvizError(
-                f"the model has {what} = {got!r}, but measures are of one layer of attention and ReLU neurons without "
-                f"normalisation, where it is {wanted!r}"
-            )
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _refuse_another_task(weights: Weights, task_config: TaskConfig) -> None:
@@ -151,28 +167,3 @@ def _refuse_another_task(weights: Weights, task_config: TaskConfig) -> None:
             f"the model has {vocabulary} tokens and {classes} classes, but {task_config.operation} mod {task_config.p} "
             f"asks for {n + 1} tokens ({n} elements and '=') and {n} or {n + 1} classes; give the task of the model"
         )
-
-
-def _activations(model: HookedTransformer, tokens: Int[Tensor, "pair position"], hooks: Sequence[Hook]) -> list[Tensor]:
-    """Scores, pattern, neurons and logits at the last position."""
-    seen: dict[str, Tensor] = {}
-
-    def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:
-        seen[hook.name] = activation[:, :, -1]
-
-    def keep_last_position(activation: Float[Tensor, "pair position neuron"], hook: Any) -> None:
-        seen[hook.name] = activation[:, -1]
-
-    def pass_on_last_position(activation: Float[Tensor, "pair position d_model"], hook: Any) -> Tensor:
-        return activation[:, -1:]
-
-    # The MLP need not see the first two positions; an intervention, however, may count on finding them.
-    spare: list[Hook] = [] if hooks else [(HOOK_RESID_MID, pass_on_last_position)]
-    ours: list[Hook] = [
-        (HOOK_SCORES, keep_last_query),
-        (HOOK_PATTERN, keep_last_query),
-        (HOOK_MLP_POST, keep_last_position),
-    ]
-    tokens = tokens.to(next(model.parameters()).device)
-    logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
-    return [part.cpu() for part in (seen[HOOK_SCORES], seen[HOOK_PATTERN], seen[HOOK_MLP_POST], logits[:, -1])]

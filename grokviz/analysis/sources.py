@@ -4,15 +4,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from grokviz.analysis.snapshot import Hook, Snapshot, snapshot_of
+from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import TaskConfig
-from grokviz.models.hooked import HookedTransformer
+from grokviz.models.weights import Weights
 from grokviz.store import Run
 from grokviz.tasks.task import Task
+
+if TYPE_CHECKING:
+    from grokviz.analysis.hooked import Hook
+    from grokviz.models.hooked import HookedTransformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +27,17 @@ class Source:
     task: TaskConfig
     identities: Mapping[int, str]
     """By epoch, ascending, what tells the network there from any other, such as a hash of its file."""
-    model: Callable[[int], HookedTransformer]
-    """The network of an epoch. May raise a GrokvizError for one that cannot be read."""
+    model: "Callable[[int], HookedTransformer | Weights]"
+    """The network of an epoch, or its weights, which are measured several times faster. May raise a GrokvizError for one
+    that cannot be read.
+    """
     history: xr.Dataset | None = None
     """Losses and accuracies by epoch, if there are any."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """All that is known of how the networks came to be, for the measurements to keep."""
     status: str = "finished"
-    hooks: Sequence[Hook] = ()
-    """Interventions under which all is measured."""
+    hooks: "Sequence[Hook]" = ()
+    """Interventions under which all is measured; they need a HookedTransformer."""
 
     def snapshot(self, epoch: int) -> Snapshot:
         """The snapshot of epoch's network."""
@@ -50,14 +56,14 @@ def run_source(run: Run) -> Source:
         name=run.directory.resolve().name,
         task=run.config.task,
         identities=run.checkpoints,
-        model=run.model,
+        model=lambda epoch: Weights.from_arrays(run.config, run.weights(epoch)),
         history=run.history,
         config=run.config.to_dict(),
         status=run.status,
     )
 
 
-def model_source(model: HookedTransformer, task: TaskConfig, *, epoch: int, hooks: Sequence[Hook]) -> Source:
+def model_source(model: "HookedTransformer", task: TaskConfig, *, epoch: int, hooks: "Sequence[Hook]") -> Source:
     """One network, which belongs to no run."""
     return Source(name="model", task=task, identities={epoch: ""}, model=lambda _: model, hooks=hooks)
 

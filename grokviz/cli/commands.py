@@ -219,10 +219,14 @@ def _agreed(question: str) -> bool:
 
 
 def _measure(run: Run) -> None:
+    from grokviz.analysis.current import current_measurements
     from grokviz.analysis.derived import key_frequencies_of, why_no_key_frequencies
-    from grokviz.analysis.measuring import measure as measure_run
 
-    measurements = measure_run(run)
+    measurements = current_measurements(run)
+    if measurements is None:
+        from grokviz.analysis.measuring import measure as measure_run
+
+        measurements = measure_run(run)
     keys = key_frequencies_of(measurements)
     said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measurements)
     print(f"measured: {run.directory} ({measurements.sizes['epoch']} checkpoints; {said})")

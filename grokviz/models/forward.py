@@ -1,4 +1,4 @@
-"""The exact last-position forward: the logits that training reads, and nothing else.
+"""The exact last-position forward: what the HookedTransformer computes at '=', and nothing else.
 
 Only the last position is read, and in one layer only its query matters. With r0[t] = W_E[t] + W_pos[0],
 r1[t] = W_E[t] + W_pos[1] and r2 = W_E[=] + W_pos[2], a head's score of the first operand depends on the token a
@@ -6,8 +6,10 @@ alone, of the second on b alone. So keys and values are computed once per token 
 one position; since it writes linearly into the logits, they are x W_U + relu(x W_in) (W_out W_U).
 
 It is the function of the HookedTransformer on the HookedTransformer's own parameters; biases that are zero and frozen
-are left out of `Weights`, and cost nothing. Tests hold logits and every gradient to the HookedTransformer.
+are left out of `Weights`, and cost nothing. Tests hold activations, logits and every gradient to the HookedTransformer.
 """
+
+from dataclasses import dataclass
 
 import torch
 from einops import einsum, rearrange
@@ -17,28 +19,46 @@ from torch import Tensor
 from grokviz.models.weights import Weights
 
 
+@dataclass(frozen=True)
+class Activations:
+    """What a network computes at '=', for some pairs."""
+
+    scores: Float[Tensor, "pair head source"]
+    """Attention scores from '=' to the sources a, b and '='."""
+    pattern: Float[Tensor, "pair head source"]
+    """Attention pattern from '=': the softmax of the scores."""
+    neurons: Float[Tensor, "pair neuron"]
+    """MLP activations after the ReLU."""
+    logits: Float[Tensor, "pair class"]
+
+
 def last_position_logits(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
     """The logits at '=' for each pair (a, b), in the precision of the weights."""
+    return last_position(weights, pairs).logits
+
+
+def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activations:
+    """The activations at '=' for each pair (a, b), in the precision of the weights."""
     w = weights
     tokens = w.W_E[:-1]
     residual = torch.stack([tokens + w.W_pos[0], tokens + w.W_pos[1]])  # r0, r1
     equals = w.W_E[-1] + w.W_pos[2]  # r2
 
-    # b_K adds the same to all three scores of a head, which the softmax does not see.
     query = _plus(einsum(equals, w.W_Q, "d_model, head d_model d_head -> head d_head"), w.get("b_Q"))
     query = query * w.W_Q.shape[-1] ** -0.5
     key_direction = einsum(w.W_K, query, "head d_model d_head, head d_head -> d_model head")
-    scores = residual @ key_direction  # [operand, token, head]
+    b_K = w.get("b_K")
+    key_bias = None if b_K is None else einsum(b_K, query, "head d_head, head d_head -> head")
+    scores = _plus(residual @ key_direction, key_bias)  # [operand, token, head]
     values = residual @ rearrange(
         w.W_V, "head d_model d_head -> d_model (head d_head)"
     )  # [operand, token, head d_head]
-    equals_score = equals @ key_direction
+    equals_score = _plus(equals @ key_direction, key_bias)
     equals_value = einsum(equals, w.W_V, "d_model, head d_model d_head -> head d_head")
 
     a, b = pairs.unbind(dim=1)
-    pattern = torch.stack([_rows(scores[0], a), _rows(scores[1], b), equals_score.expand(len(a), -1)], dim=-1).softmax(
-        dim=-1
-    )  # [pair, head, source]
+    pair_scores = torch.stack([_rows(scores[0], a), _rows(scores[1], b), equals_score.expand(len(a), -1)], dim=-1)
+    pattern = pair_scores.softmax(dim=-1)  # [pair, head, source]
     mixed = (
         pattern[..., 0:1] * rearrange(_rows(values[0], a), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
         + pattern[..., 1:2] * rearrange(_rows(values[1], b), "pair (head d_head) -> pair head d_head", head=len(w.W_V))
@@ -49,12 +69,18 @@ def last_position_logits(weights: Weights, pairs: Int[Tensor, "pair operand"]) -
         w.W_O, "head d_head d_model -> (head d_head) d_model"
     )
     x = _plus(x, w.get("b_O"))
-    neurons = _plus(x @ w.W_in, w.get("b_in")).relu()
-    return _plus(_plus(x, w.get("b_out")) @ w.W_U + neurons @ (w.W_out @ w.W_U), w.get("b_U"))
+    neurons = _plus_(x @ w.W_in, w.get("b_in")).relu_()
+    logits = _plus_(torch.addmm(_plus(x, w.get("b_out")) @ w.W_U, neurons, w.W_out @ w.W_U), w.get("b_U"))
+    return Activations(pair_scores, pattern, neurons, logits)
 
 
 def _plus(values: Float[Tensor, "..."], bias: Float[Tensor, "..."] | None) -> Float[Tensor, "..."]:
     return values if bias is None else values + bias
+
+
+def _plus_(values: Float[Tensor, "..."], bias: Float[Tensor, "..."] | None) -> Float[Tensor, "..."]:
+    """In place, for what is large."""
+    return values if bias is None else values.add_(bias)
 
 
 def _rows(table: Float[Tensor, "token column"], tokens: Int[Tensor, "pair"]) -> Float[Tensor, "pair column"]:

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import MATRICES, PARAMETERS
+from grokviz.models.parameters import MATRICES, PARAMETERS, refuse_other_shapes, trained_parameters
 
 
 class HasParameters(Protocol):
@@ -52,6 +55,19 @@ class Weights:
         parameters = dict(model.named_parameters())
         found = {p.short_name: parameters[p.name] for p in PARAMETERS if p.name in parameters}
         return cls({name: values for name, values in found.items() if values.requires_grad or values.any()})
+
+    @classmethod
+    def from_arrays(cls, config: RunConfig, arrays: Mapping[str, Float[np.ndarray, "..."]]) -> "Weights":
+        """The weights of a checkpoint, whose `arrays` are called as the HookedTransformer's parameters. Zeros that are not
+        trained are left out.
+
+        Raises:
+            GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+        """
+        refuse_other_shapes(config, {name: values.shape for name, values in arrays.items()})
+        trained = trained_parameters(config)
+        found = {p.short_name: arrays[p.name] for p in PARAMETERS if p in trained or arrays[p.name].any()}
+        return cls({name: torch.from_numpy(np.array(values)) for name, values in found.items()})
 
     def detached(self) -> "Weights":
         """A copy of the weights as they are now, on the CPU."""

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from einops import einsum, rearrange
+from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.errors import LackingError
 from grokviz.tasks.task import Task
+
+COLUMNS_AT_ONCE = 64
+ROWS_AT_ONCE = 256
+"""How much of a large matrix is worked on at a time, so that it stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,20 +141,26 @@ def pair_frequency_shares(
     The share of its centred squared norm that falls on {1, cos_k, sin_k}(a) x {1, cos_k, sin_k}(b), without the
     constant. The shares of a function sum to at most 1: products of two different frequencies belong to none.
     """
-    n = len(basis)
-    k = n_frequencies(n)
     basis = basis.to(functions)
-    waves = torch.cat([basis[1:], basis.new_zeros(2 * k - (n - 1), n)])  # an even n has no sin n/2: a row of zeros
-    waves = rearrange(waves, "(frequency wave) x -> frequency wave x", wave=2)
-    waves_or_one = torch.cat([basis[0].expand(k, 1, n), waves], dim=1)
+    if len(basis) % 2 == 0:  # an even n has no sin n/2: a row of zeros
+        basis = torch.cat([basis, basis.new_zeros(1, len(basis))])
+    blocks = torch.split(functions, COLUMNS_AT_ONCE, dim=2)
+    return torch.cat([_pair_frequency_shares(block, basis) for block in blocks], dim=1)
 
+
+def _pair_frequency_shares(
+    functions: Float[Tensor, "a b column"], basis: Float[Tensor, "component token"]
+) -> Float[Tensor, "frequency column"]:
+    n, constant, waves = functions.shape[0], basis[:1], basis[1:]
     centred = functions - functions.mean(dim=(0, 1))
+    along_a = rearrange(basis @ rearrange(centred, "a b column -> a (b column)"), "w (b column) -> w b column", b=n)
+    of_frequency = rearrange(waves, "(frequency wave) b -> frequency wave b", wave=2)
+    one_or_waves = torch.cat([constant.expand(len(of_frequency), 1, n), of_frequency], dim=1)
+    both = one_or_waves.repeat_interleave(2, dim=0) @ along_a[1:]  # [wave of a, one or wave of b, column]
+    b_only = waves @ along_a[0]
+    power = reduce(both.square(), "(frequency wave) other column -> frequency column", "sum", wave=2)
+    power = power + reduce(b_only.square(), "(frequency wave) column -> frequency column", "sum", wave=2)
     variance = centred.square().sum(dim=(0, 1))
-
-    a_waves = einsum(waves, centred, "frequency wave a, a b column -> frequency wave b column")
-    both = einsum(a_waves, waves_or_one, "frequency wave b column, frequency other b -> frequency wave other column")
-    b_only = einsum(basis[0], centred, waves, "a, a b column, frequency wave b -> frequency wave column")
-    power = both.square().sum(dim=(1, 2)) + b_only.square().sum(dim=1)
     return torch.where(_is_rounding(variance, functions), torch.nan, power / variance)
 
 
@@ -166,7 +176,10 @@ def strongest_frequency(shares: Float[Tensor, "frequency column"]) -> Int[Tensor
 
 def never_change(functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
     """Whether each function is the same for all pairs, but for rounding."""
-    return _is_rounding((functions - functions.mean(dim=(0, 1))).square().sum(dim=(0, 1)), functions)
+    blocks = torch.split(functions, COLUMNS_AT_ONCE, dim=2)
+    return torch.cat(
+        [_is_rounding((block - block.mean(dim=(0, 1))).square().sum(dim=(0, 1)), block) for block in blocks]
+    )
 
 
 def _is_rounding(variance: Float[Tensor, "column"], functions: Float[Tensor, "a b column"]) -> Bool[Tensor, "column"]:
@@ -210,13 +223,26 @@ def participation_ratio(power: Float[Tensor, "*batch feature"]) -> Float[Tensor,
 
 
 def singular_values(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "value"]:
-    """The singular values of a float64 matrix; NaN where it is not finite, as after a divergence.
-
-    A tall matrix goes through its Gram matrix, which costs the digits of values below 1e-8 of the largest.
-    """
-    rows, columns = matrix.shape
+    """The singular values of a matrix; NaN where it is not finite, as after a divergence."""
     if not matrix.isfinite().all():
-        return matrix.new_full((min(rows, columns),), torch.nan)
-    if rows > 2 * columns:
-        return torch.linalg.eigvalsh(matrix.T @ matrix).clamp(min=0).sqrt()
+        return matrix.new_full((min(matrix.shape),), torch.nan)
     return torch.linalg.svdvals(matrix)
+
+
+def centred_gram(matrix: Float[Tensor, "row column"]) -> Float[Tensor, "column column"]:
+    """The products of the centred columns with each other in float64, of a tall matrix of any precision.
+
+    Formula: sum over rows of x xᵀ - (rows) m mᵀ, m the mean row. The sum is symmetric, so blocks below the diagonal are not
+    computed; and some rows are taken at a time, which stay in the processor's cache.
+    """
+    n_rows, columns = matrix.shape
+    width = -(-columns // 4)
+    upper = torch.zeros(columns, columns, dtype=torch.float64)
+    total = torch.zeros(columns, dtype=torch.float64)
+    for some in torch.split(matrix, ROWS_AT_ONCE):
+        rows = some.double()
+        total += rows.sum(dim=0)
+        for start in range(0, columns, width):
+            block = slice(start, start + width)
+            upper[block, start:].addmm_(rows[:, block].T, rows[:, start:])
+    return upper.triu() + upper.triu(1).T - torch.outer(total, total) / n_rows

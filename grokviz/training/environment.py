@@ -1,8 +1,6 @@
-"""Where training runs: the device, the threads, and what of them is recorded."""
+"""Where training runs: the device, and what of it is recorded."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -27,17 +25,6 @@ def device_named(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise GrokvizError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
     return device
-
-
-@contextmanager
-def cpu_threads(threads: int | None) -> Iterator[None]:
-    """While the block runs, torch uses this many threads; as many as before if None."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def environment_of(training: TrainingConfig, engine_name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.models.initialisation import initial_weights
-from grokviz.models.memory import refuse_beyond_memory, training_bytes
+from grokviz.models.machine import refuse_beyond_memory, training_bytes
 from grokviz.models.parameters import refuse_other_shapes, trained_parameters
 from grokviz.tasks.split import train_mask
 from grokviz.training.engines.choice import engine_for

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from grokviz.config import TrainingConfig
 from grokviz.errors import GrokvizWarning, Interrupted
+from grokviz.models.machine import cpu_threads
 from grokviz.store import RunWriter
-from grokviz.training.environment import cpu_threads
 from grokviz.training.learner import Learner
 from grokviz.training.schedule import is_checkpoint, learning_rate
 from grokviz.training.signals import signals_deferred

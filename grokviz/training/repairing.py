@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from grokviz import store
+from grokviz.models.machine import cpu_threads
 from grokviz.store import Run
 from grokviz.training.engines.choice import engine_for
-from grokviz.training.environment import cpu_threads
 from grokviz.training.learner import batches, parameters_of
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from grokviz.config import SECTIONS, RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
+from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, RunWriter, continue_run, open_run
-from grokviz.training.environment import cpu_threads, environment_of
+from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at
 from grokviz.training.loop import train_loop
 from grokviz.training.starting import train

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
+from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, create_run, open_run
-from grokviz.training.environment import cpu_threads, environment_of
+from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at
 from grokviz.training.loop import train_loop
 from grokviz.training.stopping import StoppingRule

@@ -142,7 +142,7 @@ def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
     shares = snapshot.neuron_frequency_shares
     pure = shares.amax(dim=0) > PURE_NEURON  # False for the NaN of dead neurons
     counts = torch.bincount(strongest_frequency(shares)[pure], minlength=n_frequencies(snapshot.n)).double()
-    return counts if snapshot.neurons.isfinite().all() else counts * torch.nan
+    return counts if snapshot.neurons_are_finite else counts * torch.nan
 
 
 @needs("harmonics")
@@ -167,7 +167,7 @@ def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     Source: counts what `neuron_purity` leaves out
     """
     dead = never_change(rearrange(snapshot.neurons, "(a b) neuron -> a b neuron", a=snapshot.n)).double().mean()
-    return dead if snapshot.neurons.isfinite().all() else dead * torch.nan
+    return dead if snapshot.neurons_are_finite else dead * torch.nan
 
 
 @needs("harmonics")

@@ -1,4 +1,4 @@
-"""Engines whose gradients autograd finds: through the exact forward, or through the HookedTransformer itself.
+"""Engines whose gradients autograd finds: through the exact forward here, through any other function of the pairs elsewhere.
 
 On a GPU a step is some two hundred small kernels, and launching them takes longer than they run; there they are recorded once
 as a graph and launched together.
@@ -11,9 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokviz.config import RunConfig
 from grokviz.models.forward import last_position_logits
-from grokviz.models.hooked import bare_model
 from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.parameters import PARAMETERS
 from grokviz.models.weights import Weights
@@ -88,14 +86,3 @@ def exact(parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batc
         "torch", lambda pairs: last_position_logits(weights, pairs), parameters, train_batch, test_batch
     )
     return GraphedEngine(engine) if train_batch.pairs.device.type == "cuda" else engine
-
-
-def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
-    """Autograd through the HookedTransformer itself."""
-    model = bare_model(config).to(train_batch.pairs.device, print_details=False)
-
-    def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
-        tokens = torch.cat([pairs, pairs.new_full((len(pairs), 1), config.equals_token)], dim=1)
-        return torch.func.functional_call(model, dict(parameters), (tokens,))[:, -1]
-
-    return AutogradEngine("reference", logits, parameters, train_batch, test_batch)

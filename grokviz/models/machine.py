@@ -1,7 +1,11 @@
-"""How much memory a task takes: asked before it is allocated."""
+"""The machine: how much memory a task takes of it, asked before it is allocated, and how many threads work."""
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
@@ -27,11 +31,24 @@ def refuse_beyond_memory(what: str, needed: int) -> None:
     Raises:
         GrokvizError: `what` needs more bytes than there are.
     """
-    if not hasattr(os, "sysconf"):  # Windows does not say
-        return
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
+    if needed > memory_bytes():
         raise GrokvizError(
-            f"{what} needs about {needed / 1e9:,.0f} GB of memory, but this machine has {available / 1e9:,.0f} GB; "
+            f"{what} needs about {needed / 1e9:,.0f} GB of memory, but this machine has {memory_bytes() / 1e9:,.0f} GB; "
             "choose a smaller p or model"
         )
+
+
+def memory_bytes() -> float:
+    """The bytes of this machine's memory; infinite on Windows, which does not say."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+
+
+@contextmanager
+def cpu_threads(threads: int | None) -> Iterator[None]:
+    """While the block runs, torch uses this many threads; as many as before if None."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

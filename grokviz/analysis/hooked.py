@@ -1,0 +1,64 @@
+"""The activations of a HookedTransformer, pulled out by hooks: with interventions, or of a network from elsewhere."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokviz.errors import GrokvizError
+from grokviz.models.forward import Activations
+from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, HOOK_SCORES, HookedTransformer
+
+Hook = tuple[str, Callable[..., Any]]
+"""A forward hook as TransformerLens takes it: a hook's name, and a function `(activation, hook) -> activation or None`."""
+
+
+def activations_by_hooks(
+    model: HookedTransformer, pairs: Int[Tensor, "pair operand"], equals: int, hooks: Sequence[Hook]
+) -> Activations:
+    """The activations at the last position, on the CPU, for each pair with the token `equals` after it."""
+    seen: dict[str, Tensor] = {}
+
+    def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:
+        seen[hook.name] = activation[:, :, -1].cpu()
+
+    def keep_last_position(activation: Float[Tensor, "pair position neuron"], hook: Any) -> None:
+        seen[hook.name] = activation[:, -1].cpu()
+
+    def pass_on_last_position(activation: Float[Tensor, "pair position d_model"], hook: Any) -> Tensor:
+        return activation[:, -1:]
+
+    # The MLP need not see the first two positions; an intervention, however, may count on finding them.
+    spare: list[Hook] = [] if hooks else [(HOOK_RESID_MID, pass_on_last_position)]
+    ours: list[Hook] = [
+        (HOOK_SCORES, keep_last_query),
+        (HOOK_PATTERN, keep_last_query),
+        (HOOK_MLP_POST, keep_last_position),
+    ]
+    tokens = torch.cat([pairs, pairs.new_full((len(pairs), 1), equals)], dim=1).to(next(model.parameters()).device)
+    logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
+    scores, pattern, neurons = (seen[name] for name in (HOOK_SCORES, HOOK_PATTERN, HOOK_MLP_POST))
+    # TransformerLens turns the NaN of a divergence into 0.
+    return Activations(scores, pattern.masked_fill(scores.isnan(), torch.nan), neurons, logits[:, -1].cpu())
+
+
+def refuse_another_architecture(model: HookedTransformer) -> None:
+    """Refuse a model that is not of the architecture that measures are of.
+
+    Raises:
+        GrokvizError: it is another; the message says in what.
+    """
+    cfg = model.cfg
+    for what, got, wanted in (
+        ("layers", cfg.n_layers, 1),
+        ("the activation", cfg.act_fn, "relu"),
+        ("the normalisation", cfg.normalization_type, None),
+        ("attention only", cfg.attn_only, False),
+    ):
+        if got != wanted:
+            raise GrokvizError(
+                f"the model has {what} = {got!r}, but measures are of one layer of attention and ReLU neurons without "
+                f"normalisation, where it is {wanted!r}"
+            )
