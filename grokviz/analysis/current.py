@@ -18,8 +18,9 @@ DEPENDS_ON = ("torch", "numpy", "xarray")
 """Packages whose versions count."""
 
 
-def current_measurements(run: Run) -> xr.Dataset | None:
-    """The measurements of `run`, where all default measures have been taken of it as it is, by this very code; else None.
+def current_outline(run: Run) -> xr.Dataset | None:
+    """The outline of the measurements of `run`, where all default measures have been taken of it as it is, by this very
+    code; else None.
 
     None means that `grokviz.measure` has to look, which may find that nothing it depends on has changed.
 
@@ -28,11 +29,11 @@ def current_measurements(run: Run) -> xr.Dataset | None:
     """
     if not run.is_measured or run.status == "training":
         return None
-    measurements = run.measurements
-    if measurements.attrs.get("stamp") != stamp_of(run):
+    outline = run.measurements_outline
+    if outline.attrs.get("stamp") != stamp_of(run):
         return None
     run.weights(run.epochs[-1])  # as `grokviz.measure` does, which looks at the end for the key frequencies
-    return measurements
+    return outline
 
 
 def stamp_of(run: Run) -> str:

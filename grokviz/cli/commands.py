@@ -124,6 +124,7 @@ def train(arguments: TrainArguments, default_out: Path) -> int:
 
 def resume(arguments: ResumeArguments) -> int:
     """Continue an interrupted run, or extend a finished one."""
+    open_run(arguments.run, begun=False)  # refused before anything slow is imported, if there is no run
     from grokviz.training.resuming import resume as resume_run
 
     trained = resume_run(arguments.run, epochs=arguments.epochs, device=arguments.device, threads=arguments.threads)
@@ -186,10 +187,10 @@ def completion(arguments: CompletionArguments) -> int:
 
 
 def _train(arguments: TrainArguments, default_out: Path) -> Run:
+    out = arguments.out or default_out
     from grokviz.training.resuming import train_or_resume
     from grokviz.training.starting import train as train_run
 
-    out = arguments.out or default_out
     trained = train_or_resume(arguments.config, out) if arguments.resume else train_run(arguments.config, out)
     _say_trained(trained)
     return trained
@@ -219,10 +220,10 @@ def _agreed(question: str) -> bool:
 
 
 def _measure(run: Run) -> None:
-    from grokviz.analysis.current import current_measurements
+    from grokviz.analysis.current import current_outline
     from grokviz.analysis.derived import key_frequencies_of, why_no_key_frequencies
 
-    measurements = current_measurements(run)
+    measurements = current_outline(run)
     if measurements is None:
         from grokviz.analysis.measuring import measure as measure_run
 

@@ -1,6 +1,8 @@
 """Measurements as the bytes of a netCDF file, and back."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import h5py
 import xarray as xr
@@ -43,11 +45,30 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
     return measurements
 
 
+def outline_from_bytes(content: bytes) -> xr.Dataset:
+    """Of the measurements in `content`, the attributes, the epochs and which frequencies are key: five times faster than all.
+
+    Raises:
+        GrokvizError: it cannot be read; the message is the reason alone.
+    """
+    with _readable(content), h5py.File(io.BytesIO(content), "r") as file:
+        found = {name: (file[name].ndim * (name,), file[name][()]) for name in ("epoch", "frequency") if name in file}
+        if "is_key_frequency" in file:
+            found["is_key_frequency"] = (("frequency",), file["is_key_frequency"][()])
+        return xr.Dataset(found, attrs={str(name): value for name, value in file.attrs.items()})
+
+
 def _dataset(content: bytes) -> xr.Dataset:
+    with _readable(content), xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as opened:
+        return opened.load()
+
+
+@contextmanager
+def _readable(content: bytes) -> Iterator[None]:
+    """Whatever goes wrong with reading `content` in the block is a GrokvizError."""
     try:
         _refuse_what_reaches_out(content)
-        with xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as opened:
-            return opened.load()
+        yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         raise GrokvizError(f"it is not a netCDF file that grokviz can read: {reason:.200}") from error

@@ -13,10 +13,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz.config import RunConfig
-from grokviz.errors import DamagedError, GrokvizError, NoRunError
+from grokviz.errors import DamagedError, GrokvizError
 from grokviz.store.history import damaged_segments, history_dataset, parse_history
 from grokviz.store.layout import (
-    CHECKPOINT_FOLDER,
     CONFIG_FILE,
     HISTORY_FILE,
     MANIFEST_FILE,
@@ -26,7 +25,7 @@ from grokviz.store.layout import (
     state_name,
 )
 from grokviz.store.manifest import Manifest, read_manifest
-from grokviz.store.netcdf import measurements_from_bytes
+from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
 from grokviz.store.reading import parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
 from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state, state_size
@@ -141,6 +140,15 @@ class Run:
         """
         return self._retried(MEASUREMENTS_FILE, self._measurements)
 
+    @property
+    def measurements_outline(self) -> xr.Dataset:
+        """Of the measurements, the attributes, the epochs and which frequencies are key; read in a moment.
+
+        Raises:
+            GrokvizError: as for `measurements`.
+        """
+        return self._retried(MEASUREMENTS_FILE, lambda: self._measurements_by(outline_from_bytes))
+
     def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
         """The parameters of epoch's checkpoint, by their TransformerLens names.
 
@@ -207,22 +215,30 @@ class Run:
             raise DamagedError(f"{self.directory / name} is damaged: {error}; {way_on}") from error
 
     def _measurements(self) -> xr.Dataset:
+        measurements = self._measurements_by(measurements_from_bytes)
+        if measurements["p"].item() != self.config.task.p:
+            raise DamagedError(
+                f"{self.directory / MEASUREMENTS_FILE} is for p = {measurements['p'].item()}, but the run has "
+                f"p = {self.config.task.p}; {self._way_on_without_measurements}"
+            )
+        return measurements
+
+    def _measurements_by(self, parse: Callable[[bytes], xr.Dataset]) -> xr.Dataset:
         path = self.directory / MEASUREMENTS_FILE
         if not self.is_measured:
             raise GrokvizError(
                 f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
             )
-        way_on = f"move it away and recreate it with: grokviz measure {self.directory}"
+        way_on = self._way_on_without_measurements
         content = self._verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
         try:
-            measurements = measurements_from_bytes(content)
+            return parse(content)
         except GrokvizError as error:
             raise DamagedError(f"{path} cannot be read ({error}); {way_on}") from error
-        if measurements["p"].item() != self.config.task.p:
-            raise DamagedError(
-                f"{path} is for p = {measurements['p'].item()}, but the run has p = {self.config.task.p}; {way_on}"
-            )
-        return measurements
+
+    @property
+    def _way_on_without_measurements(self) -> str:
+        return f"move it away and recreate it with: grokviz measure {self.directory}"
 
     def _history_rows(self) -> Float[np.ndarray, "epoch column"]:
         path = self.directory / HISTORY_FILE
@@ -260,41 +276,3 @@ class Run:
         if "config" not in values:
             raise GrokvizError(f"{path} is not a grokviz configuration: it has no 'config' section")
         return values
-
-
-def open_run(directory: str | Path) -> Run:
-    """The run in `directory`.
-
-    Raises:
-        NoRunError: there is no run.
-        GrokvizError: it was written by a newer grokviz, it is damaged, or it ended before its first checkpoint.
-    """
-    directory = Path(directory)
-    run = find_run(directory)
-    if not run.epochs:
-        raise GrokvizError(
-            f"{directory} holds no checkpoint yet; if its training has ended, continue with: grokviz resume {directory}"
-        )
-    run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
-    return run
-
-
-def find_run(directory: Path) -> Run:
-    """The run in `directory`, begun or not.
-
-    Raises:
-        NoRunError: there is none.
-        GrokvizError: its manifest is lost.
-    """
-    if not directory.is_dir():
-        found = "a file, not a directory" if directory.is_file() else "not there"  # a run may come up just now
-        raise NoRunError(
-            f"{directory} is {found}; give the directory of a run, or make one with: grokviz train --out {directory}"
-        )
-    if not (directory / CONFIG_FILE).exists():
-        raise NoRunError(
-            f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
-        )
-    if any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")) and not (directory / MANIFEST_FILE).exists():
-        raise GrokvizError(f"{directory} has checkpoints, but its {MANIFEST_FILE} is missing; {SEE_CHECK} {directory}")
-    return Run(directory)

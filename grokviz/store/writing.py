@@ -23,8 +23,9 @@ from grokviz.store.layout import (
 )
 from grokviz.store.locks import LOCK_FILES, locked
 from grokviz.store.manifest import Continuation, FileEntry, Segment
+from grokviz.store.opening import find_run
 from grokviz.store.reading import read_file
-from grokviz.store.run import Run, find_run
+from grokviz.store.run import Run
 from grokviz.store.schemas import SCHEMA_VERSION
 from grokviz.store.tensors import Tensors, tensor_bytes
 
