@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from crashes import CrashError
 from grokviz.cli.main import main
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
-from grokviz.models import memory
+from grokviz.models import machine
 from grokviz.models.hooked import initial_model
 from grokviz.models.parameters import parameter_shapes
 from grokviz.store import checking
 from grokviz.store.changing import changing
 from grokviz.store.manifest import FileEntry
 from grokviz.store.writing import RunWriter
+from grokviz.training.engines.fused import kernels
 
 FLAGS = (
     *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
@@ -93,7 +95,7 @@ def test_where_both_states_are_damaged_the_error_says_what_is_left(crash, tiny_c
 
 def test_another_environment_is_said_and_the_run_goes_on(crash, tiny_config, tmp_path: Path) -> None:
     # given a run that other versions began, with other threads, on another processor
-    directory = crash(tiny_config, tmp_path / "run", 20)
+    directory = crash(tiny_config.with_training(engine="torch"), tmp_path / "run", 20)
     described = json.loads((directory / "config.json").read_text())
     described["environment"] |= {"device": "cpu (AVX9000)"}
     described["environment"]["versions"]["torch"] = "1.0.0"
@@ -109,6 +111,16 @@ def test_another_environment_is_said_and_the_run_goes_on(crash, tiny_config, tmp
     assert "threads was 1, is 2" in message
     assert "numpy" not in message
     assert run.status == "finished"
+    assert run.manifest.continuations[-1].environment["threads"] == 2
+
+
+def test_the_threads_of_the_fused_engine_change_no_bit_and_are_not_said(crash, tiny_config, tmp_path: Path) -> None:
+    if not kernels():
+        pytest.skip("the fused engine is not built; it takes a C++ compiler")
+    directory = crash(tiny_config.with_training(engine="fused"), tmp_path / "run", 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GrokvizWarning)
+        run = grokviz.resume(directory, threads=2)
     assert run.manifest.continuations[-1].environment["threads"] == 2
 
 
@@ -208,7 +220,7 @@ def test_what_beyond_this_machines_memory_is_refused_before_it_is_allocated(tmp_
     assert main(["train", "--p", "32003", "--out", str(tmp_path / "run")]) == 2
     assert re.search(r"p = 32003 needs about [\d,]+ GB of memory, but this machine has", capsys.readouterr().err)
     assert not (tmp_path / "run").exists()
-    memory.refuse_beyond_memory("little", 1000)
+    machine.refuse_beyond_memory("little", 1000)
 
 
 def test_the_lock_of_a_killed_trainer_is_recognised(crash, tiny_config, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Going on with a run: from which state, to which epoch, and what is said where it cannot be, or not exactly."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from grokviz.training.stopping import StoppingRule
 
 FREE_TO_DIFFER = ("epochs", "device", "threads")
 """What may be another when a run goes on."""
+
+WHERE = ("device", "engine", "threads")
+"""What of where it goes on may change the last bits. Those of an engine with threads of its own are the same on any number."""
 
 
 def resume(
@@ -87,7 +90,7 @@ def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | Non
     with cpu_threads(training.threads):
         learner = learner_at(config, state)
         environment = environment_of(training, learner.engine.name)
-        _warn_of_changes(run, environment)
+        _warn_of_changes(run, environment, ("device", "engine") if learner.engine.own_threads else WHERE)
         writer.go_on(
             state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
         )
@@ -176,15 +179,15 @@ def _evaluations(run: Run, last: int | None) -> Iterator[tuple[int, float]]:
     return zip(evaluated["epoch"].values.tolist(), evaluated.values.tolist(), strict=True)
 
 
-def _warn_of_changes(run: Run, environment: Mapping[str, Any]) -> None:
-    """Say what differs from where the run was trained so far."""
+def _warn_of_changes(run: Run, environment: Mapping[str, Any], where: Sequence[str]) -> None:
+    """Say which version, and what of `where`, differs from where the run was trained so far."""
     continuations = run.manifest.continuations
     before = continuations[-1].environment if continuations else run.environment
     changes = [
         f"{name} was {old}, is {new}"
         for name, old, new in (
             *((name, before.get("versions", {}).get(name), new) for name, new in environment["versions"].items()),
-            *((name, before.get(name), environment[name]) for name in ("device", "engine", "threads")),
+            *((name, before.get(name), environment[name]) for name in where),
         )
         if old != new
     ]

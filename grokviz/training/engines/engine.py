@@ -45,7 +45,7 @@ class Engine(Protocol):
 
     @property
     def own_threads(self) -> bool:
-        """Whether it has threads of its own, beside which torch's would only be in the way."""
+        """Whether it has threads of its own, on whose number no bit depends, and beside which torch's would be in the way."""
 
     def gradients(self) -> Scores:
         """The scores of the train batch; and in `grad` of every parameter the gradient of its loss."""
