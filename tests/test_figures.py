@@ -1,3 +1,4 @@
+import base64
 import json
 
 import numpy as np
@@ -8,7 +9,17 @@ import xarray as xr
 import grokviz
 from grokviz.analysis.measures import MEASURES
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.figures import FAMILIES, FIGURES, figure_named, finding_of, measures_of, shows_an_epoch, why_not
+from grokviz.figures import (
+    FAMILIES,
+    FIGURES,
+    Drawing,
+    drawing_of,
+    figure_named,
+    finding_of,
+    measures_of,
+    shows_an_epoch,
+    why_not,
+)
 from grokviz.figures.theme import TEMPLATE, frequency_colours, thinned
 
 EPOCH_FIGURES = [function for function in FIGURES if shows_an_epoch(function)]
@@ -40,9 +51,44 @@ def test_a_figure_states_its_finding_and_what_it_shows_and_draws_something(funct
     assert isinstance(figure, go.Figure)
     assert len(figure.layout.title.text) > 15
     assert len(figure.layout.title.subtitle.text) > 15
-    assert figure.layout.template.layout.colorway == TEMPLATE.layout.colorway
+    assert figure.layout.template.layout.colorway == TEMPLATE["layout"]["colorway"]
     assert len(figure.data) >= 1
     assert all("<extra>" in trace.hovertemplate for trace in figure.data)
+
+
+@ALL
+def test_a_drawing_is_what_plotly_makes_of_it_when_it_validates_every_attribute(function, measured: xr.Dataset) -> None:
+    drawn = drawing_of(function, measured).to_json()
+    validated = json.loads(function(measured).to_json())
+    assert plain(drawn["data"]) == plain(validated["data"])
+    for layout in (drawn["layout"], validated["layout"]):
+        assert layout.pop("template")["layout"]["colorway"]
+    assert plain(drawn["layout"]) == plain(validated["layout"])
+
+
+def plain(node):
+    """A part of a figure with its typed arrays as lists, of whatever width they are."""
+    if isinstance(node, dict) and "bdata" in node:
+        shape = [int(n) for n in str(node.get("shape", -1)).split(",")]
+        numbers = np.frombuffer(base64.b64decode(node["bdata"]), node["dtype"]).reshape(shape)
+        return [repr(number) for number in numbers.tolist()]  # NaN too equals itself, then
+    if isinstance(node, dict):
+        return {name: plain(child) for name, child in node.items()}
+    return [plain(child) for child in node] if isinstance(node, list | tuple) else node
+
+
+def test_panels_of_a_grid_have_axes_of_their_own_and_lines_lie_in_their_panel() -> None:
+    drawing = Drawing(rows=2, cols=2, titles=("a", "b", "c", "d"))
+    drawing.add("scatter", y=[1, 2], row=2, col=1)
+    drawing.axis("y", title="all")
+    drawing.axis("x", row=2, range=[0, 1])
+    drawing.horizontal_line(1.5, "dot", row=2, col=2)
+    assert (drawing.data[0]["xaxis"], drawing.data[0]["yaxis"]) == ("x3", "y3")
+    assert all(drawing.layout[f"yaxis{n}"]["title"] == {"text": "all"} for n in ("", "2", "3", "4"))
+    assert [n for n in ("", "2", "3", "4") if "range" in drawing.layout[f"xaxis{n}"]] == ["3", "4"]
+    assert drawing.layout["shapes"][0]["yref"] == "y4"
+    assert "range" not in Drawing(rows=2, cols=2, titles=("a", "b", "c", "d")).layout["xaxis3"]  # grids are not shared
+    drawing.figure()
 
 
 @ALL

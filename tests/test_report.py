@@ -10,13 +10,12 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
 import grokviz
 from grokviz.analysis.measures.performance import accuracy, loss
-from grokviz.figures import FIGURES, finding_of, why_not
+from grokviz.figures import FIGURES, Drawing, finding_of, why_not
 from grokviz.report.frames import Block, frames
 from grokviz.report.render import slider_stops
 
@@ -45,16 +44,17 @@ def test_frames_hold_what_differs_and_give_it_back_within_half_a_level() -> None
     maps, curves = rng.normal(size=(5, 4, 3)).astype(np.float32), rng.normal(size=(5, 6)).astype(np.float32)
     maps[2, 1, 1] = np.nan
     counts = rng.integers(0, 9, size=(5, 6))
-    figures = [
-        go.Figure([go.Heatmap(z=maps[i]), go.Scatter(x=np.arange(6), y=curves[i], customdata=counts[i])]).update_layout(
-            title=f"epoch {i}"
-        )
-        for i in range(5)
-    ]
+    drawings = []
+    for i in range(5):
+        drawing = Drawing()
+        drawing.add("heatmap", z=maps[i])
+        drawing.add("scatter", x=np.arange(6), y=curves[i], customdata=counts[i])
+        drawing.layout["title"] = {"text": f"epoch {i}"}
+        drawings.append(drawing)
 
     # when packed
     block = Block()
-    packed = frames(figures, block)
+    packed = frames(drawings, block)
     changes = {change["path"]: change for change in packed["changes"]}
 
     # then the rest is not repeated, and each number comes back as close as promised
@@ -69,12 +69,16 @@ def test_frames_hold_what_differs_and_give_it_back_within_half_a_level() -> None
 
 
 def test_a_figure_with_other_traces_at_one_epoch_is_kept_whole_in_every_frame() -> None:
-    one = go.Figure(go.Scatter(y=np.array([1.0, 2.0], np.float32)))
-    two = go.Figure([go.Scatter(y=np.array([3.0], np.float32)), go.Scatter(y=[2])]).update_layout(title="two")
+    one, two = Drawing(), Drawing()
+    one.add("scatter", y=np.array([1.0, 2.0], np.float32))
+    two.add("scatter", y=np.array([3.0], np.float32))
+    two.add("scatter", y=[2])
+    two.layout["title"] = {"text": "two"}
     packed = frames([one, two], Block())
     by_path = {change["path"]: change["values"] for change in packed["changes"]}
     assert [len(data) for data in by_path["data",]] == [1, 2]
-    assert by_path["data",][0][0]["y"] == [1.0, 2.0]
+    y = by_path["data",][0][0]["y"]
+    assert np.frombuffer(base64.b64decode(y["bdata"]), y["dtype"]).tolist() == [1.0, 2.0]
     assert by_path["layout",][1]["title"]["text"] == "two"
     json.dumps(by_path["data",])
 

@@ -8,13 +8,16 @@ file, with its `TITLE`, goes into `FAMILIES` here.
 from grokviz.errors import GrokvizError
 from grokviz.figures import attention, fourier, performance, progress, superposition, weights
 from grokviz.figures.comparison import compare
-from grokviz.figures.figure import FigureFunction, draws, finding_of, measures_of, shows_an_epoch, why_not
+from grokviz.figures.drawing import Drawing
+from grokviz.figures.figure import FigureFunction, drawing_of, draws, finding_of, measures_of, shows_an_epoch, why_not
 
 __all__ = [
     "FAMILIES",
     "FIGURES",
+    "Drawing",
     "FigureFunction",
     "compare",
+    "drawing_of",
     "draws",
     "figure_named",
     "finding_of",

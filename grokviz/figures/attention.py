@@ -1,12 +1,13 @@
 """Attention from '=' to the operands."""
 
+import math
+
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokviz.analysis.derived import attention_pattern
 from grokviz.errors import GrokvizError
+from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import LEGEND_BELOW, SEQUENTIAL, SERIES_COLOURS, at_epoch, small, titled, variables
 
@@ -14,10 +15,9 @@ TITLE = "Attention"
 
 
 @draws("attention_score")
-def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, source: str = "a") -> go.Figure:
+def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, source: str = "a") -> Drawing:
     """Attention that each head pays to the first operand (or another `source`), for every pair, at an epoch."""
-    now = at_epoch(measurements, epoch)
-    (scores,) = variables(now, "attention_score")
+    (scores,) = at_epoch(measurements, epoch, "attention_score")
     sources = scores["source"].values.tolist()
     if source not in sources:
         raise GrokvizError(f"source is {source!r}, which is unknown; choose one of: {', '.join(sources)}")
@@ -25,23 +25,20 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, so
     heads = len(attention)
     columns = min(heads, 4)
     rows = -(-heads // columns)
-    figure = make_subplots(
-        rows=rows, cols=columns, subplot_titles=[f"head {h}" for h in range(heads)], horizontal_spacing=0.04
-    )
+    titles = [f"head {h}" for h in range(heads)]
+    drawing = Drawing(rows=rows, cols=columns, titles=titles, horizontal_spacing=0.04)
     tokens = scores["token"].values
     hover = "a = %{y}, b = %{x}: %{z:.1%} of the attention goes to " + source + "<extra></extra>"
     for head in range(heads):
-        place = {"row": head // columns + 1, "col": head % columns + 1}
-        figure.add_heatmap(
-            x=tokens, y=tokens, z=small(attention[head]), coloraxis="coloraxis", hovertemplate=hover, **place
-        )
+        row, col = head // columns + 1, head % columns + 1
+        z = small(attention[head])
+        drawing.add("heatmap", x=tokens, y=tokens, z=z, coloraxis="coloraxis", hovertemplate=hover, row=row, col=col)
         anchor = "x" if head == 0 else f"x{head + 1}"
-        figure.update_xaxes(title="b", **place)
-        figure.update_yaxes(title="a" if place["col"] == 1 else None, scaleanchor=anchor, constrain="domain", **place)
-    colorbar = {"title": f"to {source}", "tickformat": ".0%"}
-    figure.update_layout(
-        coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}, height=60 + 320 * rows
-    )
+        drawing.axis("x", title="b", row=row, col=col)
+        drawing.axis("y", title="a" if col == 1 else "", scaleanchor=anchor, constrain="domain", row=row, col=col)
+    colorbar = {"title": {"text": f"to {source}"}, "tickformat": ".0%"}
+    drawing.layout["coloraxis"] = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}
+    drawing.layout["height"] = 60 + 320 * rows
     swing = attention.reshape(heads, -1)
     widest = int(np.ptp(swing, axis=1).argmax())
     finding = (
@@ -49,72 +46,69 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, so
         f"{swing[widest].max():.0%} attention to {source}, depending on the pair"
     )
     return titled(
-        figure,
+        drawing,
         finding,
-        f"Attention from '=' to {source} for all pairs at epoch {int(now['epoch']):,}; the rest goes to the other two of a, b, =",
+        f"Attention from '=' to {source} for all pairs at epoch {int(scores['epoch']):,}; "
+        "the rest goes to the other two of a, b, =",
     )
 
 
 @draws("attention_score")
-def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
     """Attention score of each token as first and as second operand, by head, at an epoch."""
-    now = at_epoch(measurements, epoch)
-    (scores,) = variables(now, "attention_score")
-    figure = make_subplots(
-        cols=2, shared_yaxes=True, subplot_titles=("as first operand", "as second operand"), horizontal_spacing=0.04
-    )
+    (scores,) = at_epoch(measurements, epoch, "attention_score")
+    titles = ("as first operand", "as second operand")
+    drawing = Drawing(cols=2, shared_y=True, titles=titles, horizontal_spacing=0.04)
     for col, source in ((1, "a"), (2, "b")):
         for head in scores["head"].values.tolist():
             hover = f"token %{{x}} as {source}: score %{{y:.2f}} in head {head}<extra></extra>"
-            figure.add_scatter(
-                x=scores["token"].values, y=small(scores.sel(head=head, source=source)),
-                name=f"head {head}", legendgroup=str(head), line_color=SERIES_COLOURS[head % len(SERIES_COLOURS)],
-                showlegend=col == 1, hovertemplate=hover, row=1, col=col,
+            drawing.add(
+                "scatter", x=scores["token"].values, y=small(scores.sel(head=head, source=source)),
+                name=f"head {head}", legendgroup=str(head), line={"color": SERIES_COLOURS[head % len(SERIES_COLOURS)]},
+                showlegend=col == 1, hovertemplate=hover, col=col,
             )  # fmt: skip
     reach = 1.05 * float(np.abs(measurements["attention_score"].sel(source=["a", "b"])).max())
-    figure.update_xaxes(title="token")
-    figure.update_yaxes(range=[-reach, reach])
-    figure.update_yaxes(title="score", col=1)
-    figure.update_layout(legend=LEGEND_BELOW)
+    drawing.axis("x", title="token")
+    drawing.axis("y", range=[-reach, reach])
+    drawing.axis("y", title="score", col=1)
+    drawing.layout["legend"] = LEGEND_BELOW
     operands = scores.sel(source=["a", "b"])
     spread = operands.std("token").mean().item()
     return titled(
-        figure,
+        drawing,
         f"Scores vary over tokens by {spread:.2f} (standard deviation)",
-        f"Attention score from '=' before the softmax at epoch {int(now['epoch']):,}",
+        f"Attention score from '=' before the softmax at epoch {int(scores['epoch']):,}",
     )
 
 
 @draws("attention_mean", "attention_entropy")
-def attention_over_training(measurements: xr.Dataset) -> go.Figure:
+def attention_over_training(measurements: xr.Dataset) -> Drawing:
     """Mean attention of each head to the operands, and the entropy of its pattern, over training."""
     mean, entropy = variables(measurements, "attention_mean", "attention_entropy")
-    figure = make_subplots(
-        cols=2, subplot_titles=("mean attention to a (solid) and b (dotted)", "entropy of the pattern")
-    )
+    drawing = Drawing(cols=2, titles=("mean attention to a (solid) and b (dotted)", "entropy of the pattern"))
     for head in entropy["head"].values.tolist():
         style = {"color": SERIES_COLOURS[head % len(SERIES_COLOURS)]}
         for source, dash in (("a", "solid"), ("b", "dot")):
             hover = f"epoch %{{x:,}}: head {head} pays %{{y:.1%}} to {source}<extra></extra>"
             values = mean.sel(head=head, source=source)
-            figure.add_scatter(
-                x=values["epoch"].values, y=small(values), line={**style, "dash": dash},
-                name=f"head {head}", legendgroup=str(head), showlegend=source == "a", hovertemplate=hover, row=1, col=1,
+            drawing.add(
+                "scatter", x=values["epoch"].values, y=small(values), line={**style, "dash": dash},
+                name=f"head {head}", legendgroup=str(head), showlegend=source == "a", hovertemplate=hover, col=1,
             )  # fmt: skip
         hover = f"epoch %{{x:,}}: entropy %{{y:.3f}} nats in head {head}<extra></extra>"
         values = entropy.sel(head=head)
-        figure.add_scatter(
-            x=values["epoch"].values, y=small(values), line=style, name=f"head {head}", legendgroup=str(head), showlegend=False,
-            hovertemplate=hover, row=1, col=2,
+        drawing.add(
+            "scatter", x=values["epoch"].values, y=small(values), line=style, name=f"head {head}", legendgroup=str(head),
+            showlegend=False, hovertemplate=hover, col=2,
         )  # fmt: skip
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", col=1)
-    figure.update_yaxes(title="nats", range=[0, 1.02 * np.log(3)], col=2)
-    figure.update_layout(legend=LEGEND_BELOW)
+    drawing.axis("x", title="epoch")
+    drawing.axis("y", range=[0, 1], tickformat=".0%", col=1)
+    drawing.axis("y", title="nats", range=[0, 1.02 * math.log(3)], col=2)
+    drawing.layout["legend"] = LEGEND_BELOW
     to_equals = mean.sel(source="=").mean("head")
     finding = f"Attention to '=' itself goes from {to_equals[0].item():.0%} to {to_equals[-1].item():.1%}"
     return titled(
-        figure,
+        drawing,
         finding,
         "Where '=' looks, mean over all pairs; "
         "entropy ln 3 = 1.10 means equal attention to all three, ln 2 = 0.69 to both operands",

@@ -6,6 +6,7 @@ import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.errors import GrokvizError
+from grokviz.figures.drawing import Drawing
 from grokviz.figures.theme import SERIES_COLOURS, listed, small, titled
 
 
@@ -33,7 +34,7 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
         raise GrokvizError(
             f"compare draws one number per epoch, but {measure} also has the axes {others}; select from them first"
         )
-    figure = go.Figure()
+    drawing = Drawing()
     last = []
     for i in range(measurements.sizes["run"]):
         run = measurements.isel(run=i)
@@ -43,18 +44,19 @@ def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str =
             f"key frequencies {listed(keys)}" if keys else "no key frequencies"
         )
         last.append(f"{run['run'].item()} {curve[-1].item() if curve.size else np.nan:.3g}")
-        figure.add_scatter(
+        drawing.add(
+            "scatter",
             x=curve["epoch"].values,
             y=small(curve),
             name=name,
-            line_color=SERIES_COLOURS[i % len(SERIES_COLOURS)],
+            line={"color": SERIES_COLOURS[i % len(SERIES_COLOURS)]},
             hovertemplate=f"epoch %{{x:,}}: {measure} %{{y:.3g}}<extra>{name}</extra>",
         )
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=measure.replace("_", " "))
+    drawing.axis("x", title="epoch")
+    drawing.axis("y", title=measure.replace("_", " "))
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
     return titled(
-        figure,
+        drawing,
         f"At the end: {', '.join(last)}",
         f"{measure.replace('_', ' ')}{where}: {values.attrs.get('description', '')}",
-    )
+    ).figure()

@@ -3,8 +3,8 @@
     @draws("embedding_power", "readout_power")
     def spectrum(measurements, epoch=None): ...
 
-It returns a plotly Figure whose title is the finding: one sentence with the number that a reader should take away. A figure
-with an argument `epoch` shows one epoch, any other all of training.
+It returns a `Drawing` whose title is the finding: one sentence with the number that a reader should take away; whoever calls
+the figure gets that as a plotly Figure. A figure with an argument `epoch` shows one epoch, any other all of training.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,13 @@ import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of, why_lacking, why_no_key_frequencies
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.figures.drawing import Drawing
 
+DrawingFunction = Callable[..., Drawing]
 FigureFunction = Callable[..., go.Figure]
 
 
-def draws(*measures: str, key_frequencies: bool = False) -> Callable[[FigureFunction], FigureFunction]:
+def draws(*measures: str, key_frequencies: bool = False) -> Callable[[DrawingFunction], FigureFunction]:
     """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
     frequencies if it shows those alone.
 
@@ -29,9 +31,8 @@ def draws(*measures: str, key_frequencies: bool = False) -> Callable[[FigureFunc
         LackingError: one of them is not there; the message says why.
     """
 
-    def mark(function: FigureFunction) -> FigureFunction:
-        @wraps(function)
-        def drawn(measurements: Any, *arguments: Any, **options: Any) -> go.Figure:
+    def mark(function: DrawingFunction) -> FigureFunction:
+        def drawing(measurements: Any, *arguments: Any, **options: Any) -> Drawing:
             if not isinstance(measurements, xr.Dataset):
                 raise GrokvizError(
                     f"figure {function.__name__} needs measurements, but got {measurements!r:.60}; "
@@ -41,10 +42,25 @@ def draws(*measures: str, key_frequencies: bool = False) -> Callable[[FigureFunc
                 raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
             return function(measurements, *arguments, **options)
 
-        drawn.__dict__.update(measures=measures, needs_key_frequencies=key_frequencies)
+        @wraps(function)
+        def drawn(measurements: Any, *arguments: Any, **options: Any) -> go.Figure:
+            return drawing(measurements, *arguments, **options).figure()
+
+        drawn.__annotations__ = {**function.__annotations__, "return": go.Figure}
+        drawn.__dict__.update(measures=measures, needs_key_frequencies=key_frequencies, drawing=drawing)
         return drawn
 
     return mark
+
+
+def drawing_of(function: FigureFunction, measurements: xr.Dataset, *arguments: Any, **options: Any) -> Drawing:
+    """What a figure draws, not yet a plotly object: for whoever draws many.
+
+    Raises:
+        LackingError: as the figure itself.
+    """
+    drawn: Drawing = function.__dict__["drawing"](measurements, *arguments, **options)
+    return drawn
 
 
 def measures_of(function: FigureFunction) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Losses, accuracies and margins over training."""
 
-import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.analysis.phases import Phases, find_phases
+from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
@@ -22,12 +22,12 @@ TITLE = "Losses and accuracies"
 
 
 @draws("history_train_loss", "history_test_loss")
-def losses(measurements: xr.Dataset) -> go.Figure:
+def losses(measurements: xr.Dataset) -> Drawing:
     """Train and test loss, with restricted and excluded loss at each checkpoint if they were measured, and the phases."""
     times = find_phases(measurements)
-    figure = go.Figure(
-        [_history_curve(measurements, "train_loss", TRAIN), _history_curve(measurements, "test_loss", TEST)]
-    )
+    drawing = Drawing()
+    _add_history(drawing, measurements, "train_loss", TRAIN)
+    _add_history(drawing, measurements, "test_loss", TEST)
     checkpoint_curves = (
         ("restricted loss (test): key frequencies alone", "restricted_loss", "test", RESTRICTED),
         ("excluded loss (train): all but the key frequencies", "excluded_loss", "train", EXCLUDED),
@@ -37,62 +37,55 @@ def losses(measurements: xr.Dataset) -> go.Figure:
             continue
         values = measurements[measure].sel(split=split)
         hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
-        figure.add_scatter(
-            x=values["epoch"].values,
-            y=small(values),
-            name=name,
-            line_color=colour,
-            line_dash="dot",
-            hovertemplate=hover,
-        )
-    figure.update_yaxes(type="log", title="loss (nats)", exponentformat="power")
-    figure.update_xaxes(title="epoch")
-    shade_phases(figure, times)
-    return titled(figure, _grokking_finding(times), phase_names(times))
+        line = {"color": colour, "dash": "dot"}
+        x, y = values["epoch"].values, small(values)
+        drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
+    drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
+    drawing.axis("x", title="epoch")
+    return titled(shade_phases(drawing, times), _grokking_finding(times), phase_names(times))
 
 
 @draws("history_train_accuracy", "history_test_accuracy")
-def accuracies(measurements: xr.Dataset) -> go.Figure:
+def accuracies(measurements: xr.Dataset) -> Drawing:
     """Train and test accuracy, with the phases shaded."""
     times = find_phases(measurements)
-    figure = go.Figure(
-        [_history_curve(measurements, "train_accuracy", TRAIN), _history_curve(measurements, "test_accuracy", TEST)]
-    )
-    figure.update_yaxes(title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
-    figure.update_xaxes(title="epoch")
-    shade_phases(figure, times)
+    drawing = Drawing()
+    _add_history(drawing, measurements, "train_accuracy", TRAIN)
+    _add_history(drawing, measurements, "test_accuracy", TEST)
+    drawing.axis("y", title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
+    drawing.axis("x", title="epoch")
     final = measurements["history_test_accuracy"].dropna("history_epoch")[-1].item()
-    return titled(figure, f"Test accuracy ends at {final:.1%}", phase_names(times))
+    return titled(shade_phases(drawing, times), f"Test accuracy ends at {final:.1%}", phase_names(times))
 
 
 @draws("logit_margin")
-def margins(measurements: xr.Dataset) -> go.Figure:
+def margins(measurements: xr.Dataset) -> Drawing:
     """Lead of the right answer's logit over the best wrong one, on train and test pairs."""
     (margin,) = variables(measurements, "logit_margin")
-    figure = go.Figure()
+    drawing = Drawing()
     for split, colour in (("train", TRAIN), ("test", TEST)):
         values = margin.sel(split=split)
         hover = f"epoch %{{x:,}}: the right answer leads by %{{y:.2f}} on {split} pairs<extra></extra>"
-        figure.add_scatter(
-            x=values["epoch"].values, y=small(values), name=split, line_color=colour, hovertemplate=hover
-        )
-    figure.update_yaxes(title="logit margin")
-    figure.update_xaxes(title="epoch")
+        x, y = values["epoch"].values, small(values)
+        drawing.add("scatter", x=x, y=y, name=split, line={"color": colour}, hovertemplate=hover)
+    drawing.axis("y", title="logit margin")
+    drawing.axis("x", title="epoch")
     lead = margin.sel(split="test")[-1].item()
     finding = (
         f"On test pairs the right answer ends {abs(lead):.1f} logits "
         f"{'ahead of' if lead >= 0 else 'behind'} the best wrong one"
     )
-    return titled(figure, finding, "Logit of the right answer minus the largest other one, mean over pairs")
+    return titled(drawing, finding, "Logit of the right answer minus the largest other one, mean over pairs")
 
 
-def _history_curve(measurements: xr.Dataset, name: str, colour: str) -> go.Scatter:
+def _add_history(drawing: Drawing, measurements: xr.Dataset, name: str, colour: str) -> None:
     values = measurements[f"history_{name}"].dropna("history_epoch")
     x, y = thinned(values["history_epoch"].values, small(values))
     split, what = name.split("_")
     number = "%{y:.3g} nats" if what == "loss" else "%{y:.2%}"
     hover = f"epoch %{{x:,}}: {split} {what} {number}<extra></extra>"
-    return go.Scatter(x=x, y=y, name=f"{split} {what}", line={"color": colour, "width": 1.5}, hovertemplate=hover)
+    line = {"color": colour, "width": 1.5}
+    drawing.add("scatter", x=x, y=y, name=f"{split} {what}", line=line, hovertemplate=hover)
 
 
 def _grokking_finding(times: Phases) -> str:

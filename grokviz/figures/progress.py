@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
@@ -25,12 +25,12 @@ TITLE = "Progress measures"
 
 
 @draws("restricted_loss", "excluded_loss", "loss")
-def progress_measures(measurements: xr.Dataset) -> go.Figure:
+def progress_measures(measurements: xr.Dataset) -> Drawing:
     """Restricted and excluded loss beside the losses that they are compared with, over training."""
     restricted, excluded, loss = variables(measurements, "restricted_loss", "excluded_loss", "loss")
     excluded = excluded.sel(split="train")
     answers = int(measurements["n_answers"])
-    figure = go.Figure()
+    drawing = Drawing()
     curves = (
         ("test loss", loss.sel(split="test"), TEST, "solid"),
         ("with the key frequencies alone", restricted.sel(split="test"), RESTRICTED, "dot"),
@@ -39,18 +39,14 @@ def progress_measures(measurements: xr.Dataset) -> go.Figure:
     )
     for name, values, colour, dash in curves:
         hover = f"epoch %{{x:,}}: {name} %{{y:.3g}} nats<extra></extra>"
-        figure.add_scatter(
-            x=values["epoch"].values,
-            y=small(values),
-            name=name,
-            line={"color": colour, "dash": dash},
-            hovertemplate=hover,
-        )
-    figure.add_hline(y=math.log(answers), line={"color": "#666666", "dash": "dash", "width": 1})
-    figure.update_yaxes(type="log", title="loss (nats)", exponentformat="power")
-    figure.update_xaxes(title="epoch")
+        line = {"color": colour, "dash": dash}
+        x, y = values["epoch"].values, small(values)
+        drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
+    drawing.horizontal_line(math.log(answers), "dash")
+    drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
+    drawing.axis("x", title="epoch")
     return titled(
-        figure,
+        drawing,
         f"The key frequencies alone reach a test loss of {restricted.sel(split='test')[-1].item():.2e} "
         f"(full network {loss.sel(split='test')[-1].item():.2e}); without them the train loss is {excluded[-1].item():.2f}",
         "Restricted loss on the test pairs, excluded loss on the train pairs; "
@@ -59,34 +55,31 @@ def progress_measures(measurements: xr.Dataset) -> go.Figure:
 
 
 @draws("excluded_loss_by_frequency", "loss")
-def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
     """Train loss without each single frequency at an epoch, key frequencies in their colours."""
-    now = at_epoch(measurements, epoch)
-    excluded, loss = variables(now, "excluded_loss_by_frequency", "loss")
+    excluded, loss = at_epoch(measurements, epoch, "excluded_loss_by_frequency", "loss")
     train_loss = loss.sel(split="train").item()
     frequencies = excluded["frequency"].values
     chance = math.log(int(measurements["n_answers"]))
     hover = "without frequency %{x}: train loss %{y:.3g} nats<extra></extra>"
     # Markers, not bars: on a log axis a bar has no base.
     marker = {"color": frequency_colours(measurements, frequencies.tolist()), "size": 9}
-    figure = go.Figure(
-        go.Scatter(
-            x=frequencies, y=small(excluded), mode="markers", marker=marker, hovertemplate=hover, showlegend=False
-        )
-    )
-    figure.add_hline(y=train_loss, line={"color": "#666666", "dash": "dot", "width": 1})
-    figure.update_xaxes(title="frequency removed")
+    points = {"mode": "markers", "marker": marker, "showlegend": False}
+    drawing = Drawing()
+    drawing.add("scatter", points, x=frequencies, y=small(excluded), hovertemplate=hover)
+    drawing.horizontal_line(train_loss, "dot")
+    drawing.axis("x", title="frequency removed")
     seen = np.append(measurements["excluded_loss_by_frequency"].values, chance)
-    figure.update_yaxes(title="train loss (nats)", type="log", range=log_range(seen), exponentformat="power")
+    drawing.axis("y", title="train loss (nats)", type="log", range=log_range(seen), exponentformat="power")
     worst = int(frequencies[excluded.values.argmax()])
     without = excluded.max().item()
     keys = key_frequencies_of(measurements)
     kind = "key frequency" if worst in keys else "frequency"
     finding = f"Without {kind} {worst} the train loss rises from {train_loss:.2g} to {without:.2g} nats"
     return titled(
-        figure,
+        drawing,
         finding,
-        f"Train loss with one frequency taken out of the logits, at epoch {int(now['epoch']):,}; dotted: none taken out",
+        f"Train loss with one frequency taken out of the logits, at epoch {int(excluded['epoch']):,}; dotted: none taken out",
     )
 
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     DIVERGING,
@@ -25,14 +24,13 @@ TITLE = "Superposition"
 
 
 @draws("token_cosine")
-def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
     """Cosine between the embeddings of any two tokens at an epoch."""
-    now = at_epoch(measurements, epoch)
-    (cosine,) = variables(now, "token_cosine")
+    (cosine,) = at_epoch(measurements, epoch, "token_cosine")
     hover = "tokens %{y} and %{x}: cosine %{z:.2f}<extra></extra>"
-    figure = _cosine_map(small(cosine), hover, cosine["token"].values.tolist())
-    figure.update_xaxes(title="token")
-    figure.update_yaxes(title="token")
+    drawing = _cosine_map(small(cosine), hover, cosine["token"].values.tolist())
+    drawing.axis("x", title="token")
+    drawing.axis("y", title="token")
     off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
     off = off[np.isfinite(off)]
     finding = (
@@ -41,107 +39,96 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> go.Fig
         else "No token has a direction"
     )
     return titled(
-        figure,
+        drawing,
         finding,
-        f"Cosine between rows of W_E at epoch {int(now['epoch']):,}; bands along the diagonal are circles",
+        f"Cosine between rows of W_E at epoch {int(cosine['epoch']):,}; bands along the diagonal are circles",
     )
 
 
 @draws("fourier_interference")
-def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
     """Cosine between the directions of the key Fourier components at an epoch."""
-    now = at_epoch(measurements, epoch)
-    (cosine,) = variables(now, "fourier_interference")
+    (cosine,) = at_epoch(measurements, epoch, "fourier_interference")
     shown = (
         "Cosine between rows of F W_E for the key frequencies at epoch "
-        f"{int(now['epoch']):,}; white off the diagonal is no interference"
+        f"{int(cosine['epoch']):,}; white off the diagonal is no interference"
     )
     labels = [str(label) for label in cosine["key_component"].values]
     hover = "%{y} and %{x}: cosine %{z:.3f}<extra></extra>"
-    figure = _cosine_map(small(cosine), hover, labels)
+    drawing = _cosine_map(small(cosine), hover, labels)
     off = np.abs(cosine.values[~np.eye(len(labels), dtype=bool)])
     return titled(
-        figure,
+        drawing,
         f"Key components overlap by |cosine| {off.max():.2f} at most" if off.size else "There is one key component",
         shown,
     )
 
 
 @draws("component_dimensionality", "component_norm")
-def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> go.Figure:
+def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
     """Share of a dimension that each Fourier component has for itself, against its norm, at an epoch."""
-    now = at_epoch(measurements, epoch)
-    D, norm = variables(now, "component_dimensionality", "component_norm")
+    D, norm = at_epoch(measurements, epoch, "component_dimensionality", "component_norm")
     labels = [str(label) for label in D["component"].values]
     frequencies = [(i + 1) // 2 for i in range(len(labels))]
     hover = "%{text}: norm %{x:.3g}, %{y:.2f} of a dimension for itself<extra></extra>"
     marker = {"color": frequency_colours(measurements, frequencies), "size": 8}
-    figure = go.Figure(
-        go.Scatter(
-            x=small(norm), y=small(D), text=labels, mode="markers", marker=marker, showlegend=False, hovertemplate=hover
-        )
-    )
-    figure.update_xaxes(title="norm of the component", range=[0, 1.05 * float(measurements["component_norm"].max())])
-    figure.update_yaxes(title="dimensionality D", range=[-0.02, 1.05])
+    points = {"text": labels, "mode": "markers", "marker": marker, "showlegend": False}
+    drawing = Drawing()
+    drawing.add("scatter", points, x=small(norm), y=small(D), hovertemplate=hover)
+    drawing.axis("x", title="norm of the component", range=[0, 1.05 * float(measurements["component_norm"].max())])
+    drawing.axis("y", title="dimensionality D", range=[-0.02, 1.05])
     shown = (
-        f"Fourier components of W_E at epoch {int(now['epoch']):,}; "
+        f"Fourier components of W_E at epoch {int(D['epoch']):,}; "
         "coloured: key frequencies. D knows no scale: read it with the norm"
     )
     is_key = np.isin(frequencies, key_frequencies_of(measurements))
     if not is_key.any():
-        return titled(figure, "There are no key components", shown)
+        return titled(drawing, "There are no key components", shown)
     return titled(
-        figure,
+        drawing,
         f"Key components have {D.values[is_key].min():.2f} to {D.values[is_key].max():.2f} of a dimension for themselves",
         shown,
     )
 
 
 @draws("token_capacity", "features_per_dimension")
-def dimensionality(measurements: xr.Dataset) -> go.Figure:
+def dimensionality(measurements: xr.Dataset) -> Drawing:
     """Dimensions that the tokens occupy, and tokens per dimension, over training."""
     capacity, packing = variables(measurements, "token_capacity", "features_per_dimension")
-    figure = make_subplots(cols=2, subplot_titles=("dimensions occupied: sum of D", "tokens per dimension"))
+    drawing = Drawing(cols=2, titles=("dimensions occupied: sum of D", "tokens per dimension"))
     for col, values, unit in ((1, capacity, "dimensions"), (2, packing, "tokens per dimension")):
         hover = f"epoch %{{x:,}}: %{{y:.1f}} {unit}<extra></extra>"
-        figure.add_scatter(
-            x=values["epoch"].values,
-            y=small(values),
-            line_color=EMBEDDING,
-            showlegend=False,
-            hovertemplate=hover,
-            row=1,
-            col=col,
-        )
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(rangemode="tozero")
+        curve = {"x": values["epoch"].values, "y": small(values), "line": {"color": EMBEDDING}}
+        drawing.add("scatter", curve, showlegend=False, hovertemplate=hover, col=col)
+    drawing.axis("x", title="epoch")
+    drawing.axis("y", rangemode="tozero")
     finding = (
         f"The {int(measurements['n_answers'])} tokens share {capacity[-1].item():.1f} dimensions at the end, "
         f"against {capacity[0].item():.1f} at the start"
     )
-    return titled(figure, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
+    return titled(drawing, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
 
 
 @draws(*(f"{what}_{kind}_rank" for what in ("embedding", "mlp") for kind in ("participation", "effective", "stable")))
-def ranks(measurements: xr.Dataset) -> go.Figure:
+def ranks(measurements: xr.Dataset) -> Drawing:
     """Three ranks of the embedding and of the MLP activations, over training."""
-    figure = make_subplots(cols=2, subplot_titles=("embedding W_E", "MLP activations"))
+    drawing = Drawing(cols=2, titles=("embedding W_E", "MLP activations"))
     kinds = (("participation", "solid"), ("effective", "dash"), ("stable", "dot"))
     for col, what, colour in ((1, "embedding", EMBEDDING), (2, "mlp", NEURONS)):
         for kind, dash in kinds:
             (values,) = variables(measurements, f"{what}_{kind}_rank")
             hover = f"epoch %{{x:,}}: {kind} rank %{{y:.1f}}<extra></extra>"
-            figure.add_scatter(
-                x=values["epoch"].values, y=small(values), name=f"{kind} rank", legendgroup=kind, showlegend=col == 2,
-                line={"color": colour, "dash": dash}, hovertemplate=hover, row=1, col=col,
+            drawing.add(
+                "scatter", x=values["epoch"].values, y=small(values), name=f"{kind} rank", legendgroup=kind,
+                showlegend=col == 2, line={"color": colour, "dash": dash}, hovertemplate=hover, col=col,
             )  # fmt: skip
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(legend=LEGEND_BELOW)
+    drawing.axis("x", title="epoch")
+    drawing.axis("y", rangemode="tozero")
+    drawing.layout["legend"] = LEGEND_BELOW
     rank = measurements["embedding_participation_rank"]
     finding = f"The embedding's participation rank goes from {rank[0].item():.0f} to {rank[-1].item():.1f}"
     return titled(
-        figure,
+        drawing,
         finding,
         "Participation rank is the headline; "
         "entropy-based effective rank is sensitive to a long tail, stable rank to the strongest direction",
@@ -149,57 +136,36 @@ def ranks(measurements: xr.Dataset) -> go.Figure:
 
 
 @draws("frequencies_per_neuron")
-def frequencies_per_neuron(measurements: xr.Dataset) -> go.Figure:
+def frequencies_per_neuron(measurements: xr.Dataset) -> Drawing:
     """Effective number of frequencies in a neuron: median and quartiles over training."""
     (values,) = variables(measurements, "frequencies_per_neuron")
     shown = "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded"
     values = values.dropna("epoch", how="all")
     if not values.size:
-        return titled(go.Figure(), "No neuron is alive at any checkpoint", shown)
+        return titled(Drawing(), "No neuron is alive at any checkpoint", shown)
     low, median, high = (small(values.quantile(q, "neuron")) for q in (0.25, 0.5, 0.75))
     epochs = values["epoch"].values
     hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
-    figure = go.Figure()
-    figure.add_scatter(
-        x=epochs,
-        y=high,
-        name="upper quartile",
-        line={"color": NEURONS, "width": 0},
-        showlegend=False,
-        hovertemplate=hover,
-    )
-    band = "rgba(153, 119, 0, 0.2)"
-    figure.add_scatter(
-        x=epochs,
-        y=low,
-        name="half of the neurons",
-        line={"color": NEURONS, "width": 0},
-        fill="tonexty",
-        fillcolor=band,
-        hovertemplate=hover,
-    )
-    figure.add_scatter(x=epochs, y=median, name="median", line_color=NEURONS, hovertemplate=hover)
-    figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title="frequencies per neuron", rangemode="tozero")
+    drawing = Drawing()
+    edge = {"color": NEURONS, "width": 0}
+    band = {"fill": "tonexty", "fillcolor": "rgba(153, 119, 0, 0.2)"}
+    drawing.add("scatter", x=epochs, y=high, name="upper quartile", line=edge, showlegend=False, hovertemplate=hover)
+    drawing.add("scatter", band, x=epochs, y=low, name="half of the neurons", line=edge, hovertemplate=hover)
+    drawing.add("scatter", x=epochs, y=median, name="median", line={"color": NEURONS}, hovertemplate=hover)
+    drawing.axis("x", title="epoch")
+    drawing.axis("y", title="frequencies per neuron", rangemode="tozero")
     finding = f"The median neuron goes from {median[0]:.0f} frequencies to {median[-1]:.2f}"
-    return titled(figure, finding, shown)
+    return titled(drawing, finding, shown)
 
 
-def _cosine_map(z: np.ndarray, hover: str, labels: list[Any]) -> go.Figure:
-    heatmap = go.Heatmap(
-        z=z,
-        x=labels,
-        y=labels,
-        colorscale=DIVERGING,
-        zmin=-1,
-        zmax=1,
-        colorbar={"title": "cosine"},
-        hovertemplate=hover,
-    )
-    figure = go.Figure(heatmap)
-    figure.update_yaxes(scaleanchor="x", constrain="domain", autorange="reversed")
-    figure.update_xaxes(constrain="domain")
-    return figure.update_layout(height=560)
+def _cosine_map(z: np.ndarray, hover: str, labels: list[Any]) -> Drawing:
+    colours = {"colorscale": DIVERGING, "zmin": -1, "zmax": 1, "colorbar": {"title": {"text": "cosine"}}}
+    drawing = Drawing()
+    drawing.add("heatmap", colours, z=z, x=labels, y=labels, hovertemplate=hover)
+    drawing.axis("y", scaleanchor="x", constrain="domain", autorange="reversed")
+    drawing.axis("x", constrain="domain")
+    drawing.layout["height"] = 560
+    return drawing
 
 
 FIGURES = (

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 from jaxtyping import Float, Int
+from plotly.colors import get_colorscale
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.analysis.phases import Phases
 from grokviz.errors import GrokvizError
+from grokviz.figures.drawing import Drawing
 
 TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
 EMBEDDING, READOUT, NEURONS = "#66CCEE", "#004488", "#997700"
@@ -28,13 +29,14 @@ PHASE_COLOURS = {
     "cleanup": "rgba(34, 136, 51, 0.12)",
 }
 LEGEND_BELOW = {"x": 0.5, "xanchor": "center", "y": -0.14, "yanchor": "top"}
-SEQUENTIAL, DIVERGING = "Viridis", "RdBu"
+# Written out, for plotly.js has others of the same names.
+SEQUENTIAL, DIVERGING, CYCLIC = (get_colorscale(name) for name in ("Viridis", "RdBu", "HSV"))
 
 HEIGHT = 420
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _AXIS = {"gridcolor": "#E8E8E8", "linecolor": "#888888", "zeroline": False, "ticks": "outside", "automargin": True}
-TEMPLATE = go.layout.Template(
-    layout={
+TEMPLATE = {
+    "layout": {
         "font": {"family": FONT, "size": 13, "color": "#222222"},
         "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"l": 16, "t": 16}, "font": {"size": 16}},
         "paper_bgcolor": "white",
@@ -46,13 +48,14 @@ TEMPLATE = go.layout.Template(
         "margin": {"t": 108, "r": 24, "b": 48, "l": 64},
         "hoverlabel": {"font": {"family": FONT}},
     }
-)
+}
 
 
-def titled(figure: go.Figure, finding: str, shows: str) -> go.Figure:
-    """`figure` with the template, its finding as title, and what it shows as subtitle."""
+def titled(drawing: Drawing, finding: str, shows: str) -> Drawing:
+    """`drawing` with the template, its finding as title, and what it shows as subtitle."""
     title = {"text": finding, "subtitle": {"text": shows, "font": {"size": 12, "color": "#666666"}}}
-    return figure.update_layout(template=TEMPLATE, title=title, height=figure.layout.height or HEIGHT)
+    drawing.layout |= {"template": TEMPLATE, "title": title, "height": drawing.layout.get("height", HEIGHT)}
+    return drawing
 
 
 def variables(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
@@ -60,8 +63,8 @@ def variables(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
     return [measurements[name] for name in names]
 
 
-def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
-    """The measurements at one epoch; at the last one if `epoch` is None.
+def at_epoch(measurements: xr.Dataset, epoch: int | None, *names: str) -> list[xr.DataArray]:
+    """The variables called `names` at one epoch; at the last one if `epoch` is None.
 
     Raises:
         GrokvizError: that epoch has no checkpoint; the message names the nearest that have one.
@@ -74,7 +77,8 @@ def at_epoch(measurements: xr.Dataset, epoch: int | None) -> xr.Dataset:
         raise GrokvizError(
             f"epoch {epoch} has no measured checkpoint; the nearest epochs are {', '.join(map(str, near))}"
         )
-    return measurements.sel(epoch=epoch)
+    index = int(np.flatnonzero(epochs == epoch)[0])
+    return [measurements[name].isel(epoch=index) for name in names]
 
 
 def frequency_colours(measurements: xr.Dataset, frequencies: Sequence[int]) -> list[str]:
@@ -109,14 +113,12 @@ def thinned(
     return x[indices], y[indices]
 
 
-def shade_phases(figure: go.Figure, phases: Phases) -> go.Figure:
-    """`figure`, whose x axis is the epoch, with the phases shaded behind it and named at its top."""
+def shade_phases(drawing: Drawing, phases: Phases) -> Drawing:
+    """`drawing`, whose x axis is the epoch, with the phases shaded behind it."""
     for phase in phases:
         if phase.end > phase.start:
-            figure.add_vrect(
-                x0=phase.start, x1=phase.end, fillcolor=PHASE_COLOURS[phase.name], line_width=0, layer="below"
-            )
-    return figure
+            drawing.shade(phase.start, phase.end, PHASE_COLOURS[phase.name])
+    return drawing
 
 
 def phase_names(phases: Phases) -> str:

@@ -4,12 +4,12 @@ Numbers are kept as typed arrays in one binary block. Where the eye cannot tell,
 bits, other fractional numbers to 16, over the range that they have in all frames; whole numbers are kept exactly.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
+
+from grokviz.figures import Drawing
 
 Path = tuple[str | int, ...]
 MAP_LEVELS, NUMBER_LEVELS = 254, 65_534  # level 0 stands for NaN
@@ -36,41 +36,31 @@ class Block:
         return b"".join(self._parts)
 
 
-def frames(figures: Sequence[go.Figure], block: Block) -> dict[str, Any]:
-    """The last figure whole (`base`), and for each path into it that differs the values in every frame (`changes`).
-    Figures whose traces or axes differ are kept whole.
+def frames(drawings: Sequence[Drawing], block: Block) -> dict[str, Any]:
+    """The last drawing whole (`base`), and for each path into it that differs the values in every frame (`changes`).
+    Drawings whose traces or axes differ are kept whole.
 
     A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first
     axis is the frame, and `low`, `high` if it is quantised.
     """
-    flat = [dict(_leaves(figure.to_plotly_json())) for figure in figures]
+    base = drawings[-1].to_json()
+    flat = [dict(_leaves({"data": drawing.data, "layout": drawing.layout})) for drawing in drawings]
     if any(leaves.keys() != flat[-1].keys() for leaves in flat):
         # Other traces or axes at other epochs: then every frame has all of its own.
-        whole = [figure.to_plotly_json() for figure in figures]
-        changes = [
-            {"path": (part,), "values": [_decoded(frame[part]) for frame in whole]} for part in ("data", "layout")
-        ]
-        return {"base": figures[-1].to_plotly_json(), "changes": changes}
+        whole = [drawing.to_json() for drawing in drawings]
+        changes = [{"path": (part,), "values": [drawn[part] for drawn in whole]} for part in ("data", "layout")]
+        return {"base": base, "changes": changes}
     changes = [
         _change(path, [leaves[path] for leaves in flat], block)
         for path in flat[-1]
         if any(not _equal(leaves[path], flat[-1][path]) for leaves in flat)
     ]
-    return {"base": figures[-1].to_plotly_json(), "changes": changes}
-
-
-def _decoded(node: Any) -> Any:
-    """A part of a figure with its arrays as lists."""
-    if isinstance(node, Mapping):
-        return _array(node).tolist() if "bdata" in node else {name: _decoded(child) for name, child in node.items()}
-    return [_decoded(child) for child in node] if isinstance(node, list | tuple) else node
+    return {"base": base, "changes": changes}
 
 
 def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """The leaves of a figure: numbers, texts, lists, arrays. A layout's template is the same everywhere and is skipped."""
-    if isinstance(node, Mapping) and "bdata" in node:
-        yield path, _array(node)
-    elif isinstance(node, Mapping):
+    if isinstance(node, Mapping):
         for name, child in node.items():
             if path != ("layout",) or name != "template":
                 yield from _leaves(child, (*path, name))
@@ -79,13 +69,6 @@ def _leaves(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
             yield from _leaves(child, (*path, index))
     else:
         yield path, node
-
-
-def _array(encoded: Mapping[str, Any]) -> np.ndarray:
-    """The array that plotly has encoded as base64."""
-    flat = np.frombuffer(base64.b64decode(encoded["bdata"]), dtype=encoded["dtype"])
-    shape = str(encoded.get("shape", flat.size))
-    return flat.reshape([int(n) for n in shape.split(",")])
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies
 from grokviz.analysis.phases import find_phases
-from grokviz.figures import FAMILIES, FIGURES, FigureFunction, finding_of, shows_an_epoch, why_not
+from grokviz.figures import FAMILIES, FIGURES, FigureFunction, drawing_of, shows_an_epoch, why_not
 from grokviz.report.frames import Block, frames
 from grokviz.store import Run, save_report
 
@@ -106,13 +106,11 @@ def _panels(
             moves = shows_an_epoch(figure)
             frames_of_it = []
             for at in [{"epoch": epoch} for epoch in stops] if moves else [{}]:
-                frames_of_it.append(figure(measurements, **at))
+                frames_of_it.append(drawing_of(figure, measurements, **at))
                 bar.update()
             drawn = frames(frames_of_it, block)
             caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
-            panels.append(
-                Panel(figure.__name__, figure.__module__, caption, moves, finding_of(frames_of_it[-1]), drawn)
-            )
+            panels.append(Panel(figure.__name__, figure.__module__, caption, moves, frames_of_it[-1].finding, drawn))
     return panels
 
 
