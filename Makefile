@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability readme clean
+.PHONY: help demo test check reliability bench readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
+	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make readme  write the table of commands into README.md"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
@@ -26,6 +27,9 @@ test: check
 
 reliability: $(VENV)/installed-test
 	$(BIN)/pytest tests/reliability --whole
+
+bench: $(VENV)/installed-test
+	$(BIN)/python tests/benchmarks/bench.py --write docs/performance.md $(if $(RUN),--run $(RUN))
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
