@@ -12,8 +12,9 @@ import grokviz
 from grokviz.config import OptimizerName, RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.tasks.harmonics import participation_ratio
+from grokviz.training.engines.fused import kernels
 from grokviz.training.learner import learner_at
-from grokviz.training.optimizers import BUILDERS
+from grokviz.training.optimizers import BUILDERS, optimizer_for
 
 OPTIMIZERS = pytest.mark.parametrize("name", get_args(OptimizerName))
 
@@ -102,3 +103,41 @@ def test_the_state_of_adamw_is_torchs_own(tiny_run: grokviz.Run) -> None:
 def test_an_unknown_optimizer_or_engine_is_refused_with_the_known_ones(tiny_config, field: str, value: str) -> None:
     with pytest.raises(GrokvizError, match=rf"{field} is '{value}', which is unknown; choose one of: "):
         replace(tiny_config.training, **{field: value})
+
+
+def updated(config: RunConfig, kind: str, steps: int, threads: int = 1, state: dict | None = None) -> tuple[dict, dict]:
+    """Parameters and optimiser's state after `steps` updates by torch's AdamW, or by that of the fused engine."""
+    torch.set_num_threads(threads)
+    learner = learner_at(config.with_training(engine="fused"), None)
+    trained = {name: values for name, values in learner.parameters.items() if values.requires_grad}
+    optimizer = learner.optimizer if kind == "fused" else optimizer_for(config.training, trained)
+    if state:
+        optimizer.load({name: values.clone() for name, values in state.items()})  # which it takes as its own
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        for values in trained.values():
+            values.grad.copy_(torch.randn(values.shape, generator=generator) * 1e-3)
+        optimizer.step(learning_rate=1e-2)
+    return {n: v.detach().clone() for n, v in trained.items()}, {n: v.clone() for n, v in optimizer.state().items()}
+
+
+@pytest.mark.skipif(not kernels(), reason="the fused engine is not built; it takes a C++ compiler")
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_adamw_of_the_fused_engine_is_torchs_and_keeps_what_torchs_keeps(tiny_config: RunConfig, name: str) -> None:
+    config = with_optimizer(tiny_config, name)
+    before = torch.get_num_threads()
+    try:
+        parameters, state = updated(config, "fused", 20)
+        expected, expected_state = updated(config, "torch", 20)
+        assert state.keys() == expected_state.keys()
+        for found, wanted in ((parameters, expected), (state, expected_state)):
+            for key, values in wanted.items():
+                torch.testing.assert_close(found[key], values, rtol=0, atol=1e-6 * values.abs().max().item(), msg=key)
+        # the same bits on any number of threads
+        assert all(torch.equal(values, parameters[key]) for key, values in updated(config, "fused", 20, 3)[0].items())
+        # each goes on from the state of the other
+        longer = [updated(config, kind, 2, state=expected_state)[0] for kind in ("fused", "torch")]
+        for key, values in longer[0].items():
+            torch.testing.assert_close(values, longer[1][key], rtol=0, atol=1e-6 * values.abs().max().item(), msg=key)
+    finally:
+        torch.set_num_threads(before)

@@ -51,10 +51,12 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
     device = device_named(config.training.device)
     train_batch, test_batch = batches(config, device)
     parameters = parameters_of(config, None if state is None else _part(state, "weights"), device)
-    optimizer = optimizer_for(config.training, {n: values for n, values in parameters.items() if values.requires_grad})
+    engine = engine_for(config, parameters, train_batch, test_batch)
+    trained = {name: values for name, values in parameters.items() if values.requires_grad}
+    optimizer = optimizer_for(config.training, trained, engine.adamw)
     if state is not None:
         optimizer.load({name: torch.tensor(kept, device=device) for name, kept in _part(state, "optimizer").items()})
-    return Learner(config, parameters, engine_for(config, parameters, train_batch, test_batch), optimizer)
+    return Learner(config, parameters, engine, optimizer)
 
 
 def parameters_of(

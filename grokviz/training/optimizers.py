@@ -17,6 +17,9 @@ from grokviz.models.parameters import PARAMETERS
 Trained = Mapping[str, Tensor]
 """The trained parameters, by their TransformerLens names."""
 
+Kind = Callable[..., torch.optim.Optimizer]
+"""An optimiser as torch has it: of tensors, with its options by name."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -32,10 +35,8 @@ class Piece:
         return self.parameter if self.head is None else torch.nn.Parameter(self.parameter.data[self.head])
 
     def gradient(self) -> Tensor | None:
-        """The piece's part of the parameter's gradient."""
-        return (
-            self.parameter.grad if self.head is None or self.parameter.grad is None else self.parameter.grad[self.head]
-        )
+        """The head's part of the parameter's gradient."""
+        return None if self.parameter.grad is None else self.parameter.grad[self.head]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Optimizer:
         """One update along the gradients that the parameters hold."""
         for part in self.parts:
             for piece, tensor in zip(part.pieces, part.tensors(), strict=True):
-                tensor.grad = piece.gradient()
+                if piece.head is not None:
+                    tensor.grad = piece.gradient()
             for group in part.torch_optimizer.param_groups:
                 group["lr"] = learning_rate
             part.torch_optimizer.step()
@@ -102,25 +104,25 @@ class Optimizer:
             torch_optimizer.load_state_dict({"state": by_index, "param_groups": groups})
 
 
-def optimizer_for(training: TrainingConfig, trained: Trained) -> Optimizer:
-    """The optimiser that `training` names, at its start."""
-    return Optimizer(trained, BUILDERS[training.optimizer](trained, training))
+def optimizer_for(training: TrainingConfig, trained: Trained, adamw: Kind = torch.optim.AdamW) -> Optimizer:
+    """The optimiser that `training` names, at its start; by `adamw` where it is, or has, an AdamW."""
+    return Optimizer(trained, BUILDERS[training.optimizer](trained, training, adamw))
 
 
-def _adamw(trained: Trained, training: TrainingConfig) -> list[Part]:
-    return [_part(_whole(trained), torch.optim.AdamW, **_of_adam(training))]
+def _adamw(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
+    return [_part(_whole(trained), adamw, **_of_adam(training))]
 
 
-def _adam(trained: Trained, training: TrainingConfig) -> list[Part]:
+def _adam(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
     return [_part(_whole(trained), torch.optim.Adam, **_of_adam(training))]
 
 
-def _sgd(trained: Trained, training: TrainingConfig) -> list[Part]:
+def _sgd(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
     momentum, _ = training.betas
     return [_part(_whole(trained), torch.optim.SGD, momentum=momentum, **_common(training))]
 
 
-def _muon(trained: Trained, training: TrainingConfig) -> list[Part]:
+def _muon(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
     """Muon for the hidden matrices, AdamW for what maps from and to tokens.
 
     Muon takes matrices alone, so each head is one by itself. Its updates are scaled to the size of AdamW's, so that one
@@ -132,11 +134,11 @@ def _muon(trained: Trained, training: TrainingConfig) -> list[Part]:
     momentum, _ = training.betas
     return [
         _part(muon, torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw", **_common(training)),
-        _part(_whole(rest), torch.optim.AdamW, **_of_adam(training)),
+        _part(_whole(rest), adamw, **_of_adam(training)),
     ]
 
 
-def _part(pieces: Sequence[Piece], kind: Callable[..., torch.optim.Optimizer], **options: object) -> Part:
+def _part(pieces: Sequence[Piece], kind: Kind, **options: object) -> Part:
     return Part(kind([piece.tensor() for piece in pieces], **options), pieces)
 
 
@@ -156,7 +158,7 @@ def _of_adam(training: TrainingConfig) -> dict[str, object]:
     return {**_common(training), "betas": training.betas, "fused": True}
 
 
-BUILDERS: Mapping[OptimizerName, Callable[[Trained, TrainingConfig], list[Part]]] = {
+BUILDERS: Mapping[OptimizerName, Callable[[Trained, TrainingConfig, Kind], list[Part]]] = {
     "adamw": _adamw,
     "adam": _adam,
     "sgd": _sgd,

@@ -34,6 +34,7 @@ class AutogradEngine:
     train_batch: Batch
     test_batch: Batch
     own_threads: bool = False
+    adamw: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
 
     def gradients(self) -> Scores:
         """As `Engine` says."""
@@ -61,6 +62,7 @@ class GraphedEngine:
     def __init__(self, engine: AutogradEngine) -> None:
         self.name = f"{engine.name} (CUDA graph)"
         self.own_threads = False
+        self.adamw = torch.optim.AdamW
         self.test_scores = engine.test_scores
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())

@@ -1,8 +1,10 @@
 """What an engine is: the loss over the train pairs with its gradients, and the scores of the test pairs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -46,6 +48,10 @@ class Engine(Protocol):
     @property
     def own_threads(self) -> bool:
         """Whether it has threads of its own, on whose number no bit depends, and beside which torch's would be in the way."""
+
+    @property
+    def adamw(self) -> Callable[..., torch.optim.Optimizer]:
+        """The AdamW that goes with it: torch's, or one with its arguments that shares the engine's threads."""
 
     def gradients(self) -> Scores:
         """The scores of the train batch; and in `grad` of every parameter the gradient of its loss."""

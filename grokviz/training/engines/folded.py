@@ -16,7 +16,7 @@ Those go through autograd in float64; the pairs are computed here, forward and b
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -121,6 +121,7 @@ class FoldedEngine:
     test: Pairs
     name: str = "torch"
     own_threads: bool = False
+    adamw: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
 
     @classmethod
     def of(cls, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> "FoldedEngine":

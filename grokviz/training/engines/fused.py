@@ -6,10 +6,11 @@ kernel/pairs.h for what it computes.
 
 import ctypes
 import weakref
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.models.parameters import PARAMETERS
 from grokviz.training.engines.engine import Batch, Scores
+from grokviz.training.engines.fused_adamw import FusedAdamW
 
 POINTERS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U", "b_in", "b_out")
 """The members of `Parameters` in kernel/folding.h, by their short names."""
@@ -82,6 +84,14 @@ class FusedEngine:
         """As `Engine` says."""
         self._library.network_test(self._network, self._scores)
         return Scores(*self._scores)
+
+    @property
+    def adamw(self) -> Callable[..., FusedAdamW]:
+        """As `Engine` says."""
+        return partial(FusedAdamW, update=self._update)
+
+    def _update(self, updated: ctypes.Array[Any], rates: ctypes.Structure) -> None:
+        self._library.network_adamw(self._network, updated, len(updated), ctypes.byref(rates))
 
 
 def why_not(config: RunConfig) -> str | None:

@@ -1,7 +1,8 @@
-// The one-layer transformer's losses over its train and test pairs and the gradients of the first, as three calls for ctypes.
+// The one-layer transformer's losses over its train and test pairs and the gradients of the first, and AdamW: calls for ctypes.
 
 #include <exception>
 
+#include "adamw.h"
 #include "folding.h"
 #include "pool.h"
 
@@ -63,6 +64,17 @@ void network_test(void* network, double* scores) {
     n.pool.run(n.test_shape.blocks(), [&](int i) { n.test.forward(i, false); });
     scores[0] = n.test.loss();
     scores[1] = n.test.accuracy();
+}
+
+// One update of the n parameters by AdamW, on the network's threads.
+void network_adamw(void* network, const Updated* updated, int n, const Rates* rates) {
+    std::vector<std::pair<const Updated*, int64_t>> tasks;
+    for (int i = 0; i < n; i++)
+        for (int64_t begin = 0; begin < updated[i].size; begin += stretch) tasks.emplace_back(&updated[i], begin);
+    ((Network*)network)->pool.run((int)tasks.size(), [&](int i) {
+        const auto [of, begin] = tasks[i];
+        adamw(*of, begin, std::min(begin + stretch, of->size), *rates);
+    });
 }
 
 void network_free(void* network) { delete (Network*)network; }
