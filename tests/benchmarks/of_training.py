@@ -25,7 +25,7 @@ def epoch_rows(config: grokviz.RunConfig, folder: Path, rounds: int) -> Rows:
     """(a) at grokviz's defaults: checkpoints as close as in the whole run, history and all; (b) like for like."""
     # The geometric checkpoints crowd the beginning; here all of a whole run's are spread evenly.
     often = round(config.training.epochs / 205)
-    shorter = config.with_training(epochs=7 * often, checkpoint_every=often, geometric_checkpoints=0)
+    shorter = config.with_training(epochs=14 * often, checkpoint_every=often, geometric_checkpoints=0)
     like_for_like = shorter.with_training(test_every=1, checkpoint_every=shorter.training.epochs)
     found = interleaved(
         "epochs",

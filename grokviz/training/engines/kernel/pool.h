@@ -1,9 +1,10 @@
-// Threads that share out the tasks of a phase. They look out for the next phase for some microseconds, offering the processor to
-// others meanwhile, and then sleep: those of OpenMP spin on, and would fight with torch's.
+// Threads that share out the tasks of a phase. They look out for the next phase for a millisecond, which lasts from one step to
+// the next, offering the processor to others meanwhile, and then sleep: those of OpenMP spin on, and would fight with torch's.
 
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -44,15 +45,14 @@ class Pool {
     }
 
   private:
-    static constexpr int looks = 200;  // some 50 microseconds
-
     template <class Condition>
     static bool look_out(Condition condition) {
-        for (int i = 0; i < looks; i++) {
-            if (condition()) return true;
+        const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+        while (!condition()) {
+            if (std::chrono::steady_clock::now() > until) return false;
             std::this_thread::yield();
         }
-        return false;
+        return true;
     }
 
     void take(const std::function<void(int)>& task) {

@@ -128,7 +128,7 @@ struct Strided {
     size_t row, column;
 };
 
-// c = a b, or c += a b: a is [m, k], b [k, n], c [m, n]. m is taken up to a multiple of `tall`, n must be whole tiles;
+// c = a b: a is [m, k], b [k, n], c [m, n]. m is taken up to a multiple of `tall`, n must be whole tiles;
 // both matrices have such rows and columns.
 template <int tile, class T>
 inline void multiply(Strided<T> a, const T* b, size_t b_row, T* c, size_t c_row, int m, int k, int n) {
