@@ -145,7 +145,7 @@ class TrainingConfig:
     device: str = "cpu"
     """Device to train on, as torch names it: cpu, cuda, cuda:1, ..."""
     threads: int | None = None
-    """Number of CPU threads for torch while training; torch decides if not given."""
+    """Number of CPU threads while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs, least=1, most=10**9)

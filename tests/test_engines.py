@@ -228,6 +228,16 @@ def test_the_run_records_which_kernel_trained_it(tiny_config, tmp_path) -> None:
     assert run.environment["engine"] == f"fused ({next(iter(fused.kernels()))})"
 
 
+def test_a_run_goes_on_with_another_engine_if_that_is_asked_for(crash, tiny_config, tmp_path: Path) -> None:
+    directory = crash(tiny_config.with_training(engine="reference"), tmp_path / "run", 20)
+    with pytest.warns(GrokvizWarning, match="engine was reference, is torch"):
+        run = grokviz.resume(directory, engine="torch")
+    assert run.status == "finished"
+    assert run.manifest.continuations[-1].environment["engine"] == "torch"
+    with pytest.raises(GrokvizError, match="engine is 'torhc', which is unknown; choose one of: auto, fused"):
+        grokviz.resume(directory, engine="torhc", epochs=60)
+
+
 def test_an_engine_that_changed_is_said_when_a_run_goes_on(crash, tiny_config, tmp_path, monkeypatch) -> None:
     directory = crash(tiny_config.with_training(engine="torch"), tmp_path / "run", 20)
     config = (directory / "config.json").read_text()

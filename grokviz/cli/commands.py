@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
-from grokviz.config import PRESETS, RunConfig, preset
+from grokviz.config import PRESETS, EngineName, RunConfig, preset
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, check_run, open_run, write_file
 
@@ -44,8 +44,10 @@ class ResumeArguments:
     """Train up to this many epochs in total; this also extends a finished run."""
     device: str | None = None
     """Device to continue on; the same as before if not given."""
+    engine: EngineName | None = None
+    """What computes the gradients: auto, fused, torch or reference; the same as before if not given."""
     threads: int | None = None
-    """Number of CPU threads for torch; the same as before if not given."""
+    """Number of CPU threads; the same as before if not given."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,13 @@ def resume(arguments: ResumeArguments) -> int:
     open_run(arguments.run, begun=False)  # refused before anything slow is imported, if there is no run
     from grokviz.training.resuming import resume as resume_run
 
-    trained = resume_run(arguments.run, epochs=arguments.epochs, device=arguments.device, threads=arguments.threads)
+    trained = resume_run(
+        arguments.run,
+        epochs=arguments.epochs,
+        device=arguments.device,
+        engine=arguments.engine,
+        threads=arguments.threads,
+    )
     _say_trained(trained)
     print(f"next: grokviz measure {trained.directory}")
     return _code(trained)

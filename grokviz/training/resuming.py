@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grokviz.config import SECTIONS, RunConfig
+from grokviz.config import SECTIONS, EngineName, RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, RunWriter, continue_run, open_run
@@ -17,21 +17,28 @@ from grokviz.training.loop import train_loop
 from grokviz.training.starting import train
 from grokviz.training.stopping import StoppingRule
 
-FREE_TO_DIFFER = ("epochs", "device", "threads")
-"""What may be another when a run goes on."""
-
 WHERE = ("device", "engine", "threads")
-"""What of where it goes on may change the last bits. Those of an engine with threads of its own are the same on any number."""
+"""Where a run goes on, which may be elsewhere than before, and may change the last bits. Those of an engine with threads of its
+own are the same on any number.
+"""
+
+FREE_TO_DIFFER = ("epochs", *WHERE)
+"""What may be another when a run goes on."""
 
 
 def resume(
-    directory: str | Path, *, epochs: int | None = None, device: str | None = None, threads: int | None = None
+    directory: str | Path,
+    *,
+    epochs: int | None = None,
+    device: str | None = None,
+    engine: EngineName | None = None,
+    threads: int | None = None,
 ) -> Run:
     """Continue the interrupted run in `directory` from its newest training state, and return the run.
 
     On the same machine with the same versions the outcome is bit for bit that of an uninterrupted run. Where versions,
-    device or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `device`
-    and `threads` train the rest elsewhere.
+    device, engine or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `device`,
+    `engine` and `threads` train the rest elsewhere.
 
     Raises:
         NoRunError: there is no run.
@@ -41,7 +48,7 @@ def resume(
     """
     directory = Path(directory)
     with continue_run(directory) as (run, writer):
-        _go_on(run, writer, epochs=epochs, device=device, threads=threads)
+        _go_on(run, writer, epochs=epochs, elsewhere={"device": device, "engine": engine, "threads": threads})
     return open_run(directory)
 
 
@@ -60,23 +67,20 @@ def train_or_resume(config: RunConfig, directory: str | Path) -> Run:
             ended = begun.has_begun and begun.status not in ("training", "interrupted")
             if not ended or asked.epochs > planned.epochs:
                 epochs = asked.epochs if asked.epochs != planned.epochs else None
-                _go_on(begun, writer, epochs=epochs, device=asked.device, threads=asked.threads)
+                _go_on(begun, writer, epochs=epochs, elsewhere={name: getattr(asked, name) for name in WHERE})
     except NoRunError:
         return train(config, directory)
     return open_run(directory)
 
 
-def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, device: str | None, threads: int | None) -> None:
-    """Train the run to its end, or to `epochs`."""
+def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, elsewhere: Mapping[str, Any]) -> None:
+    """Train the run to its end, or to `epochs`; where it was trained before, but for what `elsewhere` gives."""
     if writer.left_by:
         said = f"{run.directory} was being trained by {writer.left_by}, which is no longer running"
         warnings.warn(said, GrokvizWarning, stacklevel=3)
     config = _config_to_go_on_with(run, epochs)
     state_epoch, state = _newest_state(run)
-    config = config.with_training(
-        device=config.training.device if device is None else device,
-        threads=config.training.threads if threads is None else threads,
-    )
+    config = config.with_training(**{name: value for name, value in elsewhere.items() if value is not None})
     rule = _rule_after(run, config, state_epoch)
     if state_epoch is not None and rule.last <= state_epoch:
         if epochs is None:
