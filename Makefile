@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .PHONY: help demo test check reliability bench readme clean
 
 help:
-	@echo "make demo    train, measure and report the quick preset (about 3 minutes on 2 cores)"
+	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"

@@ -126,7 +126,6 @@ def snapshot_of(
         GrokvizError: the network is not one of this task.
     """
     task = task_config.task
-    pairs = torch.from_numpy(task.pairs)
     if isinstance(network, Weights):
         if hooks:
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
@@ -138,6 +137,7 @@ def snapshot_of(
         weights = Weights.of(network).detached()
     _refuse_another_task(weights, task_config)
     refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(weights, task_config.n_pairs))
+    pairs = torch.from_numpy(task.pairs)
     if isinstance(network, Weights):
         parts = [last_position(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
     else:

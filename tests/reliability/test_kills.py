@@ -113,13 +113,13 @@ def test_a_kill_while_measuring_or_reporting_harms_nothing(undisturbed, tmp_path
     failures, count, total = [], 0, 0
     for command, name in (("measure", "measurements.nc"), ("report", "report.html")):
         record = tmp_path / "record.json"
-        worker.run([command, str(directory)], directory, record=record)
+        worker.run([command, str(directory)], directory, record=record, anew=True)
         complete = (directory / name).read_bytes()
         points = faults.points_in(record)
         total += len(points)
         for point in sample(points, 4):
             count += 1
-            code, _ = worker.run([command, str(directory)], directory, number=point.number, fault=faults.die)
+            code, _ = worker.run([command, str(directory)], directory, number=point.number, fault=faults.die, anew=True)
             verdict = grokviz.check_run(directory)
             if code != -9 or verdict.damages or (directory / name).read_bytes() != complete:
                 failures.append((point.name, code, str(verdict)))
