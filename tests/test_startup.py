@@ -12,6 +12,9 @@ import grokviz
 from grokviz.analysis import current
 from grokviz.analysis.current import current_outline
 from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.sources import Source
+from grokviz.cli.main import main
 from grokviz.errors import DamagedError
 
 SCRIPT = """
@@ -89,6 +92,37 @@ def test_measurements_of_some_measures_alone_are_not_current(copy: grokviz.Run) 
     assert current_outline(copy) is None
     grokviz.measure(copy)
     assert current_outline(copy) is not None
+
+
+def test_what_an_interrupt_left_is_not_current(copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    real = Source.snapshot
+
+    def interrupted(source: Source, epoch: int) -> Snapshot:
+        if epoch == copy.epochs[2]:
+            raise KeyboardInterrupt
+        return real(source, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "snapshot", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            grokviz.measure(copy)
+    assert copy.measurements.sizes["epoch"] < len(copy.epochs)
+    assert current_outline(copy) is None
+    assert main(["measure", str(copy.directory)]) == 0
+    assert copy.refresh().measurements.sizes["epoch"] == len(copy.epochs)
+
+
+def test_measurements_without_a_damaged_checkpoint_are_not_current_and_it_is_said_every_time(
+    copy: grokviz.Run, capsys: pytest.CaptureFixture
+) -> None:
+    (copy.directory / "measurements.nc").unlink()
+    checkpoint = copy.directory / "checkpoints" / "epoch_000020.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1] + b"x")
+    for _ in range(2):
+        assert main(["measure", str(copy.directory)]) == 2
+        assert "1 of 6 checkpoints cannot be read" in capsys.readouterr().err
+    assert current_outline(copy.refresh()) is None
 
 
 def test_damage_is_said_of_current_measurements_too(copy: grokviz.Run) -> None:

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import Activations
-from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, HOOK_SCORES, HookedTransformer
+from grokviz.models.hooked import (
+    HOOK_MLP_POST,
+    HOOK_PATTERN,
+    HOOK_RESID_MID,
+    HOOK_SCORES,
+    HookedTransformer,
+    tokens_of,
+)
 
 Hook = tuple[str, Callable[..., Any]]
 """A forward hook as TransformerLens takes it: a hook's name, and a function `(activation, hook) -> activation or None`."""
@@ -37,7 +44,7 @@ def activations_by_hooks(
         (HOOK_PATTERN, keep_last_query),
         (HOOK_MLP_POST, keep_last_position),
     ]
-    tokens = torch.cat([pairs, pairs.new_full((len(pairs), 1), equals)], dim=1).to(next(model.parameters()).device)
+    tokens = tokens_of(pairs, equals).to(next(model.parameters()).device)
     logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
     scores, pattern, neurons = (seen[name] for name in (HOOK_SCORES, HOOK_PATTERN, HOOK_MLP_POST))
     # TransformerLens turns the NaN of a divergence into 0.

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from grokviz.analysis.hooked import Hook
     from grokviz.models.hooked import HookedTransformer
 
-Keep = Callable[[xr.Dataset], None]
+Keep = Callable[[xr.Dataset, bool], None]
+"""Keeps measurements, knowing whether they are whole: of every network, as no interrupt and no damage left them."""
 
 SHARE_OF_MEMORY = 0.25
 """The most of the machine's memory that checkpoints measured at a time may take."""
@@ -59,7 +60,7 @@ def measure(source: Run | Source, measures: Sequence[Measure] = MEASURES) -> xr.
     """
     specs = _checked_specs(measures)
     if isinstance(source, Source):
-        return _measured(source, specs, lambda snapshot, keys: {}, lambda dataset: None)
+        return _measured(source, specs, lambda snapshot, keys: {}, lambda dataset, whole: None)
     if not isinstance(source, Run):
         raise GrokvizError(f"measure needs a Run, but got {source!r:.60}; open one with grokviz.open_run(directory)")
     with keep_measurements(source) as kept:
@@ -74,9 +75,13 @@ def measure(source: Run | Source, measures: Sequence[Measure] = MEASURES) -> xr.
                 kept.set_aside()
             return columns
 
-        # What the default measures depend on, if all of them are taken: then `measure` need not ask again.
         stamp = stamp_of(source) if set(MEASURES) <= set(measures) else ""
-        return _measured(known, specs, stored_columns, lambda dataset: kept.replace(dataset.assign_attrs(stamp=stamp)))
+
+        def keep(dataset: xr.Dataset, whole: bool) -> None:
+            # Stamped, if nothing is missing, with all that they depend on: then `measure` need not look again.
+            kept.replace(dataset.assign_attrs(stamp=stamp if whole else ""))
+
+        return _measured(known, specs, stored_columns, keep)
 
 
 def measure_model(
@@ -168,6 +173,7 @@ def _measured_by(
         )
         yield from in_order(take, [epoch for epoch in todo if epoch < final.epoch], workers)
 
+    whole = False
     options = {"total": len(todo), "desc": f"measuring {source.name}", "unit": "checkpoint", "disable": None}
     try:
         with closing(all_taken()) as outcomes:
@@ -180,10 +186,11 @@ def _measured_by(
                         columns[spec.name].put(epoch, value, room=len(todo))
                 if taken.error:
                     raise taken.error
+        whole = not damaged
     finally:
         dataset = dataset_of(source, columns, labels=labels, keys=keys, key_epoch=final.epoch, absent=absent)
         if dataset.sizes["epoch"]:
-            keep(dataset)
+            keep(dataset, whole)
     if damaged:
         raise GrokvizError(
             f"{len(damaged)} of {len(source.identities)} checkpoints cannot be read, all others are measured; "

@@ -131,11 +131,11 @@ def _encoded(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {name: _encoded(child) for name, child in node.items()}
     if isinstance(node, np.ndarray):
-        return encoded_array(node)
+        return _encoded_array(node)
     return [_encoded(child) for child in node] if isinstance(node, list | tuple) else node
 
 
-def encoded_array(array: np.ndarray) -> Any:
+def _encoded_array(array: np.ndarray) -> Any:
     """An array as the typed array that plotly.js reads; one of anything but numbers as a list."""
     if array.dtype.kind not in "fiu" or not array.size:
         return array.tolist()

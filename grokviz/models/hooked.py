@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
@@ -24,6 +25,7 @@ __all__ = [
     "bare_model",
     "initial_model",
     "model_with_weights",
+    "tokens_of",
     "weights_of",
 ]
 
@@ -31,6 +33,11 @@ HOOK_SCORES = "blocks.0.attn.hook_attn_scores"
 HOOK_PATTERN = "blocks.0.attn.hook_pattern"
 HOOK_RESID_MID = "blocks.0.hook_resid_mid"
 HOOK_MLP_POST = "blocks.0.mlp.hook_post"
+
+
+def tokens_of(pairs: Int[Tensor, "pair operand"], equals: int) -> Int[Tensor, "pair position"]:
+    """What the model reads of each pair: a, b and the token `equals`."""
+    return torch.cat([pairs, pairs.new_full((len(pairs), 1), equals)], dim=1)
 
 
 def initial_model(config: RunConfig) -> HookedTransformer:

@@ -13,6 +13,7 @@ from timing import Rows, interleaved, repeated, timed
 import grokviz
 from grokviz.analysis.keys import find_keys
 from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.models.hooked import tokens_of
 from grokviz.models.machine import cpu_threads
 from grokviz.report.render import render_report
 
@@ -33,7 +34,7 @@ def measuring_rows(run: grokviz.Run, rounds: int) -> Rows:
     keys = find_keys(grokviz.take_snapshot(run, epoch)).frequencies
     model = run.model(epoch)
     pairs = torch.from_numpy(config.task.task.pairs)
-    tokens = torch.cat([pairs, torch.full((len(pairs), 1), config.equals_token)], dim=1)
+    tokens = tokens_of(pairs, config.equals_token)
 
     @torch.no_grad()
     def forward() -> object:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokviz.config import RunConfig
-from grokviz.models.hooked import bare_model
+from grokviz.models.hooked import bare_model, tokens_of
 from grokviz.training.engines.autograd import AutogradEngine
 from grokviz.training.engines.engine import Batch, Engine
 
@@ -17,7 +17,7 @@ def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: 
     model = bare_model(config).to(train_batch.pairs.device, print_details=False)
 
     def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
-        tokens = torch.cat([pairs, pairs.new_full((len(pairs), 1), config.equals_token)], dim=1)
+        tokens = tokens_of(pairs, config.equals_token)
         return torch.func.functional_call(model, dict(parameters), (tokens,))[:, -1]
 
     return AutogradEngine("reference", logits, parameters, train_batch, test_batch)
