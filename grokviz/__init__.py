@@ -1,6 +1,6 @@
 """grokviz: train, measure and see grokking.
 
-    run = grokviz.train(grokviz.preset("quick"), "runs/quick")     # train, with checkpoints
+    run = grokviz.train(grokviz.preset("quick"), "runs/quick", resume=True)     # train, with checkpoints
     measurements = grokviz.measure(run)                            # every measure at every checkpoint
     grokviz.figures.losses(measurements).show()                    # interactive figures
     grokviz.write_report(run)                                      # all of it as one offline page
@@ -8,11 +8,14 @@
 Names are imported when they are first used, so that `import grokviz` is instant.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokviz import figures as figures
+    from grokviz import trackers as trackers
     from grokviz.analysis import measures as measures
     from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from grokviz.analysis.snapshot import Snapshot as Snapshot
     from grokviz.analysis.snapshot import take_snapshot as take_snapshot
     from grokviz.analysis.sources import Source as Source
+    from grokviz.analysis.tables import concat as concat
+    from grokviz.analysis.tables import scalars as scalars
     from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from grokviz.errors import InUseError as InUseError
     from grokviz.errors import LackingError as LackingError
     from grokviz.errors import NoRunError as NoRunError
+    from grokviz.pipeline import run as run
     from grokviz.report import write_report as write_report
     from grokviz.store import Run as Run
     from grokviz.store import check_run as check_run
@@ -63,6 +69,7 @@ _HOME = {
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
+    "concat": "grokviz.analysis.tables",
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
     "key_frequencies_of": "grokviz.analysis.derived",
@@ -73,14 +80,16 @@ _HOME = {
     "preset": "grokviz.config",
     "repair_run": "grokviz.training.repairing",
     "resume": "grokviz.training.resuming",
+    "run": "grokviz.pipeline",
+    "scalars": "grokviz.analysis.tables",
     "take_snapshot": "grokviz.analysis.snapshot",
     "train": "grokviz.training.starting",
     "write_report": "grokviz.report",
 }
 
-_SUBPACKAGES = {"figures": "grokviz.figures", "measures": "grokviz.analysis.measures"}
+_SUBPACKAGES = {"figures": "grokviz.figures", "measures": "grokviz.analysis.measures", "trackers": "grokviz.trackers"}
 
-__all__ = [*_HOME, *_SUBPACKAGES]
+__all__ = [*_HOME, *_SUBPACKAGES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -88,7 +97,10 @@ def __getattr__(name: str) -> Any:
         return import_module(_SUBPACKAGES[name])
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'grokviz' has no attribute {name!r}")
+    if name == "__version__":
+        return version("grokviz")
+    near = get_close_matches(name, __all__, n=1)
+    raise AttributeError(f"module 'grokviz' has no attribute {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def __dir__() -> list[str]:

@@ -3,12 +3,14 @@
 The docstring under a field is its documentation and its help on the command line.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from grokviz.checks import number, one_of, same_names, seed_number, whole
+from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import operation_named
+from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
 
 Initialisation = Literal["notebook", "nanda2023", "transformer_lens"]
@@ -24,16 +26,20 @@ PURE_NEURON = 0.85
 """A neuron is pure if more than this share of its variance is at one frequency; an ideal ReLU neuron has 0.962."""
 
 MAX_P = 2**15
-"""Far beyond what fits into any memory: a step handles all p² pairs."""
+
+Operation = str | Callable[[int, int, int], int]
+"""How an operation is given: by its name, as 'package.module:function', or as a function (a, b, p) -> residue mod p. The last
+two become an `OwnOperation`, which holds the answers.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """The task: an operation on pairs of integers mod p, and which pairs are trained on."""
 
-    operation: str = "addition"
-    """Operation on the pair (a, b): addition, subtraction, multiplication (of the residues that have an inverse), or
-    x2_xy_y2 (a² + ab + b²); all mod p."""
+    operation: Operation = "addition"
+    """Operation on the pair (a, b): addition, subtraction, multiplication (of the residues that have an inverse),
+    x2_xy_y2 (a² + ab + b²); all mod p. Or a function of your own, package.module:function, called as function(a, b, p)."""
     p: int = 97
     """Modulus: operands and answers are residues mod p."""
     train_fraction: float = 0.3
@@ -42,14 +48,16 @@ class TaskConfig:
     """Seed of the train/test split; this one is the notebook's."""
 
     def __post_init__(self) -> None:
-        operation_named(self.operation)
-        whole("p", self.p, least=3, most=MAX_P, why="a frequency needs at least three elements")
+        p = whole("p", self.p, least=3, why="a frequency needs at least three elements")
+        if p > MAX_P:
+            raise GrokvizError(f"p is {p}, but must be at most {MAX_P}: every step handles all p² pairs")
+        _set(self, p=p, operation=_operation(self.operation, p))
         if self.task.n < 3:
             raise GrokvizError(
                 f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
                 "a frequency needs at least three"
             )
-        number("train_fraction", self.train_fraction)
+        _set(self, train_fraction=number("train_fraction", self.train_fraction))
         if not 0 < self.train_fraction < 1:
             raise GrokvizError(
                 f"train_fraction is {self.train_fraction}, but must lie between 0 and 1, both excluded: "
@@ -60,12 +68,18 @@ class TaskConfig:
                 f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.n_pairs} "
                 "pairs to train on; choose one that leaves pairs on both sides"
             )
-        seed_number("split_seed", self.split_seed)
+        _set(self, split_seed=seed_number("split_seed", self.split_seed))
 
     @property
     def task(self) -> Task:
         """What is learned, with its pairs, answers and harmonics."""
+        assert isinstance(self.operation, str | OwnOperation)
         return task_of(self.operation, self.p)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section as a dictionary of plain values, for JSON."""
+        values = dict(vars(self))
+        return values | {"operation": self.operation.to_dict()} if isinstance(self.operation, OwnOperation) else values
 
     @property
     def n_pairs(self) -> int:
@@ -103,12 +117,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
-            whole(name, getattr(self, name), least=1, most=10**6)
+            _set(self, **{name: whole(name, getattr(self, name), least=1, most=10**6)})
         one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
         one_of("biases", self.biases, get_args(Biases))
         one_of("initialisation", self.initialisation, get_args(Initialisation))
         if self.seed is not None:
-            seed_number("seed", self.seed)
+            _set(self, seed=seed_number("seed", self.seed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,34 +162,59 @@ class TrainingConfig:
     """Number of CPU threads while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
-        whole("epochs", self.epochs, least=1, most=10**9)
+        _set(self, epochs=whole("epochs", self.epochs, least=1, most=10**9))
         one_of("optimizer", self.optimizer, get_args(OptimizerName))
         one_of("engine", self.engine, get_args(EngineName))
-        number("learning_rate", self.learning_rate)
+        for name in ("learning_rate", "weight_decay", "stop_accuracy"):
+            _set(self, **{name: number(name, getattr(self, name))})
         if self.learning_rate <= 0:
             raise GrokvizError(f"learning_rate is {self.learning_rate}, but must be above 0; 0.001 is usual")
-        if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
-            raise GrokvizError(f"betas is {self.betas!r}, but must be two numbers; 0.9 0.98 is usual")
-        for beta in self.betas:
-            number("betas", beta)
-            if not 0 <= beta < 1:
-                raise GrokvizError(f"betas is {self.betas}, but both must lie in [0, 1); 0.9 0.98 is usual")
-        number("weight_decay", self.weight_decay)
+        _set(self, betas=_betas(self.betas))
         if self.weight_decay < 0:
             raise GrokvizError(f"weight_decay is {self.weight_decay}, but must not be negative; 1.0 is usual")
-        whole("warmup_epochs", self.warmup_epochs, least=0)
+        _set(self, warmup_epochs=whole("warmup_epochs", self.warmup_epochs, least=0))
         for name in ("test_every", "checkpoint_every"):
-            whole(name, getattr(self, name), least=1)
-        whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
+            _set(self, **{name: whole(name, getattr(self, name), least=1)})
+        _set(
+            self, geometric_checkpoints=whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
+        )
         if self.stop_after is not None:
-            whole("stop_after", self.stop_after, least=0)
-        number("stop_accuracy", self.stop_accuracy)
+            _set(self, stop_after=whole("stop_after", self.stop_after, least=0))
         if not 0 < self.stop_accuracy <= 1:
             raise GrokvizError(f"stop_accuracy is {self.stop_accuracy}, but must lie in (0, 1]; 0.99 is usual")
+        if type(self.device).__module__ == "torch":
+            _set(self, device=str(self.device))
         if not isinstance(self.device, str) or not self.device:
-            raise GrokvizError(f"device is {self.device!r}, but must be a device of torch, such as cpu or cuda")
+            raise GrokvizError(f"device is {shown(self.device)}, but must be a device of torch, such as cpu or cuda")
         if self.threads is not None:
-            whole("threads", self.threads, least=1, most=1024)
+            _set(self, threads=whole("threads", self.threads, least=1, most=1024))
+
+
+def _set(section: Any, **values: Any) -> None:
+    """Put the plain values in the place of those that were given, while a frozen section is made."""
+    for name, value in values.items():
+        object.__setattr__(section, name, value)
+
+
+def _operation(operation: Any, p: int) -> str | OwnOperation:
+    if isinstance(operation, OwnOperation):
+        return operation.at(p)
+    if callable(operation) or (isinstance(operation, str) and ":" in operation):
+        return recorded(operation, p)
+    return operation_named(operation).name
+
+
+def _betas(given: Any) -> tuple[float, float]:
+    try:
+        betas = [plain_number(beta) for beta in given]
+    except TypeError:
+        betas = []
+    if len(betas) != 2 or None in betas:
+        raise GrokvizError(f"betas is {shown(given)}, but must be two numbers; 0.9 0.98 is usual")
+    first, second = (number("betas", beta) for beta in betas)
+    if not (0 <= first < 1 and 0 <= second < 1):
+        raise GrokvizError(f"betas is {(first, second)}, but both must lie in [0, 1); 0.9 0.98 is usual")
+    return first, second
 
 
 SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
@@ -197,7 +236,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, section in SECTIONS.items():
             if not isinstance(getattr(self, name), section):
-                raise GrokvizError(f"{name} is {getattr(self, name)!r:.60}, but must be a {section.__name__}(...)")
+                raise GrokvizError(f"{name} is {shown(getattr(self, name))}, but must be a {section.__name__}(...)")
 
     @property
     def equals_token(self) -> int:
@@ -220,7 +259,7 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dictionaries of plain values, for JSON."""
-        return asdict(self)
+        return {"task": self.task.to_dict(), "model": asdict(self.model), "training": asdict(self.training)}
 
     @classmethod
     def from_dict(cls, values: Any) -> "RunConfig":
@@ -233,8 +272,17 @@ class RunConfig:
         parts: dict[str, Any] = {}
         for name, section in SECTIONS.items():
             same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
-            parts[name] = section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values[name].items()})
+            parts[name] = section(**{field: _read(field, value) for field, value in values[name].items()})
         return cls(**parts)
+
+
+def _read(name: str, value: Any) -> Any:
+    """The value of a field as a file has it. An operation there is a name, or one's own with its answers: nothing that a
+    file names is imported.
+    """
+    if name == "operation":
+        return operation_named(value).name if isinstance(value, str) else OwnOperation.from_dict(value)
+    return value
 
 
 DEFAULT = RunConfig()
@@ -268,6 +316,6 @@ def preset(name: str) -> RunConfig:
     Raises:
         GrokvizError: there is none; the message lists those there are.
     """
-    if name not in PRESETS:
-        raise GrokvizError(f"preset {name!r} is unknown; choose one of: {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise GrokvizError(f"preset {shown(name)} is unknown; {choose(name, PRESETS)}")
     return PRESETS[name]

@@ -1,5 +1,6 @@
 """What grokviz tells its user about: input to be put right, an interrupt, and what should be known but stops nothing."""
 
+import shlex
 import signal
 
 
@@ -29,6 +30,15 @@ class LackingError(GrokvizError):
 
 class GrokvizWarning(UserWarning):
     """What the user should know, though the work goes on. The command line prints it as one line."""
+
+
+def command(*words: object) -> str:
+    """A call of grokviz, for the user to copy into a shell: `grokviz resume 'my run'`.
+
+    >>> command("resume", "my run", "--epochs", 9000)
+    "grokviz resume 'my run' --epochs 9000"
+    """
+    return shlex.join(["grokviz", *map(str, words)])
 
 
 class Interrupted(KeyboardInterrupt):

@@ -14,10 +14,10 @@ from grokviz.tasks.task import task_of
     [
         (TaskConfig, "p", 1, "p is 1, but must be at least 3"),
         (TaskConfig, "p", 2, "at least 3"),
-        (TaskConfig, "p", 7.0, "whole number"),
+        (TaskConfig, "p", 7.5, "whole number"),
         (TaskConfig, "p", True, "whole number"),
         (TaskConfig, "p", "97", "whole number"),
-        (TaskConfig, "operation", "adition", "choose one of: addition"),
+        (TaskConfig, "operation", "adition", "did you mean addition?"),
         (TaskConfig, "train_fraction", 0.0, "between 0 and 1"),
         (TaskConfig, "train_fraction", 1.0, "between 0 and 1"),
         (TaskConfig, "train_fraction", float("nan"), "finite"),

@@ -234,7 +234,7 @@ def test_a_run_goes_on_with_another_engine_if_that_is_asked_for(crash, tiny_conf
         run = grokviz.resume(directory, engine="torch")
     assert run.status == "finished"
     assert run.manifest.continuations[-1].environment["engine"] == "torch"
-    with pytest.raises(GrokvizError, match="engine is 'torhc', which is unknown; choose one of: auto, fused"):
+    with pytest.raises(GrokvizError, match="engine is 'torhc', which is unknown; did you mean torch"):
         grokviz.resume(directory, engine="torhc", epochs=60)
 
 

@@ -182,7 +182,8 @@ def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_t
     capsys.readouterr()
     assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
     assert (
-        "mine holds a run whose seed is not given, but 3 is asked for; choose another --out" in capsys.readouterr().err
+        "mine holds a run whose seed is not given, but 3 is asked for; choose another directory"
+        in capsys.readouterr().err
     )
 
 
@@ -212,7 +213,7 @@ def test_a_diverged_run_is_kept_and_shown_and_not_resumed(diverged: str, capsys)
     assert "diverged" in (run.directory / "report.html").read_text()
     capsys.readouterr()
     assert main(["resume", diverged]) == 2
-    assert "would do so again; train with a smaller --learning-rate" in capsys.readouterr().err
+    assert "would do so again; lower --weight-decay or --learning-rate" in capsys.readouterr().err
     assert main(["run", *FLAGS, *"--epochs 400 --learning-rate 1e30 --resume --out".split(), diverged]) == 3
 
 

@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from grokviz.checks import shown
 from grokviz.errors import GrokvizError
+from grokviz.store import Run
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,27 @@ class KeyHarmonic:
     """Readout power per component, as a share of the largest frequency's."""
 
 
-def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
+def measurements_of(given: Any, *, who: str) -> xr.Dataset:
+    """The measurements that `given` is, or those of the run that it is; `who` asks for them.
+
+    Raises:
+        GrokvizError: it is neither; or the run has not been measured.
+    """
+    given = given.measurements if isinstance(given, Run) else given
+    if not isinstance(given, xr.Dataset):
+        raise GrokvizError(
+            f"{who} needs measurements, but got {shown(given)}; give it what grokviz.measure(run) returns, or a run"
+        )
+    return given
+
+
+def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[int, ...]:
     """The key frequencies of the final checkpoint, ascending, without their harmonics; none where no circuit has formed,
     or half of all frequencies are used (`why_no_key_frequencies` says which).
 
     Of several runs in one dataset, those of any.
     """
+    measurements = measurements_of(measurements, who="key_frequencies_of")
     if "is_key_frequency" not in measurements:
         return ()
     is_key = measurements["is_key_frequency"] == 1
@@ -36,7 +54,7 @@ def key_frequencies_of(measurements: xr.Dataset) -> tuple[int, ...]:
     return tuple(int(k) for k in measurements["frequency"].values[is_key.values])
 
 
-def harmonics_of_keys(measurements: xr.Dataset) -> tuple[KeyHarmonic, ...]:
+def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]:
     """The frequencies 2k and 3k of a key frequency k that hold at least 1 % of the largest readout power, ascending.
 
     Published key lists of networks without attention count the second harmonics among their keys; the key frequencies
@@ -45,6 +63,7 @@ def harmonics_of_keys(measurements: xr.Dataset) -> tuple[KeyHarmonic, ...]:
     Raises:
         GrokvizError: several runs are in the dataset.
     """
+    measurements = measurements_of(measurements, who="harmonics_of_keys")
     if "harmonic_of_key" not in measurements:
         return ()
     if measurements["harmonic_of_key"].ndim > 1:

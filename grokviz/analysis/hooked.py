@@ -1,12 +1,13 @@
 """The activations of a HookedTransformer, pulled out by hooks: with interventions, or of a network from elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokviz.analysis.hooks import Hook, refuse_unknown_hooks
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import Activations
 from grokviz.models.hooked import (
@@ -18,14 +19,16 @@ from grokviz.models.hooked import (
     tokens_of,
 )
 
-Hook = tuple[str, Callable[..., Any]]
-"""A forward hook as TransformerLens takes it: a hook's name, and a function `(activation, hook) -> activation or None`."""
-
 
 def activations_by_hooks(
     model: HookedTransformer, pairs: Int[Tensor, "pair operand"], equals: int, hooks: Sequence[Hook]
 ) -> Activations:
-    """The activations at the last position, on the CPU, for each pair with the token `equals` after it."""
+    """The activations at the last position, on the CPU, for each pair with the token `equals` after it.
+
+    Raises:
+        GrokvizError: a hook acts nowhere.
+    """
+    refuse_unknown_hooks(hooks, model.hook_dict)
     seen: dict[str, Tensor] = {}
 
     def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Literal, TypeVar, get_args
 
+from grokviz.errors import GrokvizError
 from grokviz.tasks.task import Task
 
 Need = Literal["harmonics", "key_frequencies"]
@@ -23,7 +24,8 @@ def needs(*things: Need) -> Callable[[M], M]:
     """
     unknown = set(things) - set(get_args(Need))
     if unknown:
-        raise ValueError(f"a measure cannot need {', '.join(sorted(unknown))}; it can need {', '.join(get_args(Need))}")
+        said = ", ".join(sorted(map(str, unknown)))
+        raise GrokvizError(f"a measure cannot need {said}; it can need {', '.join(get_args(Need))}")
 
     def mark(measure: M) -> M:
         measure.__dict__["needs"] = things

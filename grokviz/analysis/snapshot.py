@@ -6,6 +6,7 @@ They come from the exact forward, or from a HookedTransformer by hooks, which se
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,18 +14,19 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokviz.analysis.hooks import Hooks, hook_pairs
+from grokviz.checks import Epoch
 from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import last_position
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
-from grokviz.store import Run
+from grokviz.store import Run, open_run
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
 from grokviz.tasks.split import train_mask
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
-    from grokviz.analysis.hooked import Hook
     from grokviz.models.hooked import HookedTransformer
 
 SPLITS = ("train", "test", "all")
@@ -103,19 +105,21 @@ class Snapshot:
         return torch.stack([by_pair[mask].double().mean() for mask in masks])
 
 
-def take_snapshot(run: Run, epoch: int, *, hooks: "Sequence[Hook]" = ()) -> Snapshot:
-    """The snapshot of epoch's checkpoint, under the interventions `hooks` if there are any.
+def take_snapshot(run: Run | str | Path, epoch: Epoch, *, hooks: Hooks = ()) -> Snapshot:
+    """The snapshot of epoch's checkpoint, under the interventions `hooks` if there are any. `epoch` may be "first" or "last".
 
     Raises:
-        GrokvizError: there is no such checkpoint, or it is damaged.
+        GrokvizError: there is no such checkpoint, or it is damaged; or a hook is none.
     """
+    run, hooks = open_run(run), hook_pairs(hooks)
+    epoch = run.epoch(epoch)
     network = run.model(epoch) if hooks else Weights.from_arrays(run.config, run.weights(epoch))
     return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks)
 
 
 @torch.no_grad()
 def snapshot_of(
-    network: "Weights | HookedTransformer", task_config: TaskConfig, *, epoch: int, hooks: "Sequence[Hook]" = ()
+    network: "Weights | HookedTransformer", task_config: TaskConfig, *, epoch: int, hooks: Hooks = ()
 ) -> Snapshot:
     """The snapshot of a network that need not be in any run.
 
@@ -125,7 +129,7 @@ def snapshot_of(
     Raises:
         GrokvizError: the network is not one of this task.
     """
-    task = task_config.task
+    task, hooks = task_config.task, hook_pairs(hooks)
     if isinstance(network, Weights):
         if hooks:
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from grokviz.analysis.hooks import Hooks, hook_pairs, names_of
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import TaskConfig
 from grokviz.models.weights import Weights
@@ -15,7 +16,6 @@ from grokviz.store import Run
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
-    from grokviz.analysis.hooked import Hook
     from grokviz.models.hooked import HookedTransformer
 
 
@@ -36,7 +36,7 @@ class Source:
     config: Mapping[str, Any] = field(default_factory=dict)
     """All that is known of how the networks came to be, for the measurements to keep."""
     status: str = "finished"
-    hooks: "Sequence[Hook]" = ()
+    hooks: Hooks = ()
     """Interventions under which all is measured; they need a HookedTransformer."""
 
     def snapshot(self, epoch: int) -> Snapshot:
@@ -46,7 +46,7 @@ class Source:
     @property
     def network(self) -> str:
         """What decides the meaning of a network's weights: the task, by what it asks and answers, and the architecture."""
-        known = {"task": asdict(self.task), "model": self.config.get("model"), "asks": _asked(self.task.task)}
+        known = {"task": self.task.to_dict(), "model": self.config.get("model"), "asks": _asked(self.task.task)}
         return json.dumps(known, sort_keys=True)
 
 
@@ -63,7 +63,14 @@ def run_source(run: Run) -> Source:
     )
 
 
-def model_source(model: "HookedTransformer", task: TaskConfig, *, epoch: int, hooks: "Sequence[Hook]") -> Source:
+def intervened_source(run: Run, hooks: Hooks) -> Source:
+    """The checkpoints of `run` under the interventions `hooks`. The history is left out: it is of the run without them."""
+    plain, hooks = run_source(run), hook_pairs(hooks)
+    name = f"{plain.name} under {names_of(hooks)}"
+    return replace(plain, name=name, model=run.model, history=None, hooks=hooks)
+
+
+def model_source(model: "HookedTransformer", task: TaskConfig, *, epoch: int, hooks: Hooks) -> Source:
     """One network, which belongs to no run."""
     return Source(name="model", task=task, identities={epoch: ""}, model=lambda _: model, hooks=hooks)
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -11,10 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from grokviz.analysis.fingerprints import fingerprint
-from grokviz.analysis.measures import Measure
+from grokviz.analysis.measures import MEASURES, Measure
 from grokviz.analysis.needs import Need, needs_of
 from grokviz.analysis.snapshot import Snapshot
+from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
+
+Measures = Measure | str | Iterable[Measure | str]
+"""How measures may be given: functions, names of grokviz's own, or one of either."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,15 @@ class MeasureSpec:
         return value.detach().cpu().numpy()
 
 
-def specs_of(measures: Sequence[Measure]) -> list[MeasureSpec]:
+def specs_of(measures: Measures) -> list[MeasureSpec]:
     """The specifications of `measures`.
 
     Raises:
-        GrokvizError: one has no axes in its return annotation, or two have the same name.
+        GrokvizError: one is no measure, has no axes in its return annotation, or has the name of another.
     """
-    specs = [_spec(function) for function in measures]
+    if isinstance(measures, str) or not isinstance(measures, Iterable):
+        measures = [measures]
+    specs = [_spec(_measure_named(measure) if isinstance(measure, str) else measure) for measure in measures]
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:
@@ -72,11 +78,23 @@ def specs_of(measures: Sequence[Measure]) -> list[MeasureSpec]:
     return specs
 
 
+def _measure_named(name: str) -> Measure:
+    by_name = {measure.__name__: measure for measure in MEASURES}
+    if name not in by_name:
+        raise GrokvizError(f"measure {name!r} is unknown; {choose(name, by_name)}")
+    return by_name[name]
+
+
 def _spec(function: Measure) -> MeasureSpec:
-    name = getattr(function, "__name__", repr(function))
-    if not inspect.isfunction(inspect.unwrap(function)):
-        raise GrokvizError(f"a measure must be a function, but got {function!r:.60}; write one with def")
-    axes = getattr(get_type_hints(function).get("return"), "dim_str", None)
+    if not callable(function) or not inspect.isfunction(inspect.unwrap(function)):
+        raise GrokvizError(
+            f"measures holds {shown(function)}, but a measure is a function of a snapshot, or the name of one of grokviz's"
+        )
+    name = function.__name__
+    try:
+        axes = getattr(get_type_hints(function).get("return"), "dim_str", None)
+    except Exception as error:  # an annotation in quotes that names what is not there
+        raise GrokvizError(f"measure '{name}' has an annotation that cannot be read ({error}); mend it") from error
     if axes is None:
         raise GrokvizError(
             f"measure '{name}' does not state its axes; annotate its return as Float[Tensor, \"head token\"] with the "

@@ -6,90 +6,29 @@ A command imports what it runs, and no more: `report` and `figure` never wait fo
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, cast, get_type_hints
 
-import tyro
-from tyro.conf import Positional
-
+from grokviz.checks import Epoch, refuse_existing
+from grokviz.cli.arguments import (
+    CheckArguments,
+    CompletionArguments,
+    FigureArguments,
+    MeasureArguments,
+    MeasurementsArguments,
+    ReportArguments,
+    ResumeArguments,
+    TrainArguments,
+)
 from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
-from grokviz.config import PRESETS, EngineName, RunConfig, preset
+from grokviz.config import PRESETS, preset
 from grokviz.errors import GrokvizError
+from grokviz.errors import command as shell_command
 from grokviz.store import Run, check_run, open_run, write_file
 
 DIVERGED = 3
 """Exit code of a training that diverged."""
-
-
-@dataclass(frozen=True)
-class TrainArguments:
-    """Arguments of `train` and `run`."""
-
-    config: RunConfig
-    out: Path | None = None
-    """Directory of the new run; runs/PRESET if not given. An existing run is never overwritten."""
-    resume: bool = False
-    """Continue the run in that directory, if there already is one with this configuration."""
-
-
-@dataclass(frozen=True)
-class ResumeArguments:
-    """Arguments of `resume`."""
-
-    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
-    epochs: int | None = None
-    """Train up to this many epochs in total; this also extends a finished run."""
-    device: str | None = None
-    """Device to continue on; the same as before if not given."""
-    engine: EngineName | None = None
-    """What computes the gradients: auto, fused, torch or reference; the same as before if not given."""
-    threads: int | None = None
-    """Number of CPU threads; the same as before if not given."""
-
-
-@dataclass(frozen=True)
-class CheckArguments:
-    """Arguments of `check`."""
-
-    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
-    repair: bool = False
-    """Move damaged files to RUN/damaged and keep the rest; asks first."""
-    yes: bool = False
-    """Repair without asking."""
-
-
-@dataclass(frozen=True)
-class RunArguments:
-    """Arguments of `measure` and `report`."""
-
-    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
-
-
-@dataclass(frozen=True)
-class FigureArguments:
-    """Arguments of `figure`."""
-
-    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
-    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
-    """Name of the figure; an unknown name lists them all."""
-    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
-    """HTML file to write; NAME.html if not given. An existing file is not overwritten."""
-    epoch: int | None = None
-    """Epoch to show, for figures of a single epoch; defaults to the last."""
-
-
-@dataclass(frozen=True)
-class CompletionArguments:
-    """Arguments of `completion`."""
-
-    shell: Positional[Literal["bash", "zsh"]]
-    """The shell whose script is printed."""
 
 
 def call(command: Command, arguments: Sequence[str]) -> int:
@@ -112,15 +51,15 @@ def _kind(command: Command) -> Any:
 def run(arguments: TrainArguments, default_out: Path) -> int:
     """Train, measure and report in one go."""
     trained = _train(arguments, default_out)
-    _measure(trained)
-    _report(trained)
+    _measure(trained, None, quiet=arguments.quiet)
+    _report(trained, None, None, quiet=arguments.quiet)
     return _code(trained)
 
 
 def train(arguments: TrainArguments, default_out: Path) -> int:
     """Train a preset, saving checkpoints throughout the run."""
     trained = _train(arguments, default_out)
-    print(f"next: grokviz measure {trained.directory}")
+    _say(arguments.quiet, f"next: {shell_command('measure', trained.directory)}")
     return _code(trained)
 
 
@@ -135,23 +74,44 @@ def resume(arguments: ResumeArguments) -> int:
         device=arguments.device,
         engine=arguments.engine,
         threads=arguments.threads,
+        progress=not arguments.quiet,
     )
-    _say_trained(trained)
-    print(f"next: grokviz measure {trained.directory}")
+    _say_trained(trained, arguments.quiet)
+    _say(arguments.quiet, f"next: {shell_command('measure', trained.directory)}")
     return _code(trained)
 
 
-def measure(arguments: RunArguments) -> int:
+def measure(arguments: MeasureArguments) -> int:
     """Compute every measure at every checkpoint of a run."""
     measured = open_run(arguments.run)
-    _measure(measured)
-    print(f"next: grokviz report {measured.directory}")
+    _measure(measured, arguments.out, quiet=arguments.quiet)
+    elsewhere = ["--measurements", arguments.out, "--out", "report.html"] if arguments.out else []
+    _say(arguments.quiet, f"next: {shell_command('report', measured.directory, *elsewhere)}")
     return 0
 
 
-def report(arguments: RunArguments) -> int:
+def report(arguments: ReportArguments) -> int:
     """Write a run's report: one offline HTML page with all figures."""
-    _report(open_run(arguments.run))
+    _report(open_run(arguments.run), arguments.measurements, arguments.out, quiet=arguments.quiet)
+    return 0
+
+
+def measurements(arguments: MeasurementsArguments) -> int:
+    """Print what was measured as a table: a row for each checkpoint, as CSV or Parquet."""
+    from grokviz.analysis.tables import scalars, to_parquet
+
+    if arguments.csv and arguments.parquet:
+        raise GrokvizError("--csv and --parquet are two formats; choose one")
+    if arguments.parquet and arguments.out is None:
+        raise GrokvizError("--parquet writes a file; say which with --out measurements.parquet")
+    if arguments.out is not None:
+        refuse_existing(arguments.out)
+    table = scalars(open_run(arguments.run))
+    if arguments.out is None:
+        print(table.to_csv(lineterminator="\n"), end="")
+        return 0
+    write_file(arguments.out, to_parquet(table) if arguments.parquet else table.to_csv(lineterminator="\n").encode())
+    print(f"measurements: {arguments.out} ({len(table)} rows, {len(table.columns)} columns)")
     return 0
 
 
@@ -163,10 +123,10 @@ def figure(arguments: FigureArguments) -> int:
     if arguments.epoch is not None and not shows_an_epoch(function):
         raise GrokvizError(f"figure {arguments.name} shows all of training; leave out --epoch {arguments.epoch}")
     out = arguments.out or Path(f"{arguments.name}.html")
-    if out.exists():
-        raise GrokvizError(f"{out} exists and is not overwritten; choose another -o, or move it away")
-    measurements = open_run(arguments.run).measurements
-    drawn = function(measurements, arguments.epoch) if shows_an_epoch(function) else function(measurements)
+    refuse_existing(out)
+    found = open_run(arguments.run)
+    shown = found.measurements_in(arguments.measurements) if arguments.measurements else found.measurements
+    drawn = function(shown, _epoch(arguments.epoch)) if shows_an_epoch(function) else function(shown)
     write_file(out, drawn.to_html(include_plotlyjs=True).encode())
     print(f"figure: {out}")
     return 0
@@ -196,26 +156,39 @@ def completion(arguments: CompletionArguments) -> int:
 
 def _train(arguments: TrainArguments, default_out: Path) -> Run:
     out = arguments.out or default_out
-    from grokviz.training.resuming import train_or_resume
     from grokviz.training.starting import train as train_run
 
-    trained = train_or_resume(arguments.config, out) if arguments.resume else train_run(arguments.config, out)
-    _say_trained(trained)
+    trained = train_run(arguments.config, out, resume=arguments.resume, progress=not arguments.quiet)
+    _say_trained(trained, arguments.quiet)
     return trained
 
 
-def _say_trained(run: Run) -> None:
+def _say(quiet: bool, line: str) -> None:
+    if not quiet:
+        print(line, flush=True)
+
+
+def _say_trained(run: Run, quiet: bool) -> None:
     first, last = run.epochs[0], run.epochs[-1]
     kept = (
         f"{len(run.epochs)} checkpoints, epochs {first:,} to {last:,}"
         if first < last
         else f"1 checkpoint, epoch {last:,}"
     )
-    print(f"trained: {run.directory} ({kept}; {run.status})")
+    _say(quiet, f"trained: {run.directory} ({kept}; {run.status})")
 
 
 def _code(run: Run) -> int:
     return DIVERGED if run.status == "diverged" else 0
+
+
+def _epoch(given: str | None) -> Epoch | None:
+    """The epoch as it was typed."""
+    if given is None or given in ("first", "last"):
+        return cast(Epoch | None, given)
+    if not given.isdecimal():
+        raise GrokvizError(f"epoch is {given!r}, but must be a number, 'first' or 'last'")
+    return int(given)
 
 
 def _agreed(question: str) -> bool:
@@ -227,22 +200,23 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _measure(run: Run) -> None:
+def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
     from grokviz.analysis.current import current_outline
     from grokviz.analysis.derived import key_frequencies_of, why_no_key_frequencies
 
-    measurements = current_outline(run)
-    if measurements is None:
+    measured = current_outline(run) if out is None else None
+    if measured is None:
         from grokviz.analysis.measuring import measure as measure_run
 
-        measurements = measure_run(run)
-    keys = key_frequencies_of(measurements)
-    said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measurements)
-    print(f"measured: {run.directory} ({measurements.sizes['epoch']} checkpoints; {said})")
+        measured = measure_run(run, out=out, progress=not quiet)
+    keys = key_frequencies_of(measured)
+    said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measured)
+    _say(quiet, f"measured: {out or run.directory} ({measured.sizes['epoch']} checkpoints; {said})")
 
 
-def _report(run: Run) -> None:
+def _report(run: Run, measurements_file: Path | None, out: Path | None, *, quiet: bool) -> None:
     from grokviz.report import write_report
 
-    path = write_report(run)
-    print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB; open it in a browser)")
+    shown = run.measurements_in(measurements_file) if measurements_file else None
+    written = write_report(run, shown, out=out, progress=not quiet)
+    _say(quiet, f"report: {written} ({written.stat().st_size / 1e6:.1f} MB; open it in a browser)")

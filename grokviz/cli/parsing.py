@@ -2,14 +2,18 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
-from typing import Annotated, Any, TypeVar, Union, cast
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, Union, cast, get_type_hints
 
 import tyro
 from tyro.conf import OmitArgPrefixes
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from grokviz.cli.table import Command
+from grokviz.config import PRESETS, Operation
 from grokviz.errors import GrokvizError
 
 Arguments = TypeVar("Arguments")
@@ -35,11 +39,15 @@ def parsed(
                 args=list(arguments),
                 default=tyro.MISSING_NONPROP if default is None else default,
                 config=(OmitArgPrefixes,),
+                registry=_registry(),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise GrokvizError(f"{_one_line(complaint.getvalue())}; see: grokviz {command.name} --help") from None
+        said = _one_line(complaint.getvalue())
+        hint = _hint(said, kind, command)
+        see = f"{' See' if hint.endswith('?') else '; see'}: grokviz {command.name} --help"
+        raise GrokvizError(f"{said}{hint}{see}") from None
 
 
 def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
@@ -54,14 +62,63 @@ def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
             prog="grokviz",
             args=["--tyro-print-completion", shell],
             config=(OmitArgPrefixes,),
+            registry=_registry(),
         )
     except SystemExit as stop:
         if stop.code:
             raise
 
 
+def _registry() -> ConstructorRegistry:
+    """What tyro cannot know: an operation is typed as a word, though in Python it may also be a function."""
+
+    def operation(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if info.type != Operation:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="STR",
+            instance_from_str=lambda words: words[0],
+            is_instance=lambda value: isinstance(value, str) or callable(value),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    registry = ConstructorRegistry()
+    registry.primitive_rule(operation)
+    return registry
+
+
 def _one_line(box: str) -> str:
-    """What stands in the box above its first rule."""
-    lines = [line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    message = " ".join(lines).split("───")[0]
-    return re.sub(r"\s+", " ", message).strip(" .") or "the arguments cannot be read"
+    """What stands in the box between the rule of its title and the next: signs of a box, or dashes where there are none."""
+    parts = re.split("[─-]{3,}", box)
+    message = re.sub(r"[│╮\s]+", " ", parts[1] if len(parts) > 1 else box)
+    return message.strip(" .") or "the arguments cannot be read"
+
+
+def _hint(said: str, kind: type, command: Command) -> str:
+    """The flag that was probably meant, where one is unknown; or where a preset belongs."""
+    unknown = said.removeprefix("Unrecognized options: ").split(", ")
+    if unknown == [said]:
+        return ""
+    if presets := [word for word in unknown if word in PRESETS and "[PRESET]" in command.usage]:
+        return f"; PRESET comes first: grokviz {command.name} {presets[0]} ..."
+    flags = sorted(set(_flags(kind)))
+    near = [flag for word in unknown if word.startswith("--") for flag in _near(word.split("=")[0], flags)]
+    return f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+
+
+def _near(word: str, flags: Sequence[str]) -> list[str]:
+    """The flags that `word` abbreviates, as --wd does --weight-decay, or else those that look like it."""
+    word = word.replace("_", "-")
+    abbreviated = [
+        flag for flag in flags if word[2:] == "".join(part[0] for part in flag[2:].split("-")) or flag.startswith(word)
+    ]
+    return abbreviated or get_close_matches(word, flags, n=1)
+
+
+def _flags(kind: type) -> Iterator[str]:
+    for part, hint in ((part, get_type_hints(kind)[part.name]) for part in fields(cast(Any, kind))):
+        if is_dataclass(hint):
+            yield from _flags(cast(type, hint))
+        else:
+            yield f"--{part.name.replace('_', '-')}"

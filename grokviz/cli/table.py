@@ -20,7 +20,7 @@ COMMANDS = (
         "train",
         "train [PRESET]",
         "Train a preset, saving checkpoints throughout the run.",
-        "grokviz train --out runs/mine",
+        "grokviz train --p 113 --weight-decay 2 --out runs/mine",
     ),
     Command(
         "resume",
@@ -36,6 +36,12 @@ COMMANDS = (
         "report RUN",
         "Write a run's report: one offline HTML page with all figures.",
         "grokviz report runs/mine",
+    ),
+    Command(
+        "measurements",
+        "measurements RUN",
+        "Print what was measured as a table: a row for each checkpoint, as CSV or Parquet.",
+        "grokviz measurements runs/mine --csv > mine.csv",
     ),
     Command(
         "figure",

@@ -5,6 +5,7 @@ the function and put its name into `FIGURES` at the foot of its file: then the r
 file, with its `TITLE`, goes into `FAMILIES` here.
 """
 
+from grokviz.checks import choose
 from grokviz.errors import GrokvizError
 from grokviz.figures import attention, fourier, performance, progress, superposition, weights
 from grokviz.figures.comparison import compare
@@ -38,7 +39,7 @@ def __getattr__(name: str) -> FigureFunction:
     """Each figure function under its own name: `grokviz.figures.losses`."""
     if name in _BY_NAME:
         return _BY_NAME[name]
-    raise AttributeError(f"module 'grokviz.figures' has no attribute {name!r}")
+    raise AttributeError(f"module 'grokviz.figures' has no attribute {name!r}; {choose(name, _BY_NAME)}")
 
 
 def __dir__() -> list[str]:
@@ -52,5 +53,5 @@ def figure_named(name: str) -> FigureFunction:
         GrokvizError: there is none; the message lists those there are.
     """
     if name not in _BY_NAME:
-        raise GrokvizError(f"figure {name!r} is unknown; choose one of: {', '.join(_BY_NAME)}")
+        raise GrokvizError(f"figure {name!r} is unknown; {choose(name, _BY_NAME, most=len(_BY_NAME))}")
     return _BY_NAME[name]

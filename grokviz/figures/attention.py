@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.derived import attention_pattern
+from grokviz.checks import Epoch, choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
@@ -15,12 +16,12 @@ TITLE = "Attention"
 
 
 @draws("attention_score")
-def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, source: str = "a") -> Drawing:
+def attention_patterns(measurements: xr.Dataset, epoch: Epoch | None = None, *, source: str = "a") -> Drawing:
     """Attention that each head pays to the first operand (or another `source`), for every pair, at an epoch."""
     (scores,) = at_epoch(measurements, epoch, "attention_score")
     sources = scores["source"].values.tolist()
     if source not in sources:
-        raise GrokvizError(f"source is {source!r}, which is unknown; choose one of: {', '.join(sources)}")
+        raise GrokvizError(f"source is {shown(source)}, which is unknown; {choose(source, sources)}")
     attention = attention_pattern(scores.values)[..., sources.index(source)]
     heads = len(attention)
     columns = min(heads, 4)
@@ -54,7 +55,7 @@ def attention_patterns(measurements: xr.Dataset, epoch: int | None = None, *, so
 
 
 @draws("attention_score")
-def attention_scores(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def attention_scores(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Attention score of each token as first and as second operand, by head, at an epoch."""
     (scores,) = at_epoch(measurements, epoch, "attention_score")
     titles = ("as first operand", "as second operand")

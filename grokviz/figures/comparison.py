@@ -1,34 +1,41 @@
 """Several runs in one figure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.tables import concat
+from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.theme import SERIES_COLOURS, listed, small, titled
+from grokviz.store import Run
 
 
-def compare(measurements: xr.Dataset, measure: str = "accuracy", *, split: str = "test") -> go.Figure:
+def compare(
+    measurements: xr.Dataset | Sequence[xr.Dataset | Run], measure: str = "accuracy", *, split: str = "test"
+) -> go.Figure:
     """One measure of several runs over training, a curve for each run.
 
-    `measurements` are those of the runs, concatenated along `run`:
-
-        xr.concat([one.measurements, other.measurements], dim="run", data_vars="all", coords="minimal",
-                  compat="override", join="outer", combine_attrs="drop_conflicts")
-
-    Runs may have other p, key frequencies and epochs than each other: what one does not have is NaN there.
+    `measurements` are a list of those of each run, or what `grokviz.concat` makes of them. Runs may have other p, key frequencies
+    and epochs than each other: what one does not have is NaN there.
 
     Raises:
-        GrokvizError: there is no such measure, it is not one number an epoch, or there is no axis `run`.
+        GrokvizError: there is no such measure, or it is not one number an epoch; or these are not measurements.
     """
+    if not isinstance(measurements, xr.Dataset):
+        measurements = concat(measurements)
     if "run" not in measurements.dims:
-        raise GrokvizError("compare needs measurements of several runs; join them with xr.concat(..., dim='run')")
-    if measure not in measurements:
-        raise GrokvizError(f"measure {measure!r} is not in these measurements")
+        raise GrokvizError("compare needs measurements of several runs; give it a list of them")
+    measured = [str(name) for name, values in measurements.data_vars.items() if "fingerprint" in values.attrs]
+    one_of("measure", measure, measured)
     values = measurements[measure]
-    values = values.sel(split=split) if "split" in values.dims else values
+    if "split" in values.dims:
+        one_of("split", split, values["split"].values.tolist())
+        values = values.sel(split=split)
     if set(values.dims) != {"run", "epoch"}:
         others = ", ".join(str(dim) for dim in values.dims if dim not in ("run", "epoch"))
         raise GrokvizError(

@@ -15,8 +15,8 @@ from typing import Any
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of, why_lacking, why_no_key_frequencies
-from grokviz.errors import GrokvizError, LackingError
+from grokviz.analysis.derived import key_frequencies_of, measurements_of, why_lacking, why_no_key_frequencies
+from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
 
 DrawingFunction = Callable[..., Drawing]
@@ -33,11 +33,7 @@ def draws(*measures: str, key_frequencies: bool = False) -> Callable[[DrawingFun
 
     def mark(function: DrawingFunction) -> FigureFunction:
         def drawing(measurements: Any, *arguments: Any, **options: Any) -> Drawing:
-            if not isinstance(measurements, xr.Dataset):
-                raise GrokvizError(
-                    f"figure {function.__name__} needs measurements, but got {measurements!r:.60}; "
-                    "give it what grokviz.measure(run) returns, or run.measurements"
-                )
+            measurements = measurements_of(measurements, who=f"figure {function.__name__}")
             if reason := why_not(drawn, measurements):
                 raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
             return function(measurements, *arguments, **options)

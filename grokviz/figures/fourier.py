@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of
+from grokviz.checks import Epoch
 from grokviz.config import PURE_NEURON
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
@@ -63,7 +64,7 @@ def sparsity(measurements: xr.Dataset) -> Drawing:
 
 
 @draws("embedding_power", "readout_power")
-def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours.
 
     Pointing at a bar tells whether it is a harmonic of one.
@@ -108,7 +109,7 @@ def spectrum(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
 
 
 @draws("token_plane", "circle_roundness", key_frequencies=True)
-def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
     plane, roundness = at_epoch(measurements, epoch, "token_plane", "circle_roundness")
     keys = key_frequencies_of(measurements)
@@ -146,7 +147,7 @@ def token_circles(measurements: xr.Dataset, epoch: int | None = None) -> Drawing
 
 
 @draws("neurons_per_frequency", "neuron_frequency", "neuron_purity")
-def neurons_by_frequency(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def neurons_by_frequency(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Pure neurons per frequency, and the purity of every neuron at its frequency, at an epoch."""
     counts, frequency, purity = at_epoch(
         measurements, epoch, "neurons_per_frequency", "neuron_frequency", "neuron_purity"

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.checks import Epoch
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -55,7 +56,7 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
 
 
 @draws("excluded_loss_by_frequency", "loss")
-def excluded_losses(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Train loss without each single frequency at an epoch, key frequencies in their colours."""
     excluded, loss = at_epoch(measurements, epoch, "excluded_loss_by_frequency", "loss")
     train_loss = loss.sel(split="train").item()

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.checks import Epoch
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -24,7 +25,7 @@ TITLE = "Superposition"
 
 
 @draws("token_cosine")
-def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def token_geometry(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Cosine between the embeddings of any two tokens at an epoch."""
     (cosine,) = at_epoch(measurements, epoch, "token_cosine")
     hover = "tokens %{y} and %{x}: cosine %{z:.2f}<extra></extra>"
@@ -46,7 +47,7 @@ def token_geometry(measurements: xr.Dataset, epoch: int | None = None) -> Drawin
 
 
 @draws("fourier_interference")
-def component_interference(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def component_interference(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Cosine between the directions of the key Fourier components at an epoch."""
     (cosine,) = at_epoch(measurements, epoch, "fourier_interference")
     shown = (
@@ -65,7 +66,7 @@ def component_interference(measurements: xr.Dataset, epoch: int | None = None) -
 
 
 @draws("component_dimensionality", "component_norm")
-def component_dimensionality(measurements: xr.Dataset, epoch: int | None = None) -> Drawing:
+def component_dimensionality(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Share of a dimension that each Fourier component has for itself, against its norm, at an epoch."""
     D, norm = at_epoch(measurements, epoch, "component_dimensionality", "component_norm")
     labels = [str(label) for label in D["component"].values]

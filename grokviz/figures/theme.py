@@ -15,7 +15,7 @@ from plotly.colors import get_colorscale
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.analysis.phases import Phases
-from grokviz.errors import GrokvizError
+from grokviz.checks import Epoch, epoch_among
 from grokviz.figures.drawing import Drawing
 
 TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
@@ -63,21 +63,14 @@ def variables(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
     return [measurements[name] for name in names]
 
 
-def at_epoch(measurements: xr.Dataset, epoch: int | None, *names: str) -> list[xr.DataArray]:
+def at_epoch(measurements: xr.Dataset, epoch: Epoch | None, *names: str) -> list[xr.DataArray]:
     """The variables called `names` at one epoch; at the last one if `epoch` is None.
 
     Raises:
         GrokvizError: that epoch has no checkpoint; the message names the nearest that have one.
     """
-    epochs = measurements["epoch"].values
-    if epoch is None:
-        epoch = int(epochs[-1])
-    if epoch not in epochs:
-        near = sorted(epochs[np.argsort(np.abs(epochs - epoch))[:3]].tolist())
-        raise GrokvizError(
-            f"epoch {epoch} has no measured checkpoint; the nearest epochs are {', '.join(map(str, near))}"
-        )
-    index = int(np.flatnonzero(epochs == epoch)[0])
+    epochs = measurements["epoch"].values.tolist()
+    index = epochs.index(epoch_among(epochs, "last" if epoch is None else epoch, what="these measurements have"))
     return [measurements[name].isel(epoch=index) for name in names]
 
 
@@ -129,7 +122,7 @@ def phase_names(phases: Phases) -> str:
         else f"{phase.name.replace('_', ' ')}, still under way"
         for phase in phases
     ]
-    return "Shaded: " + ", ".join(spans)
+    return f"Shaded: {', '.join(spans)}" if spans else phases.why_no_phases
 
 
 def log_range(values: np.ndarray) -> list[float]:

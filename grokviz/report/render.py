@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from string import Template
 from types import ModuleType
@@ -17,13 +18,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from plotly.offline import get_plotlyjs
-from tqdm import tqdm
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, measurements_of, why_no_key_frequencies
 from grokviz.analysis.phases import find_phases
+from grokviz.checks import as_path, shown
+from grokviz.errors import GrokvizError
 from grokviz.figures import FAMILIES, FIGURES, FigureFunction, drawing_of, shows_an_epoch, why_not
+from grokviz.progress import progress_of
 from grokviz.report.frames import Block, frames
-from grokviz.store import Run, save_report
+from grokviz.store import Run, open_run, save_report
 
 MAP_BYTES = 11_000_000
 """Room for the maps of all stops before compression: with plotly.js the page stays below 20 MB."""
@@ -42,17 +45,30 @@ class Panel:
     """The figure, and what changes with the epoch; see `frames`."""
 
 
-def write_report(run: Run) -> Path:
+def write_report(
+    run: Run | str | Path,
+    measurements: xr.Dataset | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> Path:
     """Write RUN/report.html and return its path. An older report of the run is replaced.
+
+    `measurements` are the run's own if not given. With `out`, a new file is written and nothing in the run is touched: it may be
+    read-only.
 
     Raises:
         GrokvizError: the run has not been measured, or the file cannot be written.
     """
-    run.refresh()
-    return save_report(run, render_report(run, run.measurements).encode())
+    if not isinstance(run, Run | str | PathLike):
+        raise GrokvizError(f"write_report needs a run, but got {shown(run)}; open one with grokviz.open_run(directory)")
+    run = open_run(run)
+    measurements = run.measurements if measurements is None else measurements_of(measurements, who="write_report")
+    out = None if out is None else as_path("out", out)
+    return save_report(run, render_report(run, measurements, progress=progress).encode(), out)
 
 
-def render_report(run: Run, measurements: xr.Dataset) -> str:
+def render_report(run: Run, measurements: xr.Dataset, *, progress: bool = True) -> str:
     """The page. Every checkpoint is a stop of the slider, or as many evenly chosen ones as a page below 20 MB has room
     for; the page says how many. A figure that cannot be drawn is named with the reason.
     """
@@ -60,7 +76,9 @@ def render_report(run: Run, measurements: xr.Dataset) -> str:
     stops = slider_stops(measurements["epoch"].values.tolist(), most=max(2, MAP_BYTES // map_bytes))
     block = Block()
     reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}
-    panels = _panels(run, measurements, stops, block, [figure for figure in FIGURES if not reasons[figure.__name__]])
+    panels = _panels(
+        run, measurements, stops, block, [figure for figure in FIGURES if not reasons[figure.__name__]], progress
+    )
     data = {
         "panels": [{"name": panel.name, "moves": panel.moves, **panel.drawn} for panel in panels],
         "stops": stops,
@@ -97,11 +115,16 @@ def slider_stops(epochs: Sequence[int], *, most: int) -> list[int]:
 
 
 def _panels(
-    run: Run, measurements: xr.Dataset, stops: list[int], block: Block, figures: Sequence[FigureFunction]
+    run: Run,
+    measurements: xr.Dataset,
+    stops: list[int],
+    block: Block,
+    figures: Sequence[FigureFunction],
+    progress: bool,
 ) -> list[Panel]:
     panels = []
     total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
-    with tqdm(total=total, desc=f"drawing {run.directory}", unit="figure", disable=None) as bar:
+    with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
         for figure in figures:
             moves = shows_an_epoch(figure)
             frames_of_it = []

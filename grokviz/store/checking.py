@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from grokviz.errors import GrokvizError, NoRunError
+from grokviz.checks import as_path
+from grokviz.errors import GrokvizError, NoRunError, command
+from grokviz.progress import progress_of
 from grokviz.store.changing import FOLDERS
 from grokviz.store.durable import temporaries
 from grokviz.store.history import HEADER
@@ -27,7 +28,7 @@ from grokviz.store.layout import (
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.store.reading import read_file
-from grokviz.store.run import SEE_CHECK, Run
+from grokviz.store.run import KEEP_THE_REST, Run
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,18 @@ class Verdict:
         elif CONFIG_FILE in self.damages:
             lines.append(f"without {CONFIG_FILE} the other files cannot be understood; restore it from a copy")
         else:
-            lines.append(f"to set the damaged files aside and keep the rest: grokviz check {self.directory} --repair")
+            repair = command("check", self.directory, "--repair")
+            lines.append(f"to set the damaged files aside and keep the rest: {repair}")
         return "\n".join(lines)
 
 
-def check_run(directory: str | Path) -> Verdict:
+def check_run(directory: str | Path | Run) -> Verdict:
     """What is good and what is damaged in `directory`: sizes, hashes, names, shapes, finiteness, history, schema.
 
     Raises:
         NoRunError: there is no run at all.
     """
-    directory = Path(directory)
+    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
     if not any((directory / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE)):
         raise NoRunError(f"{directory} is not a grokviz run: it has neither {CONFIG_FILE} nor {MANIFEST_FILE}")
     run, damages = readable_run(directory)
@@ -76,10 +78,12 @@ def check_run(directory: str | Path) -> Verdict:
         return Verdict(directory, "its manifest is damaged", good, damages, ())
     manifest = run.manifest
     names = [*manifest.files, *([HISTORY_FILE] if run.has_begun else [])]  # before that it has no rows
-    for name in tqdm(names, desc=f"checking {directory}", unit="file", disable=None):
-        problem = problem_of(run, name)
-        if problem and run.manifest.entry(name):  # the trainer may have dropped it just now
-            damages[name] = problem
+    with progress_of(f"checking {directory}", total=len(names), unit="file") as bar:
+        for name in names:
+            problem = problem_of(run, name)
+            if problem and run.manifest.entry(name):  # the trainer may have dropped it just now
+                damages[name] = problem
+            bar.update()
     good = tuple(in_words([name for name in names if name not in damages]))
     # What is being written now cannot be told from what a killed process has left.
     at_work = any(holder(directory, work) for work in ("training", "measuring"))
@@ -111,7 +115,7 @@ def problem_of(run: Run, name: str) -> str:
 
 def _problem(path: Path, error: GrokvizError) -> str:
     said = str(error).removeprefix(f"{path} ").removeprefix("is damaged").lstrip(": ")
-    return said.split(f"; {SEE_CHECK}")[0]
+    return said.split(f"; {KEEP_THE_REST}")[0]
 
 
 def _read(run: Run, name: str) -> None:
@@ -134,7 +138,7 @@ def _read(run: Run, name: str) -> None:
     elif name == MEASUREMENTS_FILE:
         _ = run.measurements
     else:
-        run.verified_content(name, most=MOST_BYTES[name], way_on=SEE_CHECK)
+        run.verified_content(name, most=MOST_BYTES[name], way_on=KEEP_THE_REST)
 
 
 def _refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
@@ -150,7 +154,7 @@ def _facts(run: Run, manifest: Manifest) -> str:
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"
     if manifest.status == "interrupted" or facts.endswith("killed"):
-        facts += f"; continue with: grokviz resume {run.directory}"
+        facts += f"; continue with: {command('resume', run.directory)}"
     return facts
 
 

@@ -6,18 +6,21 @@ from pathlib import Path
 
 import xarray as xr
 
+from grokviz.checks import refuse_existing
 from grokviz.store.changing import changing
+from grokviz.store.durable import write_file
 from grokviz.store.layout import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
 from grokviz.store.locks import locked
 from grokviz.store.netcdf import measurements_to_bytes
-from grokviz.store.run import SEE_CHECK, Run
+from grokviz.store.run import Run, keep_the_rest
 
 
 class KeptMeasurements:
     """The measurements of a run, to be read and replaced. `keep_measurements` opens them."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, out: Path | None) -> None:
         self._run = run
+        self._out = out
 
     def stored(self) -> xr.Dataset | None:
         """What is there already; None where there is nothing.
@@ -33,33 +36,49 @@ class KeptMeasurements:
         Raises:
             GrokvizError: the file cannot be written; what was there before is as it was.
         """
-        _put(self._run, MEASUREMENTS_FILE, measurements_to_bytes(measurements))
+        content = measurements_to_bytes(measurements)
+        if self._out is None:
+            _put(self._run, MEASUREMENTS_FILE, content)
+        else:
+            write_file(self._out, content)
 
     def set_aside(self) -> None:
         """Keep what is there as the previous measurements, too, because the next ones will not hold all of it."""
-        way_on = f"{SEE_CHECK} {self._run.directory}"
+        if self._out is not None:  # it stays where it is
+            return
+        way_on = keep_the_rest(self._run.directory)
         content = self._run.verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
         _put(self._run, PREVIOUS_MEASUREMENTS_FILE, content)
 
 
 @contextmanager
-def keep_measurements(run: Run) -> Iterator[KeptMeasurements]:
+def keep_measurements(run: Run, out: Path | None = None) -> Iterator[KeptMeasurements]:
     """The measurements of `run`, which no other process measures until the block ends. Refreshes the run.
+
+    With `out`, a new file, they are kept there, and nothing in the run is changed: it may be read-only.
 
     Raises:
         InUseError: another process is measuring it; the message names it.
+        GrokvizError: `out` is there already.
     """
+    if out is not None:
+        refuse_existing(out)
+        yield KeptMeasurements(run.refresh(), out)
+        return
     with locked(run.directory, "measuring"):
-        run.refresh()
-        yield KeptMeasurements(run)
+        yield KeptMeasurements(run.refresh(), out)
 
 
-def save_report(run: Run, page: bytes) -> Path:
-    """Keep `page` as the report of `run`, in the place of an older one, and return its path.
+def save_report(run: Run, page: bytes, out: Path | None = None) -> Path:
+    """Keep `page` as the report of `run`, in the place of an older one, or as the new file `out`; returns its path.
 
     Raises:
-        GrokvizError: it cannot be written; an older report is as it was.
+        GrokvizError: it cannot be written, and an older report is as it was; or `out` is there already.
     """
+    if out is not None:
+        refuse_existing(out)
+        write_file(out, page)
+        return out
     _put(run, REPORT_FILE, page)
     return run.directory / REPORT_FILE
 

@@ -22,7 +22,7 @@ DAMAGED_FOLDER = "damaged"
 HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 MOST_BYTES = {
-    CONFIG_FILE: 1 << 20,
+    CONFIG_FILE: 1 << 24,
     MANIFEST_FILE: 1 << 26,
     HISTORY_FILE: 1 << 30,
     MEASUREMENTS_FILE: 1 << 32,

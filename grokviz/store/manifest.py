@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grokviz.errors import DamagedError, GrokvizError
+from grokviz.errors import DamagedError, GrokvizError, command
 from grokviz.store.layout import (
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
@@ -124,17 +124,16 @@ def read_manifest(directory: Path) -> Manifest:
         GrokvizError: it cannot be read, is damaged, or was written by a newer grokviz.
     """
     path = directory / MANIFEST_FILE
+    way_on = f"rebuild it: {command('check', directory, '--repair')}"
     content = read_file(directory, MANIFEST_FILE, most=MOST_BYTES[MANIFEST_FILE])
-    values = parse_json(path, content)
+    values = parse_json(path, content, way_on=way_on)
     check_schema(path, values.get("schema_version"))
     try:
         manifest = _manifest_of(values)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged: it is not a manifest of grokviz ({error!r:.80})") from error
+        raise DamagedError(f"{path} is damaged: it is not a manifest of grokviz ({error!r:.80}); {way_on}") from error
     if manifest.to_bytes() != content:
-        raise DamagedError(
-            f"{path} is damaged: its checksum is not that of its content; see: grokviz check {directory}"
-        )
+        raise DamagedError(f"{path} is damaged: its checksum is not that of its content; {way_on}")
     for name in manifest.files:
         if not is_name_in_run(name):
             raise GrokvizError(

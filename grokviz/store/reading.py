@@ -38,18 +38,18 @@ def read_file(directory: Path, name: str, *, most: int) -> bytes:
         raise GrokvizError(f"{path} cannot be read ({first_line(error)})") from error
 
 
-def parse_json(path: Path, content: bytes) -> dict[str, Any]:
+def parse_json(path: Path, content: bytes, *, way_on: str) -> dict[str, Any]:
     """The JSON object in `content`, which was read from `path`.
 
     Raises:
-        GrokvizError: it is not one.
+        GrokvizError: it is not one; the message ends with `way_on`.
     """
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged ({first_line(error)}); restore it, or train again") from error
+        raise DamagedError(f"{path} is damaged ({first_line(error)}); {way_on}") from error
     if not isinstance(values, dict):
-        raise DamagedError(f"{path} is damaged (it does not hold a JSON object); restore it, or train again")
+        raise DamagedError(f"{path} is damaged (it does not hold a JSON object); {way_on}")
     return values
 
 

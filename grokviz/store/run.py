@@ -3,6 +3,7 @@
 This file reads, and never changes a run; `writing.py` and `keeping.py` write.
 """
 
+import html
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from grokviz.checks import Epoch, as_path, epoch_among
 from grokviz.config import RunConfig
-from grokviz.errors import DamagedError, GrokvizError
+from grokviz.errors import DamagedError, GrokvizError, command
+from grokviz.store.card import card, line
 from grokviz.store.history import damaged_segments, history_dataset, parse_history
 from grokviz.store.layout import (
     CONFIG_FILE,
@@ -33,12 +36,17 @@ from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
 
-SEE_CHECK = "see what is still good: grokviz check"
+KEEP_THE_REST = "set it aside and keep the rest"
 
 NOTHING_YET = Manifest(status="training", verified=False)
 """What is known of a run that has no manifest yet."""
 
 T = TypeVar("T")
+
+
+def keep_the_rest(directory: Path) -> str:
+    """What to do about a damaged file."""
+    return f"{KEEP_THE_REST}: {command('check', directory, '--repair')}"
 
 
 class Run:
@@ -58,7 +66,16 @@ class Run:
         self.refresh()
 
     def __repr__(self) -> str:
-        return f"Run({str(self.directory)!r}: {self.status}, {len(self.epochs)} checkpoints)"
+        try:
+            return line(self.directory, self.config, self.status, len(self.epochs), self._history_or_none())
+        except GrokvizError:  # what is damaged has a repr, too
+            return f"Run({str(self.directory)!r}: {self.status}, {len(self.epochs)} checkpoints)"
+
+    def _repr_html_(self) -> str:
+        try:
+            return card(self.directory, self.config, self.status, self.epochs, self._history_or_none())
+        except GrokvizError as error:
+            return f"<div>{html.escape(str(error))}</div>"
 
     def refresh(self) -> "Run":
         """Read the manifest again, so that what has been added since is there. Returns the run itself.
@@ -140,6 +157,26 @@ class Run:
         """
         return self._retried(MEASUREMENTS_FILE, self._measurements)
 
+    def measurements_in(self, file: str | Path) -> xr.Dataset:
+        """All measures by epoch, as `measure` left them in `file`, which is not in the run.
+
+        Raises:
+            GrokvizError: the file cannot be read, or does not hold the measurements of this run.
+        """
+        file = as_path("file", file)
+        content = read_file(file.parent, file.name, most=MOST_BYTES[MEASUREMENTS_FILE])
+        try:
+            measurements = measurements_from_bytes(content)
+        except GrokvizError as error:
+            raise GrokvizError(f"{file} cannot be used: {error}") from error
+        of_this_run = self.checkpoints
+        found = zip(measurements["epoch"].values.tolist(), measurements["checkpoint"].values.tolist(), strict=True)
+        if any(of_this_run.get(epoch) != sha256 for epoch, sha256 in found):
+            raise GrokvizError(
+                f"{file} holds the measurements of another run than {self.directory}, or of other checkpoints"
+            )
+        return measurements
+
     @property
     def measurements_outline(self) -> xr.Dataset:
         """Of the measurements, the attributes, the epochs and which frequencies are key; read in a moment.
@@ -149,13 +186,29 @@ class Run:
         """
         return self._retried(MEASUREMENTS_FILE, lambda: self._measurements_by(outline_from_bytes))
 
-    def weights(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
-        """The parameters of epoch's checkpoint, by their TransformerLens names.
+    def weights(self, epoch: Epoch) -> dict[str, Float[np.ndarray, "..."]]:
+        """The parameters of epoch's checkpoint, by their TransformerLens names; `epoch` may be "first" or "last", too.
 
         Raises:
             GrokvizError: there is no such checkpoint (the message names the nearest ones), or its file is damaged.
         """
-        return self._retried(checkpoint_name(epoch), lambda: self._weights(epoch))
+        number = self.epoch(epoch)
+        return self._retried(checkpoint_name(number), lambda: self._weights(number))
+
+    def epoch(self, epoch: Epoch) -> int:
+        """The epoch that is meant: that of a checkpoint, given by its number, or as "first" or "last".
+
+        Raises:
+            GrokvizError: there is no such checkpoint; the message names the nearest.
+        """
+        what = f"{self.directory} has"
+        try:
+            return epoch_among(self.epochs, epoch, what=what)
+        except GrokvizError:
+            before = self.epochs
+            if self.refresh().epochs == before:
+                raise
+            return epoch_among(self.epochs, epoch, what=what)
 
     def training_state(self, epoch: int) -> dict[str, Float[np.ndarray, "..."]]:
         """What training goes on from at `epoch`: `weights.NAME` of every parameter, and `optimizer.NAME.KEY` of what
@@ -166,8 +219,8 @@ class Run:
         """
         return self._retried(state_name(epoch), lambda: self._training_state(epoch))
 
-    def model(self, epoch: int) -> "HookedTransformer":
-        """A plain `HookedTransformer` with the weights of epoch's checkpoint."""
+    def model(self, epoch: Epoch) -> "HookedTransformer":
+        """A plain `HookedTransformer` with the weights of epoch's checkpoint; `epoch` may be "first" or "last", too."""
         # Imported here so that what only reads a run (report, figures) never waits for torch.
         from grokviz.models.hooked import model_with_weights
 
@@ -193,12 +246,11 @@ class Run:
                 if self.refresh().manifest.entry(name) == entry:
                     raise
 
+    def _history_or_none(self) -> xr.Dataset | None:
+        """The history; None where it has no rows yet."""
+        return self.history if self.has_begun else None
+
     def _weights(self, epoch: int) -> dict[str, np.ndarray]:
-        if epoch not in self.epochs:
-            near = sorted(sorted(self.epochs, key=lambda other: abs(other - epoch))[:3])
-            raise GrokvizError(
-                f"{self.directory} has no checkpoint of epoch {epoch}; the nearest are {', '.join(map(str, near))}"
-            )
         return self._tensors(checkpoint_name(epoch), parse_checkpoint, checkpoint_size(self.config), epoch)
 
     def _training_state(self, epoch: int) -> dict[str, np.ndarray]:
@@ -207,7 +259,7 @@ class Run:
     def _tensors(
         self, name: str, parse: Callable[[bytes, RunConfig, int], dict[str, np.ndarray]], most: int, epoch: int
     ) -> dict[str, np.ndarray]:
-        way_on = f"{SEE_CHECK} {self.directory}"
+        way_on = keep_the_rest(self.directory)
         content = self._verified_content(name, most=most, way_on=way_on)
         try:
             return parse(content, self.config, epoch)
@@ -227,7 +279,7 @@ class Run:
         path = self.directory / MEASUREMENTS_FILE
         if not self.is_measured:
             raise GrokvizError(
-                f"{self.directory} has no measurements yet; make them with: grokviz measure {self.directory}"
+                f"{self.directory} has no measurements yet; make them with: {command('measure', self.directory)}"
             )
         way_on = self._way_on_without_measurements
         content = self._verified_content(MEASUREMENTS_FILE, most=MOST_BYTES[MEASUREMENTS_FILE], way_on=way_on)
@@ -238,7 +290,7 @@ class Run:
 
     @property
     def _way_on_without_measurements(self) -> str:
-        return f"move it away and recreate it with: grokviz measure {self.directory}"
+        return f"move it away and recreate it with: {command('measure', self.directory)}"
 
     def _history_rows(self) -> Float[np.ndarray, "epoch column"]:
         path = self.directory / HISTORY_FILE
@@ -247,7 +299,7 @@ class Run:
         if damaged:
             raise DamagedError(
                 f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
-                f"{SEE_CHECK} {self.directory}"
+                f"{keep_the_rest(self.directory)}"
             )
         committed = content[: self.manifest.history[-1].end if self.manifest.history else 0]
         if self.manifest.verified and self.status != "training":
@@ -270,8 +322,9 @@ class Run:
     @cached_property
     def _config_file(self) -> dict[str, Any]:
         path = self.directory / CONFIG_FILE
-        content = self.verified_content(CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE], way_on="restore it")
-        values = parse_json(path, content)
+        way_on = "restore it from a copy: without it the other files cannot be understood"
+        content = self.verified_content(CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE], way_on=way_on)
+        values = parse_json(path, content, way_on=way_on)
         check_schema(path, values.get("schema_version"))
         if "config" not in values:
             raise GrokvizError(f"{path} is not a grokviz configuration: it has no 'config' section")

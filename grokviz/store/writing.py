@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, command
 from grokviz.store.changing import Change, changing, creating
 from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
 from grokviz.store.history import HEADER, row_bytes
@@ -183,9 +183,9 @@ def _refuse_existing(directory: Path) -> None:
     # else of it was listed, the configuration is there by now.
     if (directory / CONFIG_FILE).exists():
         raise GrokvizError(
-            f"{directory} already holds a run, and a run is never overwritten; continue with 'grokviz resume {directory}', "
-            f"look at it with 'grokviz measure {directory}' and 'grokviz report {directory}', choose another --out, "
-            "or move it away"
+            f"{directory} already holds a run, and a run is never overwritten; continue with {command('resume', directory)}, "
+            f"look at it with {command('measure', directory)} and {command('report', directory)}, choose another directory "
+            "(--out), or move it away"
         )
     # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
     locks = {directory / lock for lock in LOCK_FILES.values()}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from grokviz.checks import one_of
+from grokviz.checks import choose, shown
+from grokviz.errors import GrokvizError
 
 Residues = Int[np.ndarray, "*place"]
 Compose = Callable[[Residues, Residues, int], Residues]
@@ -103,10 +104,13 @@ def operation_named(name: str) -> Operation:
     'a - b mod p'
 
     Raises:
-        GrokvizError: there is none; the message lists those there are.
+        GrokvizError: there is none; the message names the nearest, or those there are.
     """
     by_name = {operation.name: operation for operation in OPERATIONS}
-    one_of("operation", name, tuple(by_name))
+    if not isinstance(name, str) or name not in by_name:
+        choice = choose(name, by_name)
+        or_own = "" if choice.endswith("?") else ", or give a function of your own: 'package.module:function'"
+        raise GrokvizError(f"operation is {shown(name)}, which is unknown; {choice}{or_own}")
     return by_name[name]
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import Operation, operation_named
+from grokviz.tasks.own import OwnOperation
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class Task:
 
 
 @cache
-def task_of(operation: str, p: int) -> Task:
-    """The task of the operation called `operation` with modulus p.
+def task_of(operation: str | OwnOperation, p: int) -> Task:
+    """The task of the operation called `operation`, or of one's own, with modulus p.
 
     >>> task_of("multiplication", 7).elements.tolist()
     [1, 2, 3, 4, 5, 6]
@@ -86,4 +87,4 @@ def task_of(operation: str, p: int) -> Task:
     Raises:
         GrokvizError: there is no such operation.
     """
-    return Task(operation_named(operation), p)
+    return Task(operation_named(operation) if isinstance(operation, str) else operation.operation(), p)

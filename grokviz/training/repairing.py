@@ -5,13 +5,14 @@ from pathlib import Path
 import torch
 
 from grokviz import store
+from grokviz.checks import as_path
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run
 from grokviz.training.engines.choice import engine_for
 from grokviz.training.learner import batches, parameters_of
 
 
-def repair_run(directory: str | Path) -> list[str]:
+def repair_run(directory: str | Path | Run) -> list[str]:
     """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
 
     Damaged rows of the history are dropped, and those of checkpoints are computed again from their weights. A lost or
@@ -20,6 +21,7 @@ def repair_run(directory: str | Path) -> list[str]:
     Raises:
         GrokvizError: the configuration is damaged, which only a copy can repair; or the run is in use.
     """
+    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
     return store.repair_run(directory, row_of=row_of_checkpoint)
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from grokviz.checks import as_path, whole
 from grokviz.config import SECTIONS, EngineName, RunConfig
-from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
+from grokviz.errors import GrokvizError, GrokvizWarning, command
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, RunWriter, continue_run, open_run
+from grokviz.tasks.own import OwnOperation
+from grokviz.training.audience import Audience, OnEvaluation
 from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at
-from grokviz.training.loop import train_loop
-from grokviz.training.starting import train
+from grokviz.training.loop import against_divergence, train_loop
 from grokviz.training.stopping import StoppingRule
 
 WHERE = ("device", "engine", "threads")
@@ -27,18 +29,20 @@ FREE_TO_DIFFER = ("epochs", *WHERE)
 
 
 def resume(
-    directory: str | Path,
+    directory: str | Path | Run,
     *,
     epochs: int | None = None,
     device: str | None = None,
     engine: EngineName | None = None,
     threads: int | None = None,
+    progress: bool = True,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Run:
     """Continue the interrupted run in `directory` from its newest training state, and return the run.
 
     On the same machine with the same versions the outcome is bit for bit that of an uninterrupted run. Where versions,
     device, engine or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `device`,
-    `engine` and `threads` train the rest elsewhere.
+    `engine` and `threads` train the rest elsewhere. `progress` and `on_evaluation` are as in `train`.
 
     Raises:
         NoRunError: there is no run.
@@ -46,34 +50,37 @@ def resume(
         GrokvizError: there is nothing to continue.
         Interrupted: as in `train`.
     """
-    directory = Path(directory)
+    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
+    audience = Audience(progress=progress, on_evaluation=on_evaluation)
+    if epochs is not None:
+        epochs = whole("epochs", epochs, least=1)
+    elsewhere = {"device": device, "engine": engine, "threads": threads}
     with continue_run(directory) as (run, writer):
-        _go_on(run, writer, epochs=epochs, elsewhere={"device": device, "engine": engine, "threads": threads})
+        _go_on(run, writer, audience, epochs=epochs, elsewhere=elsewhere)
     return open_run(directory)
 
 
-def train_or_resume(config: RunConfig, directory: str | Path) -> Run:
-    """The run of `config` in `directory`, trained to its end: a new one, or the one that is there gone on with.
+def train_on(config: RunConfig, directory: Path, audience: Audience) -> Run:
+    """The run of `config` that is in `directory`, trained to its end if it is not.
 
     Raises:
-        GrokvizError: the run that is there is of another configuration; the message names the difference.
-        Interrupted: as in `train`.
+        NoRunError: there is no run.
+        GrokvizError: it is of another configuration; the message names the difference.
+        Interrupted: as in `resume`.
     """
-    directory = Path(directory)
-    try:
-        with continue_run(directory) as (begun, writer):
-            _refuse_another(config, begun)
-            asked, planned = config.training, begun.config.training
-            ended = begun.has_begun and begun.status not in ("training", "interrupted")
-            if not ended or asked.epochs > planned.epochs:
-                epochs = asked.epochs if asked.epochs != planned.epochs else None
-                _go_on(begun, writer, epochs=epochs, elsewhere={name: getattr(asked, name) for name in WHERE})
-    except NoRunError:
-        return train(config, directory)
+    with continue_run(directory) as (begun, writer):
+        _refuse_another(config, begun)
+        asked, planned = config.training, begun.config.training
+        ended = begun.has_begun and begun.status not in ("training", "interrupted")
+        if not ended or asked.epochs > planned.epochs:
+            epochs = asked.epochs if asked.epochs != planned.epochs else None
+            _go_on(begun, writer, audience, epochs=epochs, elsewhere={name: getattr(asked, name) for name in WHERE})
     return open_run(directory)
 
 
-def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, elsewhere: Mapping[str, Any]) -> None:
+def _go_on(
+    run: Run, writer: RunWriter, audience: Audience, *, epochs: int | None, elsewhere: Mapping[str, Any]
+) -> None:
     """Train the run to its end, or to `epochs`; where it was trained before, but for what `elsewhere` gives."""
     if writer.left_by:
         said = f"{run.directory} was being trained by {writer.left_by}, which is no longer running"
@@ -86,7 +93,7 @@ def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, elsewhere: Mappin
         if epochs is None:
             raise GrokvizError(
                 f"{run.directory} was ended by its stopping rule at epoch {state_epoch:,}; to extend it: "
-                f"grokviz resume {run.directory} --epochs {2 * state_epoch}"
+                f"{command('resume', run.directory, '--epochs', 2 * state_epoch)}"
             )
         config = config.with_training(stop_after=None)  # extended in order to train on
         rule = StoppingRule(config.training)
@@ -98,19 +105,31 @@ def _go_on(run: Run, writer: RunWriter, *, epochs: int | None, elsewhere: Mappin
         writer.go_on(
             state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
         )
-        train_loop(learner, writer, rule, first_row=0 if state_epoch is None else state_epoch + 1)
+        train_loop(learner, writer, rule, audience, first_row=0 if state_epoch is None else state_epoch + 1)
 
 
 def _refuse_another(config: RunConfig, begun: Run) -> None:
     for section in SECTIONS:
-        for name, asked in config.to_dict()[section].items():
-            found = begun.config.to_dict()[section][name]
-            if asked != found and name not in FREE_TO_DIFFER:
-                has, wants = ("not given" if value is None else repr(value) for value in (found, asked))
+        for name, asked in vars(getattr(config, section)).items():
+            found = getattr(getattr(begun.config, section), name)
+            if not _is_same(asked, found) and name not in FREE_TO_DIFFER:
                 raise GrokvizError(
-                    f"{begun.directory} holds a run whose {name} is {has}, but {wants} is asked for; "
-                    f"choose another --out, or continue it as it is: grokviz resume {begun.directory}"
+                    f"{begun.directory} holds a run whose {name} is {_said(found)}, but {_said(asked)} is asked for; "
+                    f"choose another directory, or continue it as it is: {command('resume', begun.directory)}"
                 )
+
+
+def _is_same(asked: Any, found: Any) -> bool:
+    """Whether two settings mean the same. An operation of one's own is what it answers, however its source has changed."""
+    if isinstance(asked, OwnOperation) and isinstance(found, OwnOperation):
+        return asked.answers == found.answers
+    return bool(asked == found)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, OwnOperation):
+        return f"{value} (its source {value.source[:8] or 'not known'})"
+    return "not given" if value is None else repr(value)
 
 
 def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, None]:
@@ -147,16 +166,16 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
             f"{run.directory} has no training state to continue from; measure and report still work on it"
         )
     if not run.manifest.history:
-        raise GrokvizError(f"{run.directory} has no history to continue from; see: grokviz check {run.directory}")
+        raise GrokvizError(f"{run.directory} has no history to continue from; see: {command('check', run.directory)}")
     trained = run.manifest.last_epoch
     if run.status == "diverged":
         raise GrokvizError(
-            f"{run.directory} diverged at epoch {trained:,}, and would do so again; train with a smaller --learning-rate"
+            f"{run.directory} diverged at epoch {trained:,}, and would do so again; {against_divergence(run.config.training)}"
         )
     if epochs is None and run.status in ("finished", "stopped"):
         raise GrokvizError(
             f"{run.directory} is {run.status}: its {trained:,} epochs are trained; to extend it: "
-            f"grokviz resume {run.directory} --epochs {2 * trained}"
+            f"{command('resume', run.directory, '--epochs', 2 * trained)}"
         )
     if epochs is None:
         return run.config

@@ -13,8 +13,10 @@ BAD = """
 | runn quick | did you mean run?
 | frobnicate | is unknown; choose one of
 | train nope | preset 'nope' is unknown
-| train default quick | quick
+| train default quick | PRESET comes first: grokviz train quick
 | train --foo 3 | --foo
+| train --wd 0.5 | did you mean --weight-decay? See: grokviz train --help
+| train --lr 0.1 --ephocs 3 | did you mean --learning-rate or --epochs?
 | train --p | --p
 | train --p seven | seven
 | train --p 7.5 | 7.5
@@ -30,6 +32,10 @@ BAD = """
 | train --train-fraction 1e-9 | leaves 0 of
 | train --train-fraction much | much
 | train --operation division | operation is 'division', which is unknown
+| train --operation adition | did you mean addition?
+| train --operation nosuch.module:f | the module 'nosuch.module' cannot be imported (No module named 'nosuch')
+| train --operation math:nosuch | 'math' has no function 'nosuch'
+| train --operation math:sqrt | it is called as function(a, b, p)
 | train --split-seed -1 | split_seed is -1
 | train --split-seed 99999999999999999999 | seeds have 63 bits
 | train --seed x | x
@@ -82,11 +88,20 @@ BAD = """
 | measure copy/config.json | a file, not a directory
 | measure folder | is not a grokviz run
 | report nowhere | nowhere is not there
+| measure copy --out folder/thesis.txt | exists and is not overwritten
 | report copy extra | extra
+| report copy --out folder/thesis.txt | exists and is not overwritten
+| report copy --measurements folder/thesis.txt | folder/thesis.txt cannot be used
+| report copy --measurements nowhere.nc | cannot be read
+| measurements | RUN
+| measurements nowhere | nowhere is not there
+| measurements copy --csv --parquet | choose one
+| measurements copy --parquet | say which with --out
+| measurements copy -o folder/thesis.txt | exists and is not overwritten
 | figure copy | NAME
 | figure copy loses | figure 'loses' is unknown
-| figure copy spectrum --epoch 17 | epoch 17 has no measured checkpoint
-| figure copy spectrum --epoch last | last
+| figure copy spectrum --epoch 17 | no checkpoint of epoch 17; the nearest are
+| figure copy spectrum --epoch lst | epoch is 'lst', but must be a number, 'first' or 'last'
 | figure copy losses --epoch 20 | leave out --epoch 20
 | figure copy losses -o copy/config.json | exists and is not overwritten
 | figure copy losses -o no/such/folder.html | cannot be written

@@ -1,10 +1,12 @@
 """Runs made by somebody with bad intent: each is refused in one line, in little memory, and nothing outside it is touched."""
 
+import base64
 import json
 import os
 import pickle
 import resource
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,11 @@ def forge(name: str, content: bytes) -> Callable[[Path], None]:
             change.put(name, content)
 
     return forging
+
+
+def own(**changes: object) -> dict[str, object]:
+    """An operation of one's own as a file records it, with changes."""
+    return {"function": "somewhere:f", "source": "", "p": 7, "answers": "", **changes}
 
 
 def forge_config(**changes: object) -> Callable[[Path], None]:
@@ -199,7 +206,20 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "another p than the weights": (forge_config(config__task__p=32_000), "measure", "embed.W_E"),
     "a small run of a large p": (small_run_of_a_large_p, "measure", "GB of memory, but this machine has"),
     "a model of a million": (forge_config(config__model__d_mlp=10**6), "check", "asks for float32 of shape"),
-    "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "is unknown"),
+    "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "must be an object"),
+    "an operation to be imported": (forge_config(config__task__operation="os:system"), "check", "is unknown"),
+    "recorded answers that are a bomb": (
+        forge_config(config__task__operation=own(answers=base64.b64encode(zlib.compress(bytes(10**9), 1)).decode())),
+        "check",
+        "are not those of the 49 pairs mod 7",
+    ),
+    "recorded answers that are no residues": (
+        forge_config(config__task__operation=own(answers=base64.b64encode(zlib.compress(b"\xff" * 98)).decode())),
+        "check",
+        "which is not a residue mod 7",
+    ),
+    "recorded answers that are no text": (forge_config(config__task__operation=own(answers=3)), "check", "has written"),
+    "recorded answers of another p": (forge_config(config__task__operation=own(p=11)), "check", "121 pairs"),
     "a learning rate beyond numbers": (forge_config(config__training__learning_rate=10**400), "check", "finite number"),
     "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown field command"),
     "an environment that is none": (forge_config(environment=["a"]), "check", "environment"),

@@ -1,0 +1,117 @@
+"""The arguments of each command, as dataclasses: fields are flags, and the docstring under a field is its help."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from grokviz.config import EngineName, RunConfig
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Arguments of `train` and `run`."""
+
+    config: RunConfig
+    out: Path | None = None
+    """Directory of the new run; runs/PRESET if not given. An existing run is never overwritten."""
+    resume: bool = False
+    """Continue the run in that directory, if there already is one with this configuration."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class ResumeArguments:
+    """Arguments of `resume`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    epochs: int | None = None
+    """Train up to this many epochs in total; this also extends a finished run."""
+    device: str | None = None
+    """Device to continue on; the same as before if not given."""
+    engine: EngineName | None = None
+    """What computes the gradients: auto, fused, torch or reference; the same as before if not given."""
+    threads: int | None = None
+    """Number of CPU threads; the same as before if not given."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class CheckArguments:
+    """Arguments of `check`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    repair: bool = False
+    """Move damaged files to RUN/damaged and keep the rest; asks first."""
+    yes: bool = False
+    """Repair without asking."""
+
+
+@dataclass(frozen=True)
+class MeasureArguments:
+    """Arguments of `measure`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    out: Path | None = None
+    """New netCDF file for the measurements; they are kept in the run if not given. For a run that is read-only."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """Arguments of `report`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    out: Path | None = None
+    """New HTML file for the report; RUN/report.html if not given. For a run that is read-only."""
+    measurements: Path | None = None
+    """File that grokviz measure --out wrote; the run's own measurements if not given."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class MeasurementsArguments:
+    """Arguments of `measurements`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    csv: bool = False
+    """Print or write comma-separated values; so it is if neither this nor --parquet is given."""
+    parquet: bool = False
+    """Write Parquet, which keeps all digits and types; needs --out."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
+    """New file to write; CSV is printed if not given."""
+
+
+@dataclass(frozen=True)
+class FigureArguments:
+    """Arguments of `figure`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
+    """Name of the figure; an unknown name lists them all."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
+    """HTML file to write; NAME.html if not given. An existing file is not overwritten."""
+    epoch: str | None = None
+    """Epoch to show, for figures of a single epoch: a number, first or last; defaults to the last."""
+    measurements: Path | None = None
+    """File that grokviz measure --out wrote; the run's own measurements if not given."""
+
+
+@dataclass(frozen=True)
+class CompletionArguments:
+    """Arguments of `completion`."""
+
+    shell: Positional[Literal["bash", "zsh"]]
+    """The shell whose script is printed."""

@@ -1,0 +1,36 @@
+"""All of it in one go: train, measure, report."""
+
+from pathlib import Path
+
+from grokviz.analysis.measures import MEASURES
+from grokviz.analysis.measuring import measure
+from grokviz.analysis.specs import Measures
+from grokviz.config import RunConfig
+from grokviz.report import write_report
+from grokviz.store import Run
+from grokviz.training.audience import OnEvaluation
+from grokviz.training.starting import train
+
+
+def run(
+    config: RunConfig,
+    directory: str | Path,
+    measures: Measures = MEASURES,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    on_evaluation: OnEvaluation | None = None,
+) -> Run:
+    """Train `config` into `directory`, take all `measures` at every checkpoint, write the report, and return the run.
+
+    As `grokviz run` on the command line. With `resume`, what is there already is not done again: a finished run is returned at
+    once, an interrupted one is gone on with. The other arguments are those of `grokviz.train` and `grokviz.measure`.
+
+    Raises:
+        GrokvizError: as `train` and `measure`.
+        Interrupted: a signal came; what is complete is kept.
+    """
+    trained = train(config, directory, resume=resume, progress=progress, on_evaluation=on_evaluation)
+    measure(trained, measures, progress=progress)
+    write_report(trained, progress=progress)
+    return trained

@@ -1,0 +1,202 @@
+"""An operation of one's own: a function, called for every pair, whose answers are recorded.
+
+What a run keeps of it is the answers. So a run opens, is measured and goes on where the function is not at hand, as that of
+a notebook is not; and opening a run never imports what a file names.
+"""
+
+import base64
+import hashlib
+import inspect
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from grokviz.checks import plain_number, same_names, shown
+from grokviz.errors import GrokvizError
+from grokviz.tasks.operations import Operation
+
+Function = Callable[[int, int, int], int]
+
+NO_HARMONICS = "no harmonics are known for an operation of one's own"
+
+MAX_OWN_P = 2**11
+"""Four million calls, some seconds."""
+
+
+@dataclass(frozen=True)
+class OwnOperation:
+    """The operation that a function gives mod p, as recorded."""
+
+    function: str
+    """Where it stands: 'package.module:function'."""
+    source: str
+    """SHA-256 of its source code; '' where that is not to be had."""
+    p: int
+    answers: str
+    """The answer of every pair of residues in row-major order, as 16-bit numbers, packed by zlib, in base64."""
+    live: Function | None = field(default=None, compare=False, repr=False)
+    """The function itself, where it is at hand."""
+
+    def __str__(self) -> str:
+        return self.function
+
+    def __call__(self, a: int, b: int, p: int) -> int:
+        """The recorded answer of (a, b). Being callable, it can be given wherever a function can."""
+        return int(self.table()[a, b])
+
+    def table(self) -> Int[np.ndarray, "a b"]:
+        """The answers.
+
+        Raises:
+            GrokvizError: they are not p² residues, which nothing of grokviz writes.
+        """
+        return _table(self.answers, self.p)
+
+    def operation(self) -> Operation:
+        """The operation as tasks know it."""
+        return _operation(self)
+
+    def at(self, p: int) -> "OwnOperation":
+        """The same function mod p.
+
+        Raises:
+            GrokvizError: p is another than before, and the function is not at hand.
+        """
+        return self if p == self.p else recorded(self.live or self.function, p)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a file keeps."""
+        return {"function": self.function, "source": self.source, "p": self.p, "answers": self.answers}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "OwnOperation":
+        """The operation that `to_dict` wrote, or somebody else: it is checked.
+
+        Raises:
+            GrokvizError: it is none.
+        """
+        same_names("operation", values, {"function", "source", "p", "answers"})
+        p = plain_number(values["p"])
+        texts = [values[name] for name in ("function", "source", "answers")]
+        if not isinstance(p, int) or not all(isinstance(text, str) for text in texts):
+            raise GrokvizError(f"operation is {shown(values)}, which no version of grokviz has written")
+        operation = cls(values["function"], values["source"], p, values["answers"])
+        operation.table()
+        return operation
+
+
+def recorded(function: Function | str, p: int) -> OwnOperation:
+    """`function`, or the one that 'package.module:function' names, called for all pairs of residues mod p as
+    `function(a, b, p)`, with whole numbers of Python.
+
+    Raises:
+        GrokvizError: there is no such function, or what it gives is not a residue mod p.
+    """
+    if p > MAX_OWN_P:
+        raise GrokvizError(
+            f"p is {p}, but must be at most {MAX_OWN_P} for an operation of one's own, which is called for each of the p² pairs"
+        )
+    live = function_at(function) if isinstance(function, str) else function
+    name = function if isinstance(function, str) else _reference(function)
+    answers = np.empty((p, p), dtype="<u2")
+    for a in range(p):
+        for b in range(p):
+            answers[a, b] = _answer(live, name, a, b, p)
+    packed = base64.b64encode(zlib.compress(answers.tobytes(), 9)).decode("ascii")
+    return OwnOperation(name, _source_hash(live), p, packed, live)
+
+
+def function_at(reference: str) -> Function:
+    """The function that 'package.module:function' names; modules of the current directory are found, too.
+
+    Raises:
+        GrokvizError: there is none; the message says what is missing.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = import_module(module_name)
+        finally:
+            sys.path.pop(0)
+    except Exception as error:  # somebody else's module may raise anything while it is imported
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise GrokvizError(
+            f"operation is {reference!r}, but the module {module_name!r} cannot be imported ({reason}); "
+            "give it as 'package.module:function', or give the function itself in Python"
+        ) from error
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise GrokvizError(
+            f"operation is {reference!r}, but {module_name!r} has no function {name!r}; give it as 'package.module:function'"
+        )
+    return found
+
+
+def _answer(function: Function, name: str, a: int, b: int, p: int) -> int:
+    try:
+        result = function(a, b, p)
+    except Exception as error:
+        raise GrokvizError(
+            f"operation {name} failed at a = {a}, b = {b}, p = {p} ({type(error).__name__}: {error}); it is called as "
+            "function(a, b, p)"
+        ) from error
+    answer = plain_number(result)
+    answer = int(answer) if isinstance(answer, float) and answer.is_integer() else answer
+    if not isinstance(answer, int) or not 0 <= answer < p:
+        raise GrokvizError(
+            f"operation {name} gives {shown(result)} at a = {a}, b = {b}, but must give a whole number from 0 to {p - 1}; "
+            "reduce it mod p"
+        )
+    return answer
+
+
+def _reference(function: Any) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', None) or '__main__'}:{name}"
+
+
+def _source_hash(function: Any) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(inspect.unwrap(function)).encode()).hexdigest()
+    except (OSError, TypeError):
+        return ""
+
+
+@cache
+def _operation(own: OwnOperation) -> Operation:
+    table = own.table()
+    name = own.function.rpartition(":")[2]
+    return Operation(
+        name=own.function,
+        formula=f"{name}(a, b) mod p",
+        compose=lambda a, b, p: table[a, b],
+        why_no_coordinates=NO_HARMONICS,
+    )
+
+
+@cache
+def _table(answers: str, p: int) -> Int[np.ndarray, "a b"]:
+    try:
+        # No more is unpacked than belongs there, whatever the file claims.
+        packed = zlib.decompressobj()
+        content = packed.decompress(base64.b64decode(answers, validate=True), 2 * p * p + 1)
+    except (ValueError, zlib.error) as error:
+        raise GrokvizError(f"the recorded answers of the operation cannot be read ({error})") from error
+    if len(content) != 2 * p * p:
+        raise GrokvizError(f"the recorded answers of the operation are not those of the {p * p} pairs mod {p}")
+    table = np.frombuffer(content, dtype="<u2").astype(np.int64).reshape(p, p)
+    table.flags.writeable = False
+    if table.max() >= p:
+        raise GrokvizError(f"the recorded answers of the operation hold {table.max()}, which is not a residue mod {p}")
+    return table
