@@ -261,6 +261,12 @@ class RunConfig:
         """The configuration as nested dictionaries of plain values, for JSON."""
         return {"task": self.task.to_dict(), "model": asdict(self.model), "training": asdict(self.training)}
 
+    def outline(self) -> dict[str, Any]:
+        """The configuration for people: as `to_dict`, but an operation of one's own by its name, without its answers."""
+        values = self.to_dict()
+        values["task"]["operation"] = str(self.task.operation)
+        return values
+
     @classmethod
     def from_dict(cls, values: Any) -> "RunConfig":
         """The configuration that `to_dict` wrote.

@@ -17,7 +17,6 @@ from typing import Any
 from grokviz.checks import as_path, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.tasks.own import OwnOperation
 
 Tracker = Callable[[int, Mapping[str, float], object], None]
 """What takes the epoch, its row of the history, and the model, which trackers leave alone."""
@@ -86,10 +85,6 @@ def _package(name: str, extra: str) -> Any:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """The configuration as trackers take it: an operation of one's own by its name, without its answers."""
     if not isinstance(config, RunConfig):
         raise GrokvizError(f"config is {shown(config)}, but must be a RunConfig, such as grokviz.preset('quick')")
-    values = config.to_dict()
-    if isinstance(config.task.operation, OwnOperation):
-        values["task"]["operation"] = str(config.task.operation)
-    return values
+    return config.outline()

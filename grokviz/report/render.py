@@ -98,7 +98,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, progress: bool = True) 
         stops_note=html.escape(_stops_note(stops, measurements)),
         last_stop=len(stops) - 1,
         measures=_measure_table(measurements),
-        config=html.escape(json.dumps(run.config.to_dict(), indent=2)),
+        config=html.escape(json.dumps(run.config.outline(), indent=2)),
         style=resources.joinpath("style.css").read_text(),
         plotly_js=plotly_js,
         data=_packed(json.dumps(_plain(data), allow_nan=False).encode()),

@@ -1,0 +1,89 @@
+"""Measures under an intervention, over a whole training, beside the plain ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import grokviz
+from grokviz.analysis.measures.performance import loss
+
+PATTERN = "blocks.0.attn.hook_pattern"
+
+
+def uniform(pattern: torch.Tensor, hook: object) -> torch.Tensor:
+    """Equal attention to all sources that may be seen."""
+    allowed = (pattern > 0).float()
+    return allowed / allowed.sum(dim=-1, keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def ablated(tiny_run: grokviz.Run) -> xr.Dataset:
+    return grokviz.measure(tiny_run, hooks={PATTERN: uniform}, label="uniform attention")
+
+
+def test_every_checkpoint_is_measured_under_the_hooks(tiny_run: grokviz.Run, ablated: xr.Dataset) -> None:
+    plain = tiny_run.measurements
+    assert ablated["epoch"].values.tolist() == plain["epoch"].values.tolist()
+    np.testing.assert_allclose(ablated["attention_mean"], 1 / 3, rtol=1e-6)
+    for epoch in tiny_run.epochs:
+        alone = grokviz.measure_model(tiny_run.model(epoch), tiny_run.config.task, [loss], hooks=[(PATTERN, uniform)])
+        np.testing.assert_allclose(ablated["loss"].sel(epoch=epoch), alone["loss"][0], rtol=1e-9)
+    assert (ablated["loss"] != plain["loss"]).any()
+
+
+def test_measures_of_weights_and_the_key_frequencies_are_those_of_the_plain_run(
+    tiny_run: grokviz.Run, ablated: xr.Dataset
+) -> None:
+    plain = tiny_run.measurements
+    np.testing.assert_allclose(ablated["embedding_power"], plain["embedding_power"], rtol=1e-6)
+    assert grokviz.key_frequencies_of(ablated) == grokviz.key_frequencies_of(plain)
+
+
+def test_nothing_of_the_run_is_touched_and_the_history_is_left_out(tiny_run: grokviz.Run, ablated: xr.Dataset) -> None:
+    assert ablated["run"].item() == "uniform attention"
+    assert ablated.attrs["hooks"] == PATTERN
+    assert "history_test_loss" not in ablated
+    assert tiny_run.measurements["run"].item() == "tiny"
+
+
+def test_it_is_laid_beside_the_plain_run_in_one_figure(tiny_run: grokviz.Run, ablated: xr.Dataset) -> None:
+    both = grokviz.concat([tiny_run, ablated])
+    assert both["run"].values.tolist() == ["tiny", "uniform attention"]
+    figure = grokviz.figures.compare([tiny_run, ablated], "loss")
+    assert [trace.name.split(":")[0] for trace in figure.data] == ["tiny", "uniform attention"]
+    assert figure == grokviz.figures.compare(both, "loss")
+
+
+def test_a_hook_that_keeps_something_sees_the_checkpoints_one_after_the_other(tiny_run: grokviz.Run) -> None:
+    threads = set()
+
+    def note(pattern: torch.Tensor, hook: object) -> None:
+        import threading
+
+        threads.add(threading.get_ident())
+
+    grokviz.measure(tiny_run, "loss", hooks=[(PATTERN, note)])
+    assert len(threads) <= 2  # the last checkpoint is looked at first, by itself
+
+
+def test_a_read_only_run_is_measured_and_reported_elsewhere(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    def contents() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tiny_run.directory.rglob("*")}
+
+    before = contents()
+    data = grokviz.measure(tiny_run, out=tmp_path / "elsewhere.nc")
+    assert tiny_run.measurements_in(tmp_path / "elsewhere.nc").equals(data)
+    page = grokviz.write_report(tiny_run, data, out=tmp_path / "page.html")
+    assert page == tmp_path / "page.html"
+    assert page.stat().st_size > 1e6
+    assert contents() == before
+
+
+def test_measurements_of_another_run_are_refused(tiny_run: grokviz.Run, tiny_config, tmp_path: Path) -> None:
+    other = grokviz.train(tiny_config.with_training(learning_rate=0.5), tmp_path / "other")
+    grokviz.measure(other, "loss", out=tmp_path / "other.nc")
+    with pytest.raises(grokviz.GrokvizError, match="holds the measurements of another run"):
+        tiny_run.measurements_in(tmp_path / "other.nc")
