@@ -36,7 +36,10 @@ def progress_of(what: str, *, total: int, unit: str, initial: int = 0, shown: bo
 
             bar = tqdm(total=total, initial=initial, unit=unit, desc=what, disable=False)
         with bar:
-            yield cast(Progress, bar)
+            try:
+                yield cast(Progress, bar)
+            finally:
+                bar.refresh()  # the last figures, too
     else:
         yield _Lines(what, total, unit, initial, out=sys.stderr)
 
