@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability bench readme clean
+.PHONY: help demo test check reliability bench docs extras readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
+	@echo "make docs    execute the tutorial and build the site: site/index.html"
+	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make readme  write the table of commands into README.md"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
@@ -30,6 +32,14 @@ reliability: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(BIN)/python tests/benchmarks/bench.py --write docs/performance.md $(if $(RUN),--run $(RUN))
+
+docs: $(VENV)/installed-test
+	$(BIN)/mkdocs build --strict
+	@echo "open in a browser: $(CURDIR)/site/index.html"
+
+# Slow: an environment of its own for each.
+extras: $(VENV)/installed-test
+	$(BIN)/python tests/extras.py
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ COMMANDS = (
         "train",
         "train [PRESET]",
         "Train a preset, saving checkpoints throughout the run.",
-        "grokviz train --p 113 --weight-decay 2 --out runs/mine",
+        "grokviz train --out runs/mine",
     ),
     Command(
         "resume",

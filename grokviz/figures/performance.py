@@ -7,6 +7,7 @@ from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
+    LEGEND_BELOW,
     RESTRICTED,
     TEST,
     TRAIN,
@@ -42,6 +43,7 @@ def losses(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
     drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
     drawing.axis("x", title="epoch")
+    drawing.layout["legend"] = LEGEND_BELOW
     return titled(shade_phases(drawing, times), _grokking_finding(times), phase_names(times))
 
 

@@ -1,0 +1,110 @@
+"""Hooks of mkdocs: the tutorial's notebooks are executed while the site is built, and become pages with their outputs.
+
+Each `tutorial/*.py` is a notebook as jupytext writes them. They are executed in their order in one folder, so that a run which
+one has trained is there for the next; whatever fails ends the build. Figures are drawn by plotly.js, of which the site has one
+copy of its own: nothing is fetched from anywhere.
+"""
+
+import html
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from nbclient import NotebookClient
+from plotly.offline import get_plotlyjs
+
+PLOTLY = "assets/plotly.min.js"
+FIGURE_HEIGHT = 420
+
+outputs: dict[str, list[str]] = {}
+"""The HTML of the outputs of each page, which takes the place of its marks once the Markdown has been read."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page and a notebook to download for each notebook of the tutorial, and plotly.js."""
+    sources = sorted((Path(config.docs_dir) / "tutorial").glob("*.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sources:
+            notebook = jupytext.read(source)
+            files.append(
+                File.generated(config, f"tutorial/{source.stem}.ipynb", content=jupytext.writes(notebook, "ipynb"))
+            )
+            execute(notebook, folder)
+            page = f"tutorial/{source.stem}.md"
+            outputs[page] = []
+            files.append(File.generated(config, page, content=markdown(notebook, page)))
+    files.append(File.generated(config, PLOTLY, content=get_plotlyjs()))
+    return files
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the outputs in the place of their marks."""
+    for i, output in enumerate(outputs.get(page.file.src_uri, [])):
+        content = content.replace(f'<div class="output" id="output-{i}"></div>', f'<div class="output">{output}</div>')
+    if "Plotly.newPlot" in content:
+        content = f'<script src="../{PLOTLY}"></script>\n{content}'
+    return content
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Take out the one address that the theme would fetch from, to search in a site that is opened as a file."""
+    for script in (Path(config.site_dir) / "assets" / "javascripts").glob("bundle.*.js"):
+        script.write_text(script.read_text().replace("https://unpkg.com/iframe-worker/shim", "data:text/javascript,"))
+
+
+def execute(notebook: nbformat.NotebookNode, folder: str) -> None:
+    """Execute `notebook` in `folder`; what fails there fails here."""
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": folder}}).execute()
+
+
+def markdown(notebook: nbformat.NotebookNode, page: str) -> str:
+    """The notebook as Markdown, with a mark for each output."""
+    name = f"{Path(page).stem}.ipynb"
+    cells = [cell for cell in notebook.cells if cell.source.strip()]
+    title, rest = cells[0].source.split("\n", 1)
+    parts = [title, f"*This page is a notebook: [download it]({name}). All outputs are of its last execution.*", rest]
+    for cell in cells[1:]:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        for shown in shown_of(cell):
+            parts.append(f'<div class="output" id="output-{len(outputs[page])}"></div>')
+            outputs[page].append(shown)
+    return "\n\n".join(parts)
+
+
+def shown_of(cell: nbformat.NotebookNode) -> Iterator[str]:
+    """The HTML of each output of a cell; progress bars are left out."""
+    for output in cell.outputs:
+        data: dict[str, Any] = output.get("data", {})
+        if output.output_type == "stream" and output.name == "stdout":
+            yield f"<pre>{html.escape(output.text)}</pre>"
+        elif figure := data.get("application/vnd.plotly.v1+json"):
+            yield drawn(figure)
+        elif "application/vnd.jupyter.widget-view+json" in data:
+            continue
+        elif "text/html" in data and "xr-wrap" not in data["text/html"]:  # xarray's text is the calmer one
+            yield data["text/html"]
+        elif "text/plain" in data:
+            yield f"<pre>{html.escape(data['text/plain'])}</pre>"
+
+
+def drawn(figure: dict[str, Any]) -> str:
+    """A figure of plotly as HTML that draws itself."""
+    text = json.dumps({"data": figure["data"], "layout": figure["layout"]}).replace("<", "\\u003c")
+    name = f"figure-{abs(hash(text))}"
+    height = figure["layout"].get("height", FIGURE_HEIGHT)
+    return (
+        f'<div id="{name}" class="figure" style="height:{height}px"></div>'
+        f'<script>Plotly.newPlot("{name}", ...(figure => [figure.data, figure.layout, {{responsive: true}}])({text}))</script>'
+    )

@@ -1,0 +1,118 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Comparing runs
+#
+# One run shows that something happens; several show what it depends on.
+#
+# > **What you will be able to do**
+# >
+# > - train variants of a configuration, each in its own directory, and follow them with a function of your own
+# > - compare them in one figure and one table
+# > - train on an operation of your own
+#
+# ## Weight decay
+#
+# Grokking needs a reason to prefer the general solution over the memorised one. Here it is weight decay. What does half of
+# it do? Configurations are frozen; `with_training` gives a changed copy.
+
+# %%
+import grokviz
+
+quick = grokviz.preset("quick")
+configs = {f"weight decay {decay:g}": quick.with_training(weight_decay=decay) for decay in (1.0, 0.5)}
+runs = {}
+for name, config in configs.items():
+    runs[name] = grokviz.train(config, f"runs/decay_{config.training.weight_decay:g}", resume=True)
+
+{name: str(grokviz.find_phases(run.history).grokked) for name, run in runs.items()}
+
+# %%
+data = [grokviz.measure(run, label=name) for name, run in runs.items()]
+grokviz.figures.compare(data, "accuracy", split="test")
+
+# %% [markdown]
+# `compare` draws any measure that is one number an epoch. Do the two networks end with equally concentrated embeddings?
+
+# %%
+grokviz.figures.compare(data, "embedding_gini")
+
+# %% [markdown]
+# ## One dataset, one table
+#
+# `concat` joins measurements along an axis `run`. They may have different key frequencies, epochs, even different p: what one
+# does not have is NaN there.
+
+# %%
+both = grokviz.concat(data)
+table = grokviz.scalars(both)
+table.groupby("run")[["loss_test", "accuracy_test", "embedding_gini"]].last()
+
+# %% [markdown]
+# **Two runs are no experiment.** Seeds matter: `split_seed` decides which pairs are trained on, and, if `seed` is not given, the
+# initial weights too. Before you believe a difference, train each variant with several.
+#
+# ## Following a training
+#
+# A function given as `on_evaluation` is called at every evaluation with the epoch, the losses and accuracies, and the network.
+# `grokviz.trackers` has such functions for Weights & Biases, TensorBoard and trackio. This one keeps the largest weight
+# of the unembedding:
+
+# %%
+largest = {}
+
+
+def note(epoch: int, row: dict, model) -> None:
+    largest[epoch] = model.W_U.abs().max().item()
+
+
+short = quick.with_training(epochs=100)
+grokviz.train(short, "runs/short", resume=True, on_evaluation=note, progress=False)
+{epoch: round(value, 3) for epoch, value in list(largest.items())[-3:]}
+
+# %% [markdown]
+# What such a function raises ends the training, with all saved; `resume=True` goes on. If you execute this notebook again,
+# the dictionary stays empty: the run is finished, and there is nothing to evaluate.
+#
+# ## An operation of your own
+#
+# Any function of two residues can be learned about. It is called for every pair with whole numbers, and its answers are
+# recorded in the run, so that the run can be opened anywhere.
+
+# %%
+from dataclasses import replace
+
+
+def twice_the_first(a: int, b: int, p: int) -> int:
+    """2a + b."""
+    return (2 * a + b) % p
+
+
+own = replace(quick, task=replace(quick.task, operation=twice_the_first)).with_training(epochs=1000)
+run = grokviz.train(own, "runs/own", resume=True)
+measured = grokviz.measure(run)
+run
+
+# %% [markdown]
+# grokviz does not know on which circle the network would place the numbers for your operation. So measures that need that are
+# absent, and say so; all others are there.
+
+# %%
+import json
+
+absent = json.loads(measured.attrs["absent"])
+print(absent["restricted_loss"])
+print(len(absent), "measures are absent;", int(measured["loss"].notnull().all()) and "loss is there")
+
+# %%
+grokviz.figures.accuracies(measured)
+
+# %% [markdown]
+# That is all you need to use grokviz for your own work. [Adding to grokviz](../extending.md) shows how to give it a measure, a
+# figure or an operation for good.

@@ -1,0 +1,62 @@
+"""Every block of code in the README and the docs runs, one after the other within a page."""
+
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+import plotly.io
+import pytest
+
+import grokviz
+from grokviz.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+NOT_RUN = ("make demo", "make test", "pip install", ".venv/bin/pip install", "python examples/")
+"""Lines of shell that set things up, which CI runs or does by itself; and the examples, which have a test of their own."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The blocks of this language in a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the runs that the pages speak of; figures are shown nowhere."""
+    shutil.copytree(quick_run.directory, in_tmp_path / "runs" / "quick")
+    shutil.copytree(quick_run.directory, in_tmp_path / "runs" / "other")
+    grokviz.measure("runs/other")  # under its own name
+    monkeypatch.setattr(plotly.io.renderers, "default", "json")
+    return in_tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, place: Path, capsys) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=lambda page: page.name)
+def test_the_shell_of_a_page_runs(page: Path, place: Path, capsys) -> None:
+    for line in "\n".join(blocks(page, "sh")).splitlines():
+        command = line.split("  #")[0].split("    #")[0].strip()
+        if command and not command.startswith(NOT_RUN):
+            program, *words = shlex.split(command)
+            assert program == "grokviz", command
+            assert main(words) == 0, command
+
+
+def test_every_block_says_its_language() -> None:
+    for page in PAGES:
+        fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
+        assert set(fences[::2]) <= {"python", "sh"}, page
+        assert set(fences[1::2]) <= {""}, page

@@ -1,0 +1,89 @@
+"""The docs site: built strictly, its notebooks executed, and opened in a browser that it sends nowhere."""
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it: a warning is an error, and so is a cell of the tutorial that fails."""
+    site = tmp_path_factory.mktemp("docs") / "site"
+    command = [Path(sys.executable).with_name("mkdocs"), "build", "--strict", "--site-dir", site]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return site
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
+    handler.log_message = lambda *arguments: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_every_public_name_is_in_the_api_and_every_notebook_has_a_page_with_its_outputs(site: Path) -> None:
+    import grokviz
+
+    api = "".join(page.read_text() for page in (site / "api").glob("*.html"))
+    for name in grokviz.__all__:
+        if name not in ("figures", "measures", "trackers", "__version__", "PRESETS", "MEASURES"):
+            assert f'id="grokviz.{name}"' in api, name
+    for figure in grokviz.figures.FIGURES:
+        assert f'.{figure.__name__}"' in api, figure.__name__
+    for measure in grokviz.MEASURES:
+        assert f'.{measure.__name__}"' in api, measure.__name__
+    for source in TUTORIAL:
+        page = (site / "tutorial" / f"{source.stem}.html").read_text()
+        assert page.count("Plotly.newPlot(") >= 2
+        assert 'id="output-' not in page
+        assert (site / "tutorial" / f"{source.stem}.ipynb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium: apt-get install chromium")
+def test_the_site_opens_without_an_error_and_asks_nobody_else(site: Path, address: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    errors, elsewhere = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page()
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith((address, "data:", "blob:")) else elsewhere.append(request.url)
+            ),
+        )
+        for name in ("index", "api/measuring", *(f"tutorial/{source.stem}" for source in TUTORIAL)):
+            page.goto(f"{address}/{name}.html")
+            figures = page.locator(".output .figure")
+            for i in range(figures.count()):
+                figures.nth(i).locator(".main-svg").first.wait_for()
+        browser.close()
+    assert errors == []
+    assert elsewhere == []
