@@ -38,8 +38,8 @@ def plain_number(value: Any) -> int | float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def whole(name: str, value: Any, *, least: int, most: int | None = None, why: str = "") -> int:
-    """The whole number from `least` to `most` that `value` is; 4000.0 is one."""
+def whole(name: str, value: Any, *, least: int, most: int | None = None, why: str = "", limit: str = "") -> int:
+    """The whole number from `least` to `most` that `value` is; 4000.0 is one. `why` not less, `limit` why not more."""
     plain = plain_number(value)
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)
@@ -49,13 +49,13 @@ def whole(name: str, value: Any, *, least: int, most: int | None = None, why: st
     if plain < least:
         raise GrokvizError(f"{name} is {plain}, but must be at least {least}{reason}")
     if most is not None and plain > most:
-        raise GrokvizError(f"{name} is {shown(plain)}, but must be at most {most}{reason}")
+        raise GrokvizError(f"{name} is {shown(plain)}, but must be at most {most}{f': {limit}' if limit else ''}")
     return plain
 
 
 def seed_number(name: str, value: Any) -> int:
     """The number that `value` is, if it can seed a generator of torch."""
-    return whole(name, value, least=0, most=MAX_SEED, why="seeds have 63 bits")
+    return whole(name, value, least=0, most=MAX_SEED, limit="seeds have 63 bits")
 
 
 def number(name: str, value: Any) -> float:

@@ -48,9 +48,8 @@ class TaskConfig:
     """Seed of the train/test split; this one is the notebook's."""
 
     def __post_init__(self) -> None:
-        p = whole("p", self.p, least=3, why="a frequency needs at least three elements")
-        if p > MAX_P:
-            raise GrokvizError(f"p is {p}, but must be at most {MAX_P}: every step handles all p² pairs")
+        why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
+        p = whole("p", self.p, least=3, most=MAX_P, why=why, limit=limit)
         _set(self, p=p, operation=_operation(self.operation, p))
         if self.task.n < 3:
             raise GrokvizError(
@@ -117,7 +116,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
-            _set(self, **{name: whole(name, getattr(self, name), least=1, most=10**6)})
+            _set(self, **{name: whole(name, getattr(self, name), least=1, most=10**6, limit="no machine holds more")})
         one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
         one_of("biases", self.biases, get_args(Biases))
         one_of("initialisation", self.initialisation, get_args(Initialisation))
@@ -162,7 +161,7 @@ class TrainingConfig:
     """Number of CPU threads while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
-        _set(self, epochs=whole("epochs", self.epochs, least=1, most=10**9))
+        _set(self, epochs=whole("epochs", self.epochs, least=1, most=10**9, limit="that would take weeks"))
         one_of("optimizer", self.optimizer, get_args(OptimizerName))
         one_of("engine", self.engine, get_args(EngineName))
         for name in ("learning_rate", "weight_decay", "stop_accuracy"):
@@ -175,9 +174,9 @@ class TrainingConfig:
         _set(self, warmup_epochs=whole("warmup_epochs", self.warmup_epochs, least=0))
         for name in ("test_every", "checkpoint_every"):
             _set(self, **{name: whole(name, getattr(self, name), least=1)})
-        _set(
-            self, geometric_checkpoints=whole("geometric_checkpoints", self.geometric_checkpoints, least=0, most=10_000)
-        )
+        checkpoints, limit = self.geometric_checkpoints, "each checkpoint is a file"
+        checkpoints = whole("geometric_checkpoints", checkpoints, least=0, most=10_000, limit=limit)
+        _set(self, geometric_checkpoints=checkpoints)
         if self.stop_after is not None:
             _set(self, stop_after=whole("stop_after", self.stop_after, least=0))
         if not 0 < self.stop_accuracy <= 1:
@@ -187,7 +186,7 @@ class TrainingConfig:
         if not isinstance(self.device, str) or not self.device:
             raise GrokvizError(f"device is {shown(self.device)}, but must be a device of torch, such as cpu or cuda")
         if self.threads is not None:
-            _set(self, threads=whole("threads", self.threads, least=1, most=1024))
+            _set(self, threads=whole("threads", self.threads, least=1, most=1024, limit="no machine has more"))
 
 
 def _set(section: Any, **values: Any) -> None:

@@ -193,3 +193,25 @@ def test_a_run_says_what_it_is(tiny_run: grokviz.Run) -> None:
     assert re.fullmatch(
         r"Run\('.*tiny': addition mod 7, finished, 40 epochs, test accuracy [\d.]+%, 6 checkpoints\)", repr(tiny_run)
     )
+
+
+def test_a_run_shows_itself_as_a_card_with_its_losses_and_no_script(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    run = grokviz.open_run(shutil.copytree(tiny_run.directory, tmp_path / "<script>alert(1)</script>"))
+    card = run._repr_html_()
+    assert "addition mod 7" in card
+    assert "finished, 40 epochs, test accuracy" in card
+    assert card.count("<polyline") == 2
+    assert "<script>" not in card
+    assert "&lt;script&gt;" in card
+
+
+def test_a_run_that_has_only_begun_or_is_damaged_shows_what_can_be_said(tiny_run: grokviz.Run, copy: Path) -> None:
+    run = grokviz.open_run(copy)
+    (copy / "history.csv").write_text("ruined")
+    assert repr(run) == f"Run({str(copy)!r}: finished, 6 checkpoints)"
+    assert "check" in run._repr_html_()
+    (copy / "manifest.json").unlink()
+    shutil.rmtree(copy / "checkpoints")
+    begun = grokviz.open_run(copy, begun=False)
+    assert "training, 0 of 40 epochs, 0 checkpoints" in repr(begun)
+    assert "none yet" in begun._repr_html_()

@@ -4,6 +4,7 @@ The lock is the operating system's, so that it ends with its process however tha
 and host into the lock file: a refusal can name it, and a note in a lock that nobody holds tells of one that was killed.
 """
 
+import errno
 import os
 import socket
 import time
@@ -42,7 +43,9 @@ def locked(directory: Path, work: Work) -> Iterator[str]:
     except Timeout:
         raise InUseError(f"{directory} is being {_WHAT[work]} by {_owner(path)}; wait until it ends") from None
     except OSError as error:
-        raise GrokvizError(f"{path} cannot be locked ({error.strerror})") from error
+        read_only = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+        elsewhere = "; where a run is read-only, measure and report write elsewhere with --out" if read_only else ""
+        raise GrokvizError(f"{path} cannot be locked ({error.strerror}){elsewhere}") from error
     try:
         # A soft lock, where the file system has no other, writes such a note itself.
         if work == "manifest" or isinstance(lock, SoftFileLock):

@@ -23,7 +23,7 @@ BAD = """
 | train --p 1 | p is 1, but must be at least 3
 | train --p -97 | p is -97
 | train --p 0 | p is 0
-| train --p 1000000 | p is 1000000, but must be at most
+| train --p 1000000 | p is 1000000, but must be at most 32768: every step handles all p² pairs
 | train --p 30000 --out new | of memory, but this machine has
 | train --train-fraction 0 | between 0 and 1
 | train --train-fraction 1 | between 0 and 1
@@ -43,13 +43,13 @@ BAD = """
 | train --biases all | invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')
 | train --d-head -32 | d_head is -32
 | train --d-mlp 0 | d_mlp is 0
-| train --d-mlp 99999999 | at most
+| train --d-mlp 99999999 | at most 1000000: no machine holds more
 | train --output-vocabulary words | answers
 | train --initialisation xavier | nanda2023
 | train --epochs 0 | epochs is 0
 | train --epochs -5 | epochs is -5
 | train --epochs 1e4 | 1e4
-| train --epochs 99999999999999 | at most
+| train --epochs 99999999999999 | at most 1000000000: that would take weeks
 | train --learning-rate 0 | learning_rate is 0
 | train --learning-rate -1 | learning_rate is -1
 | train --learning-rate inf | must be a finite number
@@ -62,14 +62,14 @@ BAD = """
 | train --test-every 0 | test_every is 0
 | train --checkpoint-every 0 | checkpoint_every is 0
 | train --geometric-checkpoints -1 | geometric_checkpoints is -1
-| train --geometric-checkpoints 100000 | at most
+| train --geometric-checkpoints 100000 | at most 10000: each checkpoint is a file
 | train --stop-after -1 | stop_after is -1
 | train --stop-accuracy 0 | stop_accuracy is 0
 | train --stop-accuracy 1.5 | stop_accuracy is 1.5
 | train --device cuda:99 --out new | try --device cpu
 | train --device potato --out new | device 'potato' cannot be used
 | train --threads 0 | threads is 0
-| train --threads 100000 | at most
+| train --threads 100000 | at most 1024: no machine has more
 | train --out copy | never overwritten
 | train --out copy/config.json | is a file, not a directory
 | train --out copy/config.json/below | cannot be made
