@@ -89,7 +89,7 @@ def _curves(history: xr.Dataset) -> str:
 
 
 def _points(
-    epochs: Int[np.ndarray, "point"], losses: Float[np.ndarray, "point"], last: int, low: float, high: float
+    epochs: Int[np.ndarray, "point"], losses: Float[np.ndarray, "point"], last: int, low: int, high: int
 ) -> str:
     kept = np.unique(np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int))
     x = epochs[kept] / max(last, 1) * WIDTH
