@@ -29,12 +29,8 @@ def wandb(config: RunConfig, *, project: str = "grokviz", **settings: Any) -> It
     Raises:
         GrokvizError: wandb is not installed.
     """
-    package = _package("wandb", "wandb")
-    run = package.init(project=project, config=_plain(config), **settings)
-    try:
-        yield lambda epoch, row, model: run.log(dict(row), step=epoch)
-    finally:
-        run.finish()
+    with _logged("wandb", config, project=project, **settings) as tracker:
+        yield tracker
 
 
 @contextmanager
@@ -45,7 +41,7 @@ def tensorboard(config: RunConfig, directory: str | Path) -> Iterator[Tracker]:
         GrokvizError: tensorboard is not installed.
     """
     directory = as_path("directory", directory)
-    _package("tensorboard", "tensorboard")
+    _package("tensorboard")
     writer = import_module("torch.utils.tensorboard").SummaryWriter(str(directory))
     writer.add_text("config", f"```json\n{json.dumps(_plain(config), indent=2)}\n```")
 
@@ -67,20 +63,26 @@ def trackio(config: RunConfig, *, project: str = "grokviz", **settings: Any) -> 
     Raises:
         GrokvizError: trackio is not installed.
     """
-    package = _package("trackio", "trackio")
-    run = package.init(project=project, config=_plain(config), **settings)
+    with _logged("trackio", config, project=project, **settings) as tracker:
+        yield tracker
+
+
+@contextmanager
+def _logged(name: str, config: RunConfig, **settings: Any) -> Iterator[Tracker]:
+    """A run of the tracker `name`, which begins, logs and ends as Weights & Biases does."""
+    run = _package(name).init(config=_plain(config), **settings)
     try:
         yield lambda epoch, row, model: run.log(dict(row), step=epoch)
     finally:
         run.finish()
 
 
-def _package(name: str, extra: str) -> Any:
+def _package(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
         raise GrokvizError(
-            f"tracking with {name} needs the package {name}; install it with: pip install 'grokviz[{extra}]'"
+            f"tracking with {name} needs the package {name}; install it with: pip install 'grokviz[{name}]'"
         ) from error
 
 

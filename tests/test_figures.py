@@ -164,10 +164,10 @@ def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.D
     assert finding_of(function(measured[sorted(stated)]))
 
 
-def test_a_figure_wants_measurements_or_a_run_and_says_so(tiny_run: grokviz.Run, measured: xr.Dataset) -> None:
+def test_a_figure_wants_measurements_or_a_run_and_says_so(tiny_run: grokviz.Run) -> None:
     with pytest.raises(GrokvizError, match=r"figure losses needs measurements, but got 3; .* or a run"):
         grokviz.figures.losses(3)
-    assert grokviz.figures.losses(tiny_run) == grokviz.figures.losses(measured)
+    assert grokviz.figures.losses(tiny_run) == grokviz.figures.losses(tiny_run.measurements)
 
 
 def test_every_figure_is_reached_by_its_name_and_a_wrong_name_gets_the_nearest() -> None:
