@@ -72,9 +72,9 @@ def measure(
             raise GrokvizError("hooks come with the Source itself: dataclasses.replace(source, hooks=hooks)")
         dataset = measured(source, specs, _nothing_stored, _kept_nowhere, progress)
     elif hooks:
-        dataset = measured(
-            intervened_source(_run(source), hooks), specs, _nothing_stored, _kept_nowhere, progress
-        ).assign_attrs(hooks=names_of(hooks))
+        intervened = intervened_source(_run(source), hooks)
+        dataset = measured(intervened, specs, _nothing_stored, _kept_nowhere, progress)
+        dataset = dataset.assign_attrs(hooks=names_of(hooks))
     else:
         dataset = _measured_run(_run(source), specs, progress, out)
     return dataset.assign_coords(run=((), label, dataset["run"].attrs)) if label else dataset
@@ -105,10 +105,8 @@ def measure_model(
             f"measure_model needs a HookedTransformer and a TaskConfig, but got {shown(got)}; "
             "such as: measure_model(run.model(4000), run.config.task)"
         )
-    epoch = whole("epoch", epoch, least=0)
-    return measure(
-        model_source(model, task, epoch=epoch, hooks=hook_pairs(hooks)), measures, label=label, progress=False
-    )
+    source = model_source(model, task, epoch=whole("epoch", epoch, least=0), hooks=hook_pairs(hooks))
+    return measure(source, measures, label=label, progress=False)
 
 
 def _run(source: Any) -> Run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from grokviz.analysis.hooks import Hooks, hook_pairs, names_of
+from grokviz.analysis.hooks import Hooks, hook_pairs, names_of, refuse_unknown_hooks
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import TaskConfig
 from grokviz.models.weights import Weights
@@ -64,8 +64,15 @@ def run_source(run: Run) -> Source:
 
 
 def intervened_source(run: Run, hooks: Hooks) -> Source:
-    """The checkpoints of `run` under the interventions `hooks`. The history is left out: it is of the run without them."""
+    """The checkpoints of `run` under the interventions `hooks`. The history is left out: it is of the run without them.
+
+    Raises:
+        GrokvizError: a hook acts nowhere.
+    """
+    from grokviz.models.hooked import bare_model  # here, for runs are measured without it
+
     plain, hooks = run_source(run), hook_pairs(hooks)
+    refuse_unknown_hooks(hooks, bare_model(run.config).hook_dict)  # at once, not as if a checkpoint could not be read
     name = f"{plain.name} under {names_of(hooks)}"
     return replace(plain, name=name, model=run.model, history=None, hooks=hooks)
 

@@ -48,6 +48,7 @@ def test_a_wrong_argument_ends_in_one_error_that_says_what_it_wants(outcomes: di
     outcome = outcomes["wrong"][call]
     assert outcome.get("is_ours"), outcome
     assert says in outcome["message"]
+    assert "cannot be read;" not in outcome["message"]  # what is wrong is said by itself, not as if a file were
     assert "\n" not in outcome["message"]
 
 
