@@ -60,8 +60,21 @@ def test_another_modulus_asks_the_function_again_if_it_is_at_hand() -> None:
     other = replace(config, p=11)
     assert other.task.answers.reshape(11, 11)[3, 5] == 16 % 11
     lost = RunConfig.from_dict(json.loads(json.dumps(RunConfig(task=config).to_dict()))).task
-    with pytest.raises(GrokvizError, match="has no function"):
+    with pytest.raises(GrokvizError, match="is recorded for p = 7, not 11, and its function is not at hand"):
         replace(lost, p=11)
+
+
+def test_nothing_that_a_file_names_is_ever_imported() -> None:
+    values = RunConfig(task=TaskConfig(p=11, operation=cube)).to_dict()
+    values["task"]["operation"]["function"] = "antigravity:fly"
+    assert RunConfig.from_dict(values).task.task.answers.max() == 10
+    values["task"]["p"] = 7
+    with pytest.raises(GrokvizError, match="recorded for p = 11, not 7"):
+        RunConfig.from_dict(values)
+    values["task"]["operation"] = "antigravity:fly"
+    with pytest.raises(GrokvizError, match="is unknown"):
+        RunConfig.from_dict(values)
+    assert "antigravity" not in sys.modules
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import inspect
 import sys
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -65,12 +65,19 @@ class OwnOperation:
         return _operation(self)
 
     def at(self, p: int) -> "OwnOperation":
-        """The same function mod p.
+        """The same function mod p. Where it comes from a file, what the file names is not imported for that.
 
         Raises:
             GrokvizError: p is another than before, and the function is not at hand.
         """
-        return self if p == self.p else recorded(self.live or self.function, p)
+        if p == self.p:
+            return self
+        if self.live is None:
+            raise GrokvizError(
+                f"operation {self.function} is recorded for p = {self.p}, not {p}, and its function is not at hand; "
+                "give the function itself: operation=..."
+            )
+        return replace(recorded(self.live, p), function=self.function)
 
     def to_dict(self) -> dict[str, Any]:
         """What a file keeps."""
