@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from grokviz.analysis.sources import Source as Source
     from grokviz.analysis.tables import concat as concat
     from grokviz.analysis.tables import scalars as scalars
-    from grokviz.config import PRESETS as PRESETS
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
     from grokviz.config import TaskConfig as TaskConfig
     from grokviz.config import TrainingConfig as TrainingConfig
-    from grokviz.config import preset as preset
     from grokviz.errors import DamagedError as DamagedError
     from grokviz.errors import GrokvizError as GrokvizError
     from grokviz.errors import GrokvizWarning as GrokvizWarning
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
     from grokviz.errors import LackingError as LackingError
     from grokviz.errors import NoRunError as NoRunError
     from grokviz.pipeline import run as run
+    from grokviz.presets import PRESETS as PRESETS
+    from grokviz.presets import preset as preset
     from grokviz.report import write_report as write_report
     from grokviz.store import Run as Run
     from grokviz.store import check_run as check_run
@@ -61,7 +61,7 @@ _HOME = {
     "MEASURES": "grokviz.analysis.measures",
     "ModelConfig": "grokviz.config",
     "NoRunError": "grokviz.errors",
-    "PRESETS": "grokviz.config",
+    "PRESETS": "grokviz.presets",
     "Run": "grokviz.store",
     "RunConfig": "grokviz.config",
     "Snapshot": "grokviz.analysis.snapshot",
@@ -77,7 +77,7 @@ _HOME = {
     "measure_model": "grokviz.analysis.measuring",
     "needs": "grokviz.analysis.needs",
     "open_run": "grokviz.store",
-    "preset": "grokviz.config",
+    "preset": "grokviz.presets",
     "repair_run": "grokviz.training.repairing",
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",

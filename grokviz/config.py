@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
+from grokviz.checks import number, one_of, plain_number, same_names, seed_number, shown, whole
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
@@ -288,39 +288,3 @@ def _read(name: str, value: Any) -> Any:
     if name == "operation":
         return operation_named(value).name if isinstance(value, str) else OwnOperation.from_dict(value)
     return value
-
-
-DEFAULT = RunConfig()
-
-PRESETS: dict[str, RunConfig] = {
-    "default": DEFAULT,
-    "nanda2023": replace(
-        DEFAULT,
-        task=TaskConfig(p=113),
-        model=ModelConfig(biases="mlp"),
-        training=TrainingConfig(epochs=40_000, warmup_epochs=10),
-    ),
-    "quick": replace(DEFAULT, task=TaskConfig(p=59, train_fraction=0.5), training=TrainingConfig(epochs=4_000)),
-}
-
-
-def preset(name: str) -> RunConfig:
-    """The preset called `name`: `default`, `nanda2023` or `quick` (groks within minutes).
-
-    `default` is the run of the notebook, with its own split and initial weights; docs/notebook.md lays its losses beside the
-    printed ones. `nanda2023` is the network and training of the code released with the paper: both MLP biases trained, 114
-    output columns, 10 epochs of warm-up. It departs in three points: its split comes from torch's generator, not from
-    Python's; its weights are seeded, which those of the released code are not; and it takes the paper's 40,000 epochs.
-
-    >>> preset("quick").task.p
-    59
-    >>> preset("fast")
-    Traceback (most recent call last):
-    grokviz.errors.GrokvizError: preset 'fast' is unknown; choose one of: default, nanda2023, quick
-
-    Raises:
-        GrokvizError: there is none; the message lists those there are.
-    """
-    if not isinstance(name, str) or name not in PRESETS:
-        raise GrokvizError(f"preset {shown(name)} is unknown; {choose(name, PRESETS)}")
-    return PRESETS[name]

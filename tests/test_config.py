@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from grokviz.config import PRESETS, ModelConfig, RunConfig, TaskConfig, TrainingConfig, preset
+from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError
+from grokviz.presets import PRESETS, preset
 from grokviz.tasks.split import train_mask
 from grokviz.tasks.task import task_of
 

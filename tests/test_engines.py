@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 import grokviz
-from grokviz.config import EngineName, ModelConfig, RunConfig, TaskConfig, preset
+from grokviz.config import EngineName, ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.models.forward import last_position_logits
 from grokviz.models.loss import cross_entropies
 from grokviz.models.parameters import PARAMETERS
 from grokviz.models.weights import Weights
+from grokviz.presets import preset
 from grokviz.training.engines import fused
 from grokviz.training.engines.autograd import AutogradEngine, exact
 from grokviz.training.engines.engine import Batch, Engine

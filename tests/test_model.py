@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import grokviz
-from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig, preset
+from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import last_position_logits
 from grokviz.models.hooked import initial_model, model_with_weights, weights_of
@@ -14,6 +14,7 @@ from grokviz.models.initialisation import initial_weights
 from grokviz.models.loss import cross_entropies
 from grokviz.models.parameters import MATRICES, PARAMETERS, parameter_shapes, trained_parameters
 from grokviz.models.weights import Weights
+from grokviz.presets import preset
 from grokviz.tasks.split import shuffled_pairs
 from grokviz.tasks.task import task_of
 

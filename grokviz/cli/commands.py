@@ -22,9 +22,9 @@ from grokviz.cli.arguments import (
 )
 from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
-from grokviz.config import PRESETS, preset
 from grokviz.errors import GrokvizError
 from grokviz.errors import command as shell_command
+from grokviz.presets import PRESETS, preset
 from grokviz.store import Run, check_run, open_run, write_file
 
 DIVERGED = 3

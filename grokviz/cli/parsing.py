@@ -13,8 +13,9 @@ from tyro.conf import OmitArgPrefixes
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from grokviz.cli.table import Command
-from grokviz.config import PRESETS, Operation
+from grokviz.config import Operation
 from grokviz.errors import GrokvizError
+from grokviz.presets import PRESETS
 
 Arguments = TypeVar("Arguments")
 

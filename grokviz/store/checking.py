@@ -27,8 +27,8 @@ from grokviz.store.layout import (
 )
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
-from grokviz.store.reading import read_file
-from grokviz.store.run import KEEP_THE_REST, Run
+from grokviz.store.reading import KEEP_THE_REST, read_file
+from grokviz.store.run import Run
 
 
 @dataclass(frozen=True)

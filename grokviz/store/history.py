@@ -9,9 +9,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz.errors import DamagedError, GrokvizError
-from grokviz.store.layout import HISTORY_COLUMNS
-from grokviz.store.manifest import FileEntry, Segment
-from grokviz.store.reading import first_line
+from grokviz.store.layout import HISTORY_COLUMNS, HISTORY_FILE, MOST_BYTES
+from grokviz.store.manifest import FileEntry, Manifest, Segment
+from grokviz.store.reading import first_line, keep_the_rest, read_file
 
 HEADER = (",".join(["epoch", *HISTORY_COLUMNS]) + "\n").encode()
 
@@ -56,6 +56,32 @@ def parse_history(path: Path, content: bytes) -> Float[np.ndarray, "epoch column
     if not len(values):
         raise GrokvizError(f"{path} has no rows: the training ended before its first epoch")
     return values
+
+
+def read_history(directory: Path, manifest: Manifest) -> xr.Dataset:
+    """The history of the run in `directory`, as far as `manifest` and the file go.
+
+    Raises:
+        GrokvizError: the file is damaged; the message names the rows.
+    """
+    path = directory / HISTORY_FILE
+    content = read_file(directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+    damaged = [segment for _, segment in damaged_segments(content, manifest.history)]
+    if damaged:
+        raise DamagedError(
+            f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
+            f"{keep_the_rest(directory)}"
+        )
+    committed = content[: manifest.history[-1].end if manifest.history else 0]
+    if manifest.verified and manifest.status != "training":
+        return history_dataset(parse_history(path, committed))
+    try:
+        return history_dataset(parse_history(path, content))
+    except DamagedError:
+        # Rows since the last checkpoint are not forced to disk. What a power failure made of them is trained again.
+        if not manifest.verified:
+            raise
+        return history_dataset(parse_history(path, committed))
 
 
 def history_dataset(rows: Float[np.ndarray, "epoch column"]) -> xr.Dataset:

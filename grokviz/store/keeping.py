@@ -12,7 +12,8 @@ from grokviz.store.durable import write_file
 from grokviz.store.layout import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
 from grokviz.store.locks import locked
 from grokviz.store.netcdf import measurements_to_bytes
-from grokviz.store.run import Run, keep_the_rest
+from grokviz.store.reading import keep_the_rest
+from grokviz.store.run import Run
 
 
 class KeptMeasurements:

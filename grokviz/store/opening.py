@@ -6,7 +6,8 @@ from pathlib import Path
 from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
-from grokviz.store.run import Run, keep_the_rest
+from grokviz.store.reading import keep_the_rest
+from grokviz.store.run import Run
 
 
 def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run:

@@ -6,7 +6,14 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from grokviz.errors import DamagedError, GrokvizError
+from grokviz.errors import DamagedError, GrokvizError, command
+
+KEEP_THE_REST = "set it aside and keep the rest"
+
+
+def keep_the_rest(directory: Path) -> str:
+    """What to do about a damaged file."""
+    return f"{KEEP_THE_REST}: {command('check', directory, '--repair')}"
 
 
 def read_file(directory: Path, name: str, *, most: int) -> bytes:

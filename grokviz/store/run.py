@@ -17,7 +17,7 @@ from grokviz.checks import Epoch, as_path, epoch_among
 from grokviz.config import RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
 from grokviz.store.card import card, line
-from grokviz.store.history import damaged_segments, history_dataset, parse_history
+from grokviz.store.history import read_history
 from grokviz.store.layout import (
     CONFIG_FILE,
     HISTORY_FILE,
@@ -29,24 +29,18 @@ from grokviz.store.layout import (
 )
 from grokviz.store.manifest import Manifest, read_manifest
 from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
-from grokviz.store.reading import parse_json, read_file
+from grokviz.store.reading import keep_the_rest, parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
 from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state, state_size
 
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
 
-KEEP_THE_REST = "set it aside and keep the rest"
 
 NOTHING_YET = Manifest(status="training", verified=False)
 """What is known of a run that has no manifest yet."""
 
 T = TypeVar("T")
-
-
-def keep_the_rest(directory: Path) -> str:
-    """What to do about a damaged file."""
-    return f"{KEEP_THE_REST}: {command('check', directory, '--repair')}"
 
 
 class Run:
@@ -141,7 +135,7 @@ class Run:
         Raises:
             GrokvizError: the file is damaged; the message names the rows.
         """
-        return history_dataset(self._retried(HISTORY_FILE, self._history_rows))
+        return self._retried(HISTORY_FILE, lambda: read_history(self.directory, self.manifest))
 
     @property
     def is_measured(self) -> bool:
@@ -291,26 +285,6 @@ class Run:
     @property
     def _way_on_without_measurements(self) -> str:
         return f"move it away and recreate it with: {command('measure', self.directory)}"
-
-    def _history_rows(self) -> Float[np.ndarray, "epoch column"]:
-        path = self.directory / HISTORY_FILE
-        content = read_file(self.directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
-        damaged = [segment for _, segment in damaged_segments(content, self.manifest.history)]
-        if damaged:
-            raise DamagedError(
-                f"{path} is damaged: the rows up to epoch {damaged[0].epoch} are not what was written; "
-                f"{keep_the_rest(self.directory)}"
-            )
-        committed = content[: self.manifest.history[-1].end if self.manifest.history else 0]
-        if self.manifest.verified and self.status != "training":
-            return parse_history(path, committed)
-        try:
-            return parse_history(path, content)
-        except DamagedError:
-            # Rows since the last checkpoint are not forced to disk. What a power failure made of them is trained again.
-            if not self.manifest.verified:
-                raise
-            return parse_history(path, committed)
 
     def _verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
         content = read_file(self.directory, name, most=most)
