@@ -75,7 +75,9 @@ def one_of(name: str, value: Any, choices: Collection[str]) -> None:
 def choose(name: Any, choices: Iterable[str], *, most: int = 12) -> str:
     """Which of `choices` to take instead of `name`: the nearest, or where none is near, all if they are not too many."""
     choices = list(choices)
-    near = get_close_matches(name, choices, n=3) if isinstance(name, str) else []
+    near: list[str] = []
+    if isinstance(name, str) and name:
+        near = [one for one in choices if one.endswith(f".{name}")] or get_close_matches(name, choices, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
     more = f", ... ({len(choices)} in all)" if len(choices) > most else ""

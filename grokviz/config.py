@@ -5,13 +5,16 @@ The docstring under a field is its documentation and its help on the command lin
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from functools import wraps
+from typing import Any, Literal, TypeVar, cast, get_args
 
-from grokviz.checks import number, one_of, plain_number, same_names, seed_number, shown, whole
+from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
+
+S = TypeVar("S")
 
 Initialisation = Literal["notebook", "nanda2023", "transformer_lens"]
 Biases = Literal["none", "mlp_in", "mlp"]
@@ -33,6 +36,30 @@ two become an `OwnOperation`, which holds the answers.
 """
 
 
+def _refusing_unknown_fields(section: type[S]) -> type[S]:
+    """Make a section refuse a field that it does not have with the nearest, and with the section where it belongs."""
+    made = section.__init__
+
+    @wraps(made)
+    def init(self: Any, **values: Any) -> None:
+        names = [part.name for part in fields(cast(Any, section))]
+        for name in values:
+            if name not in names:
+                raise GrokvizError(f"{section.__name__} has no field {name!r}; {_place_of(name, names)}")
+        made(self, **values)
+
+    section.__init__ = init  # type: ignore[method-assign]
+    return section
+
+
+def _place_of(name: str, names: list[str]) -> str:
+    for section in SECTIONS.values():
+        if name in (part.name for part in fields(section)):
+            return f"{section.__name__} has it"
+    return choose(name, names, most=len(names))
+
+
+@_refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """The task: an operation on pairs of integers mod p, and which pairs are trained on."""
@@ -91,6 +118,7 @@ class TaskConfig:
         return int(self.train_fraction * self.n_pairs)
 
 
+@_refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The one-layer transformer: ReLU, no LayerNorm, three positions (a, b, =)."""
@@ -124,6 +152,7 @@ class ModelConfig:
             _set(self, seed=seed_number("seed", self.seed))
 
 
+@_refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """Full-batch training on the cross-entropy of the last position, and what is kept of it."""

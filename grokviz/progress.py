@@ -26,7 +26,7 @@ class Progress(Protocol):
 @contextmanager
 def progress_of(what: str, *, total: int, unit: str, initial: int = 0, shown: bool = True) -> Iterator[Progress]:
     """The progress of `what`, of which `initial` of `total` units are done already; nothing is seen of it unless `shown`."""
-    if not shown:
+    if not shown or initial >= total:  # nothing is left to be done
         yield _Lines(what, total, unit, initial, out=None)
     elif in_notebook() or sys.stderr.isatty():
         with warnings.catch_warnings():

@@ -82,7 +82,7 @@ def _package(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise GrokvizError(
-            f"tracking with {name} needs the package {name}; install it with: pip install 'grokviz[{name}]'"
+            f"tracking with {name} needs the package {name} ({error}); install it with: pip install 'grokviz[{name}]'"
         ) from error
 
 

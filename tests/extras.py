@@ -30,8 +30,7 @@ NOTEBOOK = """
 import jupyterlab, nbformat
 from nbclient import NotebookClient
 
-cells = [SETUP, 'run = grokviz.train(config, "run")', "measurements = grokviz.measure(run)", "grokviz.figures.losses(run)"]
-cells[-1] += ".show()"
+cells = [SETUP, 'run = grokviz.run(config, "run")', "measurements = grokviz.measure(run)", "grokviz.figures.losses(run).show()"]
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
 NotebookClient(notebook).execute()
 assert "application/vnd.jupyter.widget-view+json" in str(notebook.cells[1].outputs), "no bar"

@@ -182,7 +182,7 @@ def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_t
     capsys.readouterr()
     assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
     assert (
-        "mine holds a run whose seed is not given, but 3 is asked for; choose another directory"
+        "mine holds a run whose seed is left open, and not 3, as is asked for; choose another directory"
         in capsys.readouterr().err
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
-from grokviz.store import Run
+from grokviz.store import Run, open_run
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ def measurements_of(given: Any, *, who: str) -> xr.Dataset:
     Raises:
         GrokvizError: it is neither; or the run has not been measured.
     """
-    given = given.measurements if isinstance(given, Run) else given
+    if isinstance(given, Run | str | PathLike):
+        given = open_run(given).measurements
     if not isinstance(given, xr.Dataset):
         raise GrokvizError(
             f"{who} needs measurements, but got {shown(given)}; give it what grokviz.measure(run) returns, or a run"

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokviz.analysis.hooks import Hook, refuse_unknown_hooks
+from grokviz.analysis.hooks import Hook, guarded, refuse_idle_hooks
 from grokviz.errors import GrokvizError
 from grokviz.models.forward import Activations
 from grokviz.models.hooked import (
@@ -28,7 +28,8 @@ def activations_by_hooks(
     Raises:
         GrokvizError: a hook acts nowhere.
     """
-    refuse_unknown_hooks(hooks, model.hook_dict)
+    refuse_idle_hooks(hooks, passed_hooks(model) if hooks else ())
+    hooks = [guarded(name, hook) for name, hook in hooks]
     seen: dict[str, Tensor] = {}
 
     def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:
@@ -52,6 +53,21 @@ def activations_by_hooks(
     scores, pattern, neurons = (seen[name] for name in (HOOK_SCORES, HOOK_PATTERN, HOOK_MLP_POST))
     # TransformerLens turns the NaN of a divergence into 0.
     return Activations(scores, pattern.masked_fill(scores.isnan(), torch.nan), neurons, logits[:, -1].cpu())
+
+
+def passed_hooks(model: HookedTransformer) -> list[str]:
+    """The names of the hook points that activations pass in this network. A HookedTransformer has others, too, for settings that
+    it does not have, and a hook there would never be called.
+    """
+    passed: list[str] = []
+
+    def note(activation: Tensor, hook: Any) -> None:
+        passed.append(hook.name)
+
+    tokens = torch.zeros(1, 3, dtype=torch.long, device=next(model.parameters()).device)
+    with torch.no_grad():
+        model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[(lambda name: True, note)])
+    return passed
 
 
 def refuse_another_architecture(model: HookedTransformer) -> None:

@@ -31,12 +31,12 @@ def hook_pairs(hooks: Any) -> tuple[Hook, ...]:
         name, hook = pair
         if not isinstance(name, str) and not callable(name):
             raise _no_hooks(pair)
-        function(f"the hook at {shown(name)}", hook, called="hook(activation, hook)")
+        function(f"the hook at {shown(name)}", hook, called="hook(activation, hook=point)")
     return tuple((name, hook) for name, hook in pairs)
 
 
-def refuse_unknown_hooks(hooks: Sequence[Hook], names: Iterable[str]) -> None:
-    """Refuse hooks that act nowhere in a network whose hook points have these `names`.
+def refuse_idle_hooks(hooks: Sequence[Hook], names: Iterable[str]) -> None:
+    """Refuse hooks that would never be called in a network in which activations pass the hook points `names`.
 
     Raises:
         GrokvizError: there is one; the message gives the nearest names.
@@ -44,9 +44,36 @@ def refuse_unknown_hooks(hooks: Sequence[Hook], names: Iterable[str]) -> None:
     names = list(names)
     for name, _ in hooks:
         if isinstance(name, str) and name not in names:
-            raise GrokvizError(f"hook {name!r} is unknown; {choose(name, names)}")
+            raise GrokvizError(
+                f"hook {name!r} is unknown, or nothing passes it in this network; {choose(name, names, most=99)}"
+            )
         if callable(name) and not any(map(name, names)):
-            raise GrokvizError(f"the filter {shown(name)} lets no hook through; {choose('', names)}")
+            raise GrokvizError(f"the filter {shown(name)} lets no hook through; {choose('', names, most=99)}")
+
+
+def guarded(name: str | Callable[[str], bool], hook: Callable[..., Any]) -> Hook:
+    """A hook of the user's that says what is wrong where it fails, or returns what cannot take the activation's place."""
+
+    def guarding(activation: Any, hook: Any) -> Any:
+        before = tuple(activation.shape)
+        where = f"the hook at {hook.name}, which received a tensor of shape {before},"
+        try:
+            returned = user_hook(activation, hook=hook)
+        except Exception as error:
+            raise GrokvizError(
+                f"{where} failed ({type(error).__name__}: {error}); it is called as hook(activation, hook=point)"
+            ) from error
+        if returned is not None and tuple(getattr(returned, "shape", ())) != before:
+            raise GrokvizError(f"{where} returned {_kind(returned)}; it must return one of the same shape, or None")
+        return returned
+
+    user_hook = hook
+    return name, guarding
+
+
+def _kind(returned: Any) -> str:
+    shape = getattr(returned, "shape", None)
+    return f"a {type(returned).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
 def names_of(hooks: Sequence[Hook]) -> str:

@@ -52,13 +52,15 @@ def measure(
     may be given by its name. Networks that are not in a run are measured as a `Source`, or one alone by `measure_model`.
 
     Under `hooks`, forward hooks of TransformerLens as pairs (name, function) or a dict, all is measured as the interventions
-    leave it, and nothing is kept in the run. Measures of weights do not see them, nor do the key frequencies, so the dataset can
-    be laid beside the plain one: `grokviz.concat([plain, other])`. `label` is its name there.
+    leave it. Measures of weights do not see them, nor do the key frequencies, so the dataset can be laid beside the plain one:
+    `grokviz.concat([plain, other])`. `label` is its name there. Nothing is kept in the run: `.to_netcdf(file)` keeps it, and
+    `xarray.open_dataset(file)` reads it again. A hook is called as `hook(activation, hook=point)`, `point.name` being where, with
+    at most 4096 pairs at a time, checkpoint by checkpoint; it may change the activation in place.
 
     With `out`, a netCDF file, the measurements are written there and nothing in the run is touched: it may be read-only.
 
     Raises:
-        GrokvizError: a measure has no axes in its annotation, or returns others; a hook acts nowhere; or checkpoints are
+        GrokvizError: a measure has no axes in its annotation, or returns others; a hook would never be called; or checkpoints are
             damaged, which is said when all others have been measured.
     """
     specs = _checked_specs(measures)

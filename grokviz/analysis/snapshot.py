@@ -40,8 +40,11 @@ class Snapshot:
     """A checkpoint with its activations at the last position, on all n² pairs in row-major order."""
 
     task: Task
+    """What is learned: `task.pairs`, `task.answers`, `task.elements`."""
     epoch: int
+    """The epoch of the checkpoint."""
     weights: Weights
+    """All parameters: `weights.W_E`, `weights.W_in`, `weights.b_in`, ..., in TransformerLens' orientation."""
     scores: Float[Tensor, "pair head source"]
     """Attention scores from '=' to the sources a, b and '='."""
     pattern: Float[Tensor, "pair head source"]
@@ -51,7 +54,9 @@ class Snapshot:
     logits: Float[Tensor, "pair class"]
     """Logits in float64, all d_vocab_out columns."""
     answers: Int[Tensor, "pair"]
+    """The token of the right answer."""
     train_mask: Bool[Tensor, "pair"]
+    """Whether the pair is trained on."""
 
     @property
     def n(self) -> int:

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from grokviz.analysis.hooks import Hooks, hook_pairs, names_of, refuse_unknown_hooks
+from grokviz.analysis.hooks import Hooks, hook_pairs, names_of
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import TaskConfig
+from grokviz.errors import GrokvizError
 from grokviz.models.weights import Weights
 from grokviz.store import Run
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
+
+
+class UnreadableError(GrokvizError):
+    """A network that cannot be read, for one that can be measured without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +45,16 @@ class Source:
     """Interventions under which all is measured; they need a HookedTransformer."""
 
     def snapshot(self, epoch: int) -> Snapshot:
-        """The snapshot of epoch's network."""
-        return snapshot_of(self.model(epoch), self.task, epoch=epoch, hooks=self.hooks)
+        """The snapshot of epoch's network.
+
+        Raises:
+            UnreadableError: there is no network, for its file is damaged.
+        """
+        try:
+            network = self.model(epoch)
+        except GrokvizError as error:
+            raise UnreadableError(str(error)) from error
+        return snapshot_of(network, self.task, epoch=epoch, hooks=self.hooks)
 
     @property
     def network(self) -> str:
@@ -64,15 +77,8 @@ def run_source(run: Run) -> Source:
 
 
 def intervened_source(run: Run, hooks: Hooks) -> Source:
-    """The checkpoints of `run` under the interventions `hooks`. The history is left out: it is of the run without them.
-
-    Raises:
-        GrokvizError: a hook acts nowhere.
-    """
-    from grokviz.models.hooked import bare_model  # here, for runs are measured without it
-
+    """The checkpoints of `run` under the interventions `hooks`. The history is left out: it is of the run without them."""
     plain, hooks = run_source(run), hook_pairs(hooks)
-    refuse_unknown_hooks(hooks, bare_model(run.config).hook_dict)  # at once, not as if a checkpoint could not be read
     name = f"{plain.name} under {names_of(hooks)}"
     return replace(plain, name=name, model=run.model, history=None, hooks=hooks)
 

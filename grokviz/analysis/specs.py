@@ -55,10 +55,15 @@ class MeasureSpec:
         """
         value = self.function(snapshot, keys) if self.uses_key_frequencies else self.function(snapshot)
         if not isinstance(value, Tensor) or value.ndim != len(self.axes):
-            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise GrokvizError(
-                f"measure '{self.name}' returned {got}, but is annotated with the axes {list(self.axes)}; make them agree"
+            got = (
+                f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             )
+            wanted = (
+                f"a tensor with the axes {', '.join(self.axes)}"
+                if self.axes
+                else "a tensor of one number (without .item())"
+            )
+            raise GrokvizError(f"measure '{self.name}' returned {got}, but is annotated as {wanted}; make them agree")
         return value.detach().cpu().numpy()
 
 
@@ -81,7 +86,9 @@ def specs_of(measures: Measures) -> list[MeasureSpec]:
 def _measure_named(name: str) -> Measure:
     by_name = {measure.__name__: measure for measure in MEASURES}
     if name not in by_name:
-        raise GrokvizError(f"measure {name!r} is unknown; {choose(name, by_name)}")
+        raise GrokvizError(
+            f"measure {name!r} is unknown; {choose(name, by_name)} One of your own is given as its function"
+        )
     return by_name[name]
 
 
@@ -100,6 +107,11 @@ def _spec(function: Measure) -> MeasureSpec:
             f"measure '{name}' does not state its axes; annotate its return as Float[Tensor, \"head token\"] with the "
             'names of its axes, or Float[Tensor, ""] for one number'
         )
+    for extra in list(inspect.signature(function).parameters.values())[1:]:
+        if extra.name != "key_frequencies" and extra.default is extra.empty:
+            raise GrokvizError(
+                f"measure '{name}' asks for {extra.name!r}, but is given a snapshot, and key_frequencies if it asks for them"
+            )
     return MeasureSpec(
         function=function,
         name=name,

@@ -1,6 +1,7 @@
 """Measurements for other tools: joined along runs, and as a table."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -57,7 +58,7 @@ def to_parquet(table: pd.DataFrame) -> bytes:
     return content
 
 
-def concat(measurements: Iterable[xr.Dataset | Run]) -> xr.Dataset:
+def concat(measurements: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
     """The measurements of several runs, or of one under several interventions, as one dataset along `run`.
 
     They may have other p, key frequencies and epochs than each other: what one does not have is NaN there.

@@ -16,7 +16,7 @@ from grokviz.analysis.keys import Keys, find_keys
 from grokviz.analysis.measures import MEASURES
 from grokviz.analysis.needs import lacking
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.analysis.sources import Source
+from grokviz.analysis.sources import Source, UnreadableError
 from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.machine import cpu_threads, memory_bytes, snapshot_bytes
@@ -75,7 +75,7 @@ def _measured_by(
         wanted = [spec for spec in missing[epoch] if spec.name not in absent]
         try:
             snapshot = final if epoch == final.epoch or not wanted else source.snapshot(epoch)
-        except GrokvizError as error:
+        except UnreadableError as error:
             return _Taken(damage=str(error))
         return _taken(snapshot, wanted, keys.frequencies)
 
@@ -168,6 +168,6 @@ def _newest_snapshot(source: Source, damaged: dict[int, str]) -> Snapshot:
 def _snapshot_or_none(source: Source, epoch: int, damaged: dict[int, str]) -> Snapshot | None:
     try:
         return source.snapshot(epoch)
-    except GrokvizError as error:
+    except UnreadableError as error:
         damaged[epoch] = str(error)
         return None

@@ -11,8 +11,11 @@ from grokviz.analysis.tables import concat
 from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.theme import SERIES_COLOURS, listed, small, titled
+from grokviz.figures.theme import HEIGHT, LEGEND_BELOW, SERIES_COLOURS, listed, small, titled
 from grokviz.store import Run
+
+MOST_IN_TITLE = 3
+"""Of more runs, the title gives the lowest and the highest alone."""
 
 
 def compare(
@@ -43,14 +46,15 @@ def compare(
         )
     drawing = Drawing()
     last = []
-    for i in range(measurements.sizes["run"]):
-        run = measurements.isel(run=i)
+    named = [_described(measurements.isel(run=i)) for i in range(measurements.sizes["run"])]
+    for i, (run, what) in enumerate(named):
         curve = values.isel(run=i).dropna("epoch")
-        keys = key_frequencies_of(run)
-        name = f"{run['run'].item()}: {run['operation'].item()} mod {int(run['p'])}, " + (
-            f"key frequencies {listed(keys)}" if keys else "no key frequencies"
-        )
-        last.append(f"{run['run'].item()} {curve[-1].item() if curve.size else np.nan:.3g}")
+        if not curve.size:
+            raise GrokvizError(
+                f"{measure} of {run!r} has not been measured, or is absent there; measure it, or leave that run out"
+            )
+        name = run if len({what for _, what in named}) == 1 else f"{run}: {what}"
+        last.append(f"{run} {curve[-1].item():.3g}")
         drawing.add(
             "scatter",
             x=curve["epoch"].values,
@@ -61,9 +65,22 @@ def compare(
         )
     drawing.axis("x", title="epoch")
     drawing.axis("y", title=measure.replace("_", " "))
+    drawing.layout["legend"] = {**LEGEND_BELOW, "orientation": "v", "y": -0.18}
+    drawing.layout["height"] = HEIGHT + 20 * len(last)
+    drawing.layout["margin"] = {"b": 80 + 20 * len(last)}
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
-    return titled(
-        drawing,
-        f"At the end: {', '.join(last)}",
-        f"{measure.replace('_', ' ')}{where}: {values.attrs.get('description', '')}",
-    ).figure()
+    all_of = "" if len({what for _, what in named}) > 1 else f"; all: {named[0][1]}"
+    ends = [float(text.rsplit(" ", 1)[1]) for text in last]
+    finding = (
+        f"At the end: {', '.join(last)}"
+        if len(last) <= MOST_IN_TITLE
+        else f"At the end from {last[int(np.argmin(ends))]} to {last[int(np.argmax(ends))]}"
+    )
+    return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{all_of}").figure()
+
+
+def _described(run: xr.Dataset) -> tuple[str, str]:
+    """The name of a run, and what it is."""
+    keys = key_frequencies_of(run)
+    said = f"key frequencies {listed(keys)}" if keys else "no key frequencies"
+    return str(run["run"].item()), f"{run['operation'].item()} mod {int(run['p'])}, {said}"

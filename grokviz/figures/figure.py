@@ -36,7 +36,11 @@ def draws(*measures: str, key_frequencies: bool = False) -> Callable[[DrawingFun
             measurements = measurements_of(measurements, who=f"figure {function.__name__}")
             if reason := why_not(drawn, measurements):
                 raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
-            return function(measurements, *arguments, **options)
+            drawing = function(measurements, *arguments, **options)
+            if "hooks" in measurements.attrs:  # no figure of a changed network may pass for one of the plain one
+                shows = drawing.layout["title"]["subtitle"]
+                shows["text"] = f"Under an intervention ({measurements['run'].item()}). {shows['text']}"
+            return drawing
 
         @wraps(function)
         def drawn(measurements: Any, *arguments: Any, **options: Any) -> go.Figure:

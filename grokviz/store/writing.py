@@ -183,9 +183,9 @@ def _refuse_existing(directory: Path) -> None:
     # else of it was listed, the configuration is there by now.
     if (directory / CONFIG_FILE).exists():
         raise GrokvizError(
-            f"{directory} already holds a run, and a run is never overwritten; continue with {command('resume', directory)}, "
-            f"look at it with {command('measure', directory)} and {command('report', directory)}, choose another directory "
-            "(--out), or move it away"
+            f"{directory} already holds a run, and a run is never overwritten; continue with "
+            f"{command('resume', directory)} (in Python: resume=True), look at it with {command('measure', directory)} and "
+            f"{command('report', directory)}, choose another directory (--out), or move it away"
         )
     # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
     locks = {directory / lock for lock in LOCK_FILES.values()}

@@ -114,7 +114,7 @@ def _refuse_another(config: RunConfig, begun: Run) -> None:
             found = getattr(getattr(begun.config, section), name)
             if not _is_same(asked, found) and name not in FREE_TO_DIFFER:
                 raise GrokvizError(
-                    f"{begun.directory} holds a run whose {name} is {_said(found)}, but {_said(asked)} is asked for; "
+                    f"{begun.directory} holds a run whose {name} is {_said(found)}, and not {_said(asked)}, as is asked for; "
                     f"choose another directory, or continue it as it is: {command('resume', begun.directory)}"
                 )
 
@@ -129,7 +129,7 @@ def _is_same(asked: Any, found: Any) -> bool:
 def _said(value: Any) -> str:
     if isinstance(value, OwnOperation):
         return f"{value} (its source {value.source[:8] or 'not known'})"
-    return "not given" if value is None else repr(value)
+    return "left open" if value is None else repr(value)
 
 
 def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, None]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 import grokviz
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
@@ -65,7 +67,7 @@ grokviz.train(config, None) | directory is None, but must be a path
 grokviz.train(config, "") | directory is '', but must be a path
 grokviz.train(config, "copy") | already holds a run, and a run is never overwritten
 grokviz.train(config, "folder") | is not empty, and nothing in it is overwritten
-grokviz.train(config, "copy", resume=True) | holds a run whose p is 7, but 11 is asked for
+grokviz.train(config, "copy", resume=True) | holds a run whose p is 7, and not 11, as is asked for
 grokviz.train(config, "new", on_evaluation=3) | but must be a function, called as on_evaluation(epoch, row, model)
 grokviz.run(3, "new") | config is 3, but must be a RunConfig
 grokviz.run(config, "copy") | never overwritten
@@ -99,9 +101,20 @@ grokviz.measure(run, measures=[len]) | but a measure is a function of a snapshot
 grokviz.measure(run, measures=unannotated) | measure 'unannotated' does not state its axes
 grokviz.measure(run, hooks=3) | hooks holds 3, but must be pairs (name, function) or a dict of them
 grokviz.measure(run, hooks=[("blocks.0.attn.hook_patern", leave)]) | did you mean blocks.0.attn.hook_pattern
-grokviz.measure(run, hooks={"blocks.0.attn.hook_pattern": 3}) | must be a function, called as hook(activation, hook)
+grokviz.measure(run, hooks={"blocks.0.attn.hook_pattern": 3}) | must be a function, called as hook(activation, hook=point)
 grokviz.measure(run, hooks=[("blocks.0.attn.hook_pattern",)]) | hooks holds [('blocks.0.attn.hook_pattern',)]
 grokviz.measure(run, hooks=[(lambda name: False, leave)]) | lets no hook through
+grokviz.measure(run, hooks={"hook_post": leave}) | did you mean blocks.0.mlp.hook_post?
+grokviz.measure(run, hooks={"blocks.0.hook_mlp_in": leave}) | nothing passes it in this network
+grokviz.measure(run, hooks={"blocks.0.hook_mlp_out": lambda x, h: x}) | it is called as hook(activation, hook=point)
+grokviz.measure(run, hooks={"blocks.0.hook_mlp_out": lambda x, hook: x[:1]}) | it must return one of the same shape, or None
+grokviz.measure(run, hooks={"blocks.0.hook_mlp_out": lambda x, hook: 3}) | returned a int; it must return
+grokviz.measure(run, measures=asks_for_more) | measure 'asks_for_more' asks for 'frequencies', but is given a snapshot
+grokviz.measure(run, measures=gives_float) | a tensor of one number (without .item())
+TaskConfig(fraction=0.5) | TaskConfig has no field 'fraction'; did you mean train_fraction
+run.config.with_training(epoch=100) | TrainingConfig has no field 'epoch'; did you mean epochs
+run.config.with_training(p=31) | TrainingConfig has no field 'p'; TaskConfig has it
+grokviz.figures.compare([run, grokviz.measure_model(run.model(40), run.config, "loss")], "accuracy") | 'model' has not been
 grokviz.measure(run, label=3) | label is 3, but must be a text
 grokviz.measure(run, out="folder/thesis.txt") | folder/thesis.txt exists and is not overwritten
 grokviz.measure_model(3, config.task) | measure_model needs a HookedTransformer and a TaskConfig, but got 3
@@ -184,6 +197,15 @@ def unannotated(snapshot):
     """A measure that does not state its axes."""
 
 
+def asks_for_more(snapshot, frequencies) -> Float[Tensor, ""]:
+    """A measure that asks for what measures are not given."""
+
+
+def gives_float(snapshot) -> Float[Tensor, ""]:
+    """A measure that gives a number that is no tensor."""
+    return 3.0
+
+
 def leave(activation, hook):
     """A hook that changes nothing."""
 
@@ -214,6 +236,8 @@ def main() -> None:
         "config": RunConfig(task=TaskConfig(p=11), training=TrainingConfig(epochs=10, threads=1)),
         "unannotated": unannotated,
         "leave": leave,
+        "asks_for_more": asks_for_more,
+        "gives_float": gives_float,
     }
     wrong = {call: outcome(call, names) for call, _ in table(WRONG)}
     right = {call: outcome(call, names) for call in RIGHT.strip().splitlines()}

@@ -74,7 +74,7 @@ BAD = """
 | train --out copy/config.json | is a file, not a directory
 | train --out copy/config.json/below | cannot be made
 | train --out folder | is not empty
-| train --resume --out copy --p 11 | holds a run whose p is 7, but 11 is asked for
+| train --resume --out copy --p 11 | holds a run whose p is 7, and not 11, as is asked for
 | resume | RUN
 | resume nowhere | nowhere is not there
 | resume folder | is not a grokviz run
