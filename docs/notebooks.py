@@ -6,8 +6,10 @@ copy of its own: nothing is fetched from anywhere.
 """
 
 import html
+import inspect
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from nbclient import NotebookClient
 from plotly.offline import get_plotlyjs
+
+from grokviz.analysis.measures import attention, fourier, performance, progress, superposition, weights
+from grokviz.analysis.specs import specs_of
 
 PLOTLY = "assets/plotly.min.js"
 FIGURE_HEIGHT = 420
@@ -42,7 +47,40 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             outputs[page] = []
             files.append(File.generated(config, page, content=markdown(notebook, page)))
     files.append(File.generated(config, PLOTLY, content=get_plotlyjs()))
+    files.append(File.generated(config, "api/measures.md", content=measures()))
     return files
+
+
+def measures() -> str:
+    """The page of all measures: what each means, and its formula, unit, range and source as a table."""
+    parts = [
+        "# Measures",
+        "Each is a function of a snapshot, in `grokviz.measures`. All of them together are `grokviz.MEASURES`. What is said here "
+        "of each is also in `measurements[name].attrs`.",
+    ]
+    families = (performance, fourier, progress, attention, superposition, weights)
+    for family in families:
+        name = family.__name__.rpartition(".")[2]
+        parts.append(f"## {name.capitalize()}")
+        for spec in specs_of(family.MEASURES):
+            axes = " by ".join(f"`{axis}`" for axis in ("epoch", *spec.axes))
+            text = inspect.getdoc(spec.function) or ""
+            prose = re.split(r"^(?:Formula|Unit|Range|Source):", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
+            parts += [f"### {spec.name} {{ #grokviz.measures.{name}.{spec.name} }}", f"*{axes}*", prose]
+            rows = [
+                f"| {part} | {told(spec.attributes[part])} |"
+                for part in ("formula", "unit", "range", "source")
+                if part in spec.attributes
+            ]
+            if spec.needs:
+                rows.append(f"| needs | {', '.join(need.replace('_', ' ') for need in spec.needs)} |")
+            parts.append("\n".join(["| | |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def told(text: str) -> str:
+    """A cell of a table, in which a stroke would end it."""
+    return html.escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -15,7 +15,7 @@ from grokviz.cli.main import main
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-NOT_RUN = ("make demo", "make test", "pip install", ".venv/bin/pip install", "python examples/")
+NOT_RUN = ("make demo", "make test", "python3 -m venv", "pip install", ".venv/bin/pip install", "python examples/")
 """Lines of shell that set things up, which CI runs or does by itself; and the examples, which have a test of their own."""
 
 

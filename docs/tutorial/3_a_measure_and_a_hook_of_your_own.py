@@ -79,7 +79,8 @@ def uniform(pattern: Float[Tensor, "pair head query source"], hook: object) -> T
 hooks = {"blocks.0.attn.hook_pattern": uniform}
 
 # %% [markdown]
-# Which hooks are there? A name that is misspelt is refused, with the nearest:
+# Which hooks are there? They are listed, with the shapes of their activations, in [adding to grokviz](../extending.md). A name
+# that is misspelt is refused, with the nearest:
 
 # %%
 try:

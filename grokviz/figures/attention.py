@@ -10,7 +10,7 @@ from grokviz.checks import Epoch, choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
-from grokviz.figures.theme import LEGEND_BELOW, SEQUENTIAL, SERIES_COLOURS, at_epoch, small, titled, variables
+from grokviz.figures.theme import SEQUENTIAL, SERIES_COLOURS, at_epoch, legend_below, small, titled, variables
 
 TITLE = "Attention"
 
@@ -72,7 +72,7 @@ def attention_scores(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dr
     drawing.axis("x", title="token")
     drawing.axis("y", range=[-reach, reach])
     drawing.axis("y", title="score", col=1)
-    drawing.layout["legend"] = LEGEND_BELOW
+    legend_below(drawing)
     operands = scores.sel(source=["a", "b"])
     spread = operands.std("token").mean().item()
     return titled(
@@ -105,7 +105,7 @@ def attention_over_training(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch")
     drawing.axis("y", range=[0, 1], tickformat=".0%", col=1)
     drawing.axis("y", title="nats", range=[0, 1.02 * math.log(3)], col=2)
-    drawing.layout["legend"] = LEGEND_BELOW
+    legend_below(drawing)
     to_equals = mean.sel(source="=").mean("head")
     finding = f"Attention to '=' itself goes from {to_equals[0].item():.0%} to {to_equals[-1].item():.1%}"
     return titled(

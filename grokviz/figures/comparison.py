@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
@@ -11,7 +10,7 @@ from grokviz.analysis.tables import concat
 from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.theme import HEIGHT, LEGEND_BELOW, SERIES_COLOURS, listed, small, titled
+from grokviz.figures.theme import SERIES_COLOURS, legend_below, listed, small, titled
 from grokviz.store import Run
 
 MOST_IN_TITLE = 3
@@ -33,7 +32,7 @@ def compare(
         measurements = concat(measurements)
     if "run" not in measurements.dims:
         raise GrokvizError("compare needs measurements of several runs; give it a list of them")
-    measured = [str(name) for name, values in measurements.data_vars.items() if "fingerprint" in values.attrs]
+    measured = [str(name) for name, values in measurements.data_vars.items() if "epoch" in values.dims]
     one_of("measure", measure, measured)
     values = measurements[measure]
     if "split" in values.dims:
@@ -45,7 +44,7 @@ def compare(
             f"compare draws one number per epoch, but {measure} also has the axes {others}; select from them first"
         )
     drawing = Drawing()
-    last = []
+    ends: list[tuple[float, str]] = []
     named = [_described(measurements.isel(run=i)) for i in range(measurements.sizes["run"])]
     for i, (run, what) in enumerate(named):
         curve = values.isel(run=i).dropna("epoch")
@@ -54,7 +53,7 @@ def compare(
                 f"{measure} of {run!r} has not been measured, or is absent there; measure it, or leave that run out"
             )
         name = run if len({what for _, what in named}) == 1 else f"{run}: {what}"
-        last.append(f"{run} {curve[-1].item():.3g}")
+        ends.append((curve[-1].item(), run))
         drawing.add(
             "scatter",
             x=curve["epoch"].values,
@@ -65,16 +64,12 @@ def compare(
         )
     drawing.axis("x", title="epoch")
     drawing.axis("y", title=measure.replace("_", " "))
-    drawing.layout["legend"] = {**LEGEND_BELOW, "orientation": "v", "y": -0.18}
-    drawing.layout["height"] = HEIGHT + 20 * len(last)
-    drawing.layout["margin"] = {"b": 80 + 20 * len(last)}
+    legend_below(drawing, lines=len(ends))
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
     all_of = "" if len({what for _, what in named}) > 1 else f"; all: {named[0][1]}"
-    ends = [float(text.rsplit(" ", 1)[1]) for text in last]
+    said = [f"{end:.3g} ({run})" for end, run in (ends if len(ends) <= MOST_IN_TITLE else (min(ends), max(ends)))]
     finding = (
-        f"At the end: {', '.join(last)}"
-        if len(last) <= MOST_IN_TITLE
-        else f"At the end from {last[int(np.argmin(ends))]} to {last[int(np.argmax(ends))]}"
+        f"At the end {', '.join(said)}" if len(ends) <= MOST_IN_TITLE else f"At the end from {said[0]} to {said[1]}"
     )
     return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{all_of}").figure()
 

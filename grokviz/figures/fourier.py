@@ -11,13 +11,13 @@ from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     CYCLIC,
     EMBEDDING,
-    LEGEND_BELOW,
     NEURONS,
     NEUTRAL,
     READOUT,
     SEQUENTIAL,
     at_epoch,
     frequency_colours,
+    legend_below,
     listed,
     small,
     titled,
@@ -55,7 +55,7 @@ def sparsity(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch")
     drawing.axis("y", range=[0, 1], col=1)
     drawing.axis("y", rangemode="tozero", col=2)
-    drawing.layout["legend"] = LEGEND_BELOW
+    legend_below(drawing)
     first, last = values["readout_participation_ratio"][[0, -1]].values
     finding = f"The readout goes from {first:.0f} effective frequencies to {last:.1f}"
     return titled(

@@ -7,10 +7,10 @@ from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
-    LEGEND_BELOW,
     RESTRICTED,
     TEST,
     TRAIN,
+    legend_below,
     phase_names,
     shade_phases,
     small,
@@ -43,7 +43,7 @@ def losses(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
     drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
     drawing.axis("x", title="epoch")
-    drawing.layout["legend"] = LEGEND_BELOW
+    legend_below(drawing)
     return titled(shade_phases(drawing, times), _grokking_finding(times), phase_names(times))
 
 

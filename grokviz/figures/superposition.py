@@ -12,10 +12,10 @@ from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     DIVERGING,
     EMBEDDING,
-    LEGEND_BELOW,
     NEURONS,
     at_epoch,
     frequency_colours,
+    legend_below,
     small,
     titled,
     variables,
@@ -125,7 +125,7 @@ def ranks(measurements: xr.Dataset) -> Drawing:
             )  # fmt: skip
     drawing.axis("x", title="epoch")
     drawing.axis("y", rangemode="tozero")
-    drawing.layout["legend"] = LEGEND_BELOW
+    legend_below(drawing)
     rank = measurements["embedding_participation_rank"]
     finding = f"The embedding's participation rank goes from {rank[0].item():.0f} to {rank[-1].item():.1f}"
     return titled(

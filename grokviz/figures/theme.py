@@ -28,7 +28,6 @@ PHASE_COLOURS = {
     "circuit_formation": "rgba(204, 187, 68, 0.16)",
     "cleanup": "rgba(34, 136, 51, 0.12)",
 }
-LEGEND_BELOW = {"x": 0.5, "xanchor": "center", "y": -0.14, "yanchor": "top"}
 # Written out, for plotly.js has others of the same names.
 SEQUENTIAL, DIVERGING, CYCLIC = (get_colorscale(name) for name in ("Viridis", "RdBu", "HSV"))
 
@@ -56,6 +55,20 @@ def titled(drawing: Drawing, finding: str, shows: str) -> Drawing:
     title = {"text": finding, "subtitle": {"text": shows, "font": {"size": 12, "color": "#666666"}}}
     drawing.layout |= {"template": TEMPLATE, "title": title, "height": drawing.layout.get("height", HEIGHT)}
     return drawing
+
+
+def legend_below(drawing: Drawing, *, lines: int = 1) -> None:
+    """Put the legend under the axes, of so many lines: one, or one for each entry."""
+    drawing.layout["legend"] = {
+        "orientation": "v" if lines > 1 else "h",
+        "x": 0.5,
+        "xanchor": "center",
+        "yref": "container",
+        "y": 0.01,
+        "yanchor": "bottom",
+    }
+    drawing.layout["margin"] = {"b": 60 + 20 * lines}
+    drawing.layout["height"] = drawing.layout.get("height", HEIGHT) + 20 * lines
 
 
 def variables(measurements: xr.Dataset, *names: str) -> list[xr.DataArray]:
