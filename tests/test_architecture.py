@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,11 @@ def test_importing_grokviz_imports_nothing_heavy_and_every_public_name_is_there(
         assert getattr(grokviz, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'tarin'"):
         _ = grokviz.tarin
+
+
+def test_every_file_that_is_no_code_is_installed_with_the_package() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for path in (ROOT / "grokviz").rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".so", ".cpp", ".h"):
+            package = ".".join(path.parent.relative_to(ROOT).parts)
+            assert any(path.match(pattern) for pattern in patterns.get(package, [])), path
