@@ -1,6 +1,7 @@
 """Runs that many tests read, trained once a session; and run-time checks of the shapes in every signature."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = grokviz.train(grokviz.preset("quick"), tmp_path_factory.mktemp("runs") / "quick")
     grokviz.measure(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's chromium. One for the session: playwright cannot be started twice in a process."""
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("chromium is not installed; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -60,30 +59,22 @@ def test_every_public_name_is_in_the_api_and_every_notebook_has_a_page_with_its_
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium: apt-get install chromium")
-def test_the_site_opens_without_an_error_and_asks_nobody_else(site: Path, address: str) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_site_opens_without_an_error_and_asks_nobody_else(site: Path, address: str, browser) -> None:
     errors, elsewhere = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                None if request.url.startswith((address, "data:", "blob:")) else elsewhere.append(request.url)
-            ),
-        )
-        for name in ("index", "api/measuring", *(f"tutorial/{source.stem}" for source in TUTORIAL)):
-            page.goto(f"{address}/{name}.html")
-            figures = page.locator(".output .figure")
-            for i in range(figures.count()):
-                figures.nth(i).locator(".main-svg").first.wait_for()
-        browser.close()
+
+    def note(request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    page = browser.new_page()
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", note)
+    for name in ("index", "api/measuring", *(f"tutorial/{source.stem}" for source in TUTORIAL)):
+        page.goto(f"{address}/{name}.html")
+        figures = page.locator(".output .figure")
+        for i in range(figures.count()):
+            figures.nth(i).locator(".main-svg").first.wait_for()
+    page.close()
     assert errors == []
     assert elsewhere == []

@@ -19,8 +19,6 @@ from grokviz.figures import FIGURES, Drawing, finding_of, why_not
 from grokviz.report.frames import Block, frames
 from grokviz.report.render import slider_stops
 
-CHROMIUM = shutil.which("chromium")
-
 
 @pytest.fixture
 def copy(tiny_run: grokviz.Run, tmp_path: Path) -> grokviz.Run:
@@ -178,19 +176,6 @@ def test_a_diverged_run_is_measured_and_reported_and_says_so(tiny_config, tmp_pa
     assert list_of_findings(page)[0].startswith(said)
     packed = re.search(r'id="data">([^<]*)<', page)[1]
     json.loads(gzip.decompress(base64.b64decode(packed)), parse_constant=pytest.fail)  # no NaN, which browsers refuse
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed; on Debian: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.browser

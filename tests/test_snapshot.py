@@ -5,6 +5,7 @@ import grokviz
 from grokviz.analysis import snapshot as snapshot_module
 from grokviz.analysis.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
+from grokviz.errors import GrokvizError
 from grokviz.models.forward import last_position_logits
 from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, initial_model
 from grokviz.models.weights import Weights
@@ -90,7 +91,9 @@ def test_no_hook_is_left_behind_even_when_one_fails() -> None:
 
     snapshot_of(model, CONFIG.task, epoch=0)
     assert hooks_on(model) == 0
-    with pytest.raises(RuntimeError, match="on purpose"):
+    with pytest.raises(
+        GrokvizError, match=r"the hook at blocks.0.mlp.hook_post, .* failed \(RuntimeError: on purpose\)"
+    ):
         snapshot_of(model, CONFIG.task, epoch=0, hooks=[(HOOK_MLP_POST, fail)])
     assert hooks_on(model) == 0
 

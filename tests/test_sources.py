@@ -113,7 +113,7 @@ def test_joined_runs_are_drawn_in_one_figure(joined: xr.Dataset) -> None:
         "addition_7: addition mod 7, key frequencies 1 and 3",
         "subtraction_11: subtraction mod 11, key frequencies 2, 4 and 5",
     ]
-    assert "addition_7 " in figure.layout.title.text
+    assert "(addition_7), " in figure.layout.title.text
     for wrong, says in (("acuracy", "did you mean accuracy"), ("embedding_power", "also has the axes frequency")):
         with pytest.raises(GrokvizError, match=says):
             grokviz.figures.compare(joined, wrong)
