@@ -23,13 +23,7 @@ from grokviz.models.hooked import (
 def activations_by_hooks(
     model: HookedTransformer, pairs: Int[Tensor, "pair operand"], equals: int, hooks: Sequence[Hook]
 ) -> Activations:
-    """The activations at the last position, on the CPU, for each pair with the token `equals` after it.
-
-    Raises:
-        GrokvizError: a hook acts nowhere.
-    """
-    refuse_idle_hooks(hooks, passed_hooks(model) if hooks else ())
-    hooks = [guarded(name, hook) for name, hook in hooks]
+    """The activations at the last position, on the CPU, for each pair with the token `equals` after it."""
     seen: dict[str, Tensor] = {}
 
     def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:
@@ -53,6 +47,16 @@ def activations_by_hooks(
     scores, pattern, neurons = (seen[name] for name in (HOOK_SCORES, HOOK_PATTERN, HOOK_MLP_POST))
     # TransformerLens turns the NaN of a divergence into 0.
     return Activations(scores, pattern.masked_fill(scores.isnan(), torch.nan), neurons, logits[:, -1].cpu())
+
+
+def ready_hooks(model: HookedTransformer, hooks: Sequence[Hook]) -> list[Hook]:
+    """The user's `hooks`, each of which will be called in `model`, and says what is wrong where it fails.
+
+    Raises:
+        GrokvizError: a hook would never be called.
+    """
+    refuse_idle_hooks(hooks, passed_hooks(model) if hooks else ())
+    return [guarded(name, hook) for name, hook in hooks]
 
 
 def passed_hooks(model: HookedTransformer) -> list[str]:

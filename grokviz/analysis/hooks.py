@@ -51,7 +51,7 @@ def refuse_idle_hooks(hooks: Sequence[Hook], names: Iterable[str]) -> None:
             raise GrokvizError(f"the filter {shown(name)} lets no hook through; {choose('', names, most=99)}")
 
 
-def guarded(name: str | Callable[[str], bool], hook: Callable[..., Any]) -> Hook:
+def guarded(name: str | Callable[[str], bool], user_hook: Callable[..., Any]) -> Hook:
     """A hook of the user's that says what is wrong where it fails, or returns what cannot take the activation's place."""
 
     def guarding(activation: Any, hook: Any) -> Any:
@@ -67,7 +67,6 @@ def guarded(name: str | Callable[[str], bool], hook: Callable[..., Any]) -> Hook
             raise GrokvizError(f"{where} returned {_kind(returned)}; it must return one of the same shape, or None")
         return returned
 
-    user_hook = hook
     return name, guarding
 
 

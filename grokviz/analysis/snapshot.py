@@ -140,9 +140,10 @@ def snapshot_of(
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
         weights = network.detached()
     else:
-        from grokviz.analysis.hooked import activations_by_hooks, refuse_another_architecture
+        from grokviz.analysis.hooked import activations_by_hooks, ready_hooks, refuse_another_architecture
 
         refuse_another_architecture(network)
+        hooks = ready_hooks(network, hooks)
         weights = Weights.of(network).detached()
     _refuse_another_task(weights, task_config)
     refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(weights, task_config.n_pairs))

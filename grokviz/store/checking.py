@@ -65,7 +65,7 @@ def check_run(directory: str | Path | Run) -> Verdict:
     Raises:
         NoRunError: there is no run at all.
     """
-    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
+    directory = as_path("directory", directory)
     if not any((directory / name).exists() for name in (CONFIG_FILE, MANIFEST_FILE)):
         raise NoRunError(f"{directory} is not a grokviz run: it has neither {CONFIG_FILE} nor {MANIFEST_FILE}")
     run, damages = readable_run(directory)

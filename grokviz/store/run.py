@@ -65,6 +65,10 @@ class Run:
         except GrokvizError:  # what is damaged has a repr, too
             return f"Run({str(self.directory)!r}: {self.status}, {len(self.epochs)} checkpoints)"
 
+    def __fspath__(self) -> str:
+        """Its directory, so that a run can be given wherever a path can."""
+        return str(self.directory)
+
     def _repr_html_(self) -> str:
         try:
             return card(self.directory, self.config, self.status, self.epochs, self._history_or_none())

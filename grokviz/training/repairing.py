@@ -21,7 +21,7 @@ def repair_run(directory: str | Path | Run) -> list[str]:
     Raises:
         GrokvizError: the configuration is damaged, which only a copy can repair; or the run is in use.
     """
-    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
+    directory = as_path("directory", directory)
     return store.repair_run(directory, row_of=row_of_checkpoint)
 
 

@@ -50,7 +50,7 @@ def resume(
         GrokvizError: there is nothing to continue.
         Interrupted: as in `train`.
     """
-    directory = directory.directory if isinstance(directory, Run) else as_path("directory", directory)
+    directory = as_path("directory", directory)
     audience = Audience(progress=progress, on_evaluation=on_evaluation)
     if epochs is not None:
         epochs = whole("epochs", epochs, least=1)
