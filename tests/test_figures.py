@@ -20,7 +20,7 @@ from grokviz.figures import (
     shows_an_epoch,
     why_not,
 )
-from grokviz.figures.theme import TEMPLATE, frequency_colours, thinned
+from grokviz.figures.theme import FREQUENCY_COLOURS, NEUTRAL, TEMPLATE, frequency_colours, thinned
 
 EPOCH_FIGURES = [function for function in FIGURES if shows_an_epoch(function)]
 ALL = pytest.mark.parametrize("function", FIGURES, ids=lambda function: function.__name__)
@@ -187,8 +187,21 @@ def test_figure_families_mirror_the_measure_families() -> None:
 def test_the_bars_of_the_spectrum_are_the_measured_shares(measured: xr.Dataset) -> None:
     figure = grokviz.figures.spectrum(measured, 20)
     np.testing.assert_allclose(figure.data[1].y, measured["readout_power"].sel(epoch=20), rtol=1e-6)
-    grey, coloured = figure.data[0].marker.color[1], figure.data[0].marker.color[0]
-    assert frequency_colours(measured, [1, 2]) == [coloured, grey]
+    assert frequency_colours(measured, [1, 2, 3]) == [FREQUENCY_COLOURS[0], NEUTRAL, FREQUENCY_COLOURS[1]]
+    assert figure.data[0].marker.color[0] == FREQUENCY_COLOURS[0]
+
+
+def test_the_harmonics_of_keys_are_drawn_in_their_colours_hatched_and_named(measured: xr.Dataset) -> None:
+    power = measured["embedding_power"].copy()
+    power.loc[{"epoch": 20}] = [0.6, 0.399, 0.001]
+    bars = grokviz.figures.spectrum(measured.assign(embedding_power=power), 20).data[0]
+    assert list(bars.text) == ["", "2×1", ""]  # 3 is twice 2, and three times 1, but a key itself
+    assert list(bars.marker.pattern.shape) == ["", "/", ""]
+    assert bars.marker.color[1] == bars.marker.color[0]
+    assert "2 times key frequency 1" in bars.hovertext[1]
+    power.loc[{"epoch": 20}] = [0.9, 0.008, 0.092]
+    bars = grokviz.figures.spectrum(measured.assign(embedding_power=power), 20).data[0]
+    assert list(bars.text) == ["", "", ""]  # below 1 % of the largest
 
 
 def test_attention_can_be_drawn_to_each_source_and_the_three_sum_to_one(measured: xr.Dataset) -> None:

@@ -6,16 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import waves
+from grokviz.tasks.frequencies import component_labels, components_of, fold_frequency, n_frequencies
 from grokviz.tasks.harmonics import (
     centred_gram,
     component_frequencies,
-    component_labels,
-    components_of,
-    fold_frequency,
     fourier_basis,
     frequency_power,
     gini,
-    n_frequencies,
     pair_frequency_shares,
     participation_ratio,
     singular_values,

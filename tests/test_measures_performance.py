@@ -15,8 +15,8 @@ def test_zero_logits_cost_the_logarithm_of_the_number_of_classes(classes: int, n
 
 
 def test_the_clock_has_the_loss_known_on_paper_to_its_digits() -> None:
-    assert loss(clock()).tolist() == pytest.approx([8.259e-11] * 3, rel=1e-4)
-    assert accuracy(clock()).tolist() == [1, 1, 1]
+    assert loss(clock()).tolist() == pytest.approx([8.259e-11] * 5, rel=1e-4)
+    assert accuracy(clock()).tolist() == [1, 1, 1, 1, 1]
 
 
 def test_losses_are_float64_where_float32_could_only_return_multiples_of_its_step() -> None:
@@ -32,9 +32,11 @@ def test_the_margin_is_the_lead_over_the_best_wrong_answer() -> None:
 
 def test_each_split_is_the_mean_over_its_own_pairs() -> None:
     snapshot = random_snapshot()
-    train, test, everything = loss(snapshot).tolist()
+    train, test, everything, mirrored, unmirrored = loss(snapshot).tolist()
     share = snapshot.train_mask.double().mean().item()
     assert everything == pytest.approx(share * train + (1 - share) * test)
+    mirrored_share = (snapshot.splits["test_mirrored"].sum() / snapshot.splits["test"].sum()).item()
+    assert test == pytest.approx(mirrored_share * mirrored + (1 - mirrored_share) * unmirrored)
     by_hand = -snapshot.logits.log_softmax(dim=1)[torch.arange(121), snapshot.answers]
     assert train == pytest.approx(by_hand[snapshot.train_mask].mean().item())
-    assert logit_margin(snapshot).shape == (3,)
+    assert logit_margin(snapshot).shape == (5,)

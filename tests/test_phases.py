@@ -11,7 +11,12 @@ NAN = float("nan")
 
 
 def measurements(
-    *, train: Sequence[float], test: Sequence[float], test_loss: Sequence[float], excluded: Sequence[float]
+    *,
+    train: Sequence[float],
+    test: Sequence[float],
+    test_loss: Sequence[float],
+    excluded: Sequence[float],
+    norm: Sequence[float] = (3, 5, 4, 4),
 ) -> xr.Dataset:
     """A history with a row every epoch, the test set evaluated at every second one, and a checkpoint at every fourth."""
     n = len(train)
@@ -23,6 +28,7 @@ def measurements(
             "history_test_accuracy": ("history_epoch", test_rows),
             "history_test_loss": ("history_epoch", loss_rows),
             "excluded_loss": (("epoch", "split"), np.array(excluded)[:, None]),
+            "total_weight_norm": ("epoch", np.array(norm, float)),
         },
         coords={
             "history_epoch": np.arange(n),
@@ -53,6 +59,66 @@ def test_a_grokking_run_has_its_times_as_intervals_and_three_phases() -> None:
         Phase("circuit_formation", 4, 6, over=True),
         Phase("cleanup", 6, 8, over=True),
     ]
+    assert found.cleanup_end == Interval(4, 8)
+
+
+def test_cleanup_outlasts_grokking_until_the_norm_has_fallen_and_the_test_loss_is_near_its_last_value() -> None:
+    norm = np.concatenate([[3, 5, 4, 3, 2.02], np.full(45, 2.0)])
+    run = {
+        "train": [1] * 200,
+        "test": [0.1] * 3 + [1] * 97,
+        "test_loss": [5, 4, 3, 1] + [0.1] * 6 + [0.01] * 90,
+        "excluded": [1, 0.5, *[2] * 48],
+        "norm": norm,
+    }
+    found = find_phases(measurements(**run))
+    assert found.grokked == Interval(4, 6)
+    assert found.cleanup_end == Interval(
+        16, 20
+    )  # at 16 the norm has fallen already, but the loss is 10 times its last value
+    assert find_phases(measurements(**run), test_loss_factor=20.0).cleanup_end == Interval(12, 16)
+    assert find_phases(measurements(**run), test_loss_factor=20.0, norm_fall=0.3).cleanup_end == Interval(4, 8)
+    assert find_phases(measurements(**run), norm_fall=0.3).rule.norm_fall == 0.3
+    assert "made 30% of its fall" in str(find_phases(measurements(**run), norm_fall=0.3).rule)
+
+
+def test_cleanup_is_under_way_while_the_norm_still_falls() -> None:
+    falling = np.concatenate([[3, 5], np.linspace(4.9, 2.0, 48)])
+    found = find_phases(
+        measurements(
+            train=[1] * 200, test=[1] * 100, test_loss=[5, 4, 3] + [1] * 97, excluded=[1, 0.5, *[2] * 48], norm=falling
+        )
+    )
+    assert found.cleanup_end is None
+    assert list(found)[-1] == Phase("cleanup", 6, 199, over=False)
+    assert "over the last 10% of the run the total weight norm changed by 13.4%" in found.not_yet[0]
+
+
+def test_memorised_and_the_end_of_memorisation_are_reconciled_in_one_sentence() -> None:
+    first_accuracy = find_phases(measurements(**GROKS)).memorisation_in_words
+    assert first_accuracy == (
+        "Train accuracy reached 99% between epochs 1 and 2, but what only memorises went on to improve until epoch 4, "
+        "where the loss without the key frequencies is lowest"
+    )
+    late = find_phases(measurements(**{**GROKS, "train": [0.1] * 9 + [1] * 7})).memorisation_in_words
+    assert "reached 99% between epochs 8 and 9; what only memorises had stopped improving by epoch 4" in late
+    never = find_phases(measurements(**{**GROKS, "train": [0.1] * 16})).memorisation_in_words
+    assert never.startswith("Memorisation as a phase ended at epoch 4")
+    assert never.endswith("never memorised")
+
+
+def test_mirrored_and_unmirrored_test_pairs_have_intervals_of_their_own() -> None:
+    splits = ["train", "test_mirrored", "test_unmirrored"]
+    accuracy = np.array([[1, 1, 1, 1, 1, 1], [0.1, 1, 1, 1, 1, 1], [0.1, 0.1, 0.5, 1, 1, 1]])
+    data = measurements(**GROKS).drop_dims(["epoch", "split"]).drop_vars(["epoch", "split"], errors="ignore")
+    data = data.assign(
+        accuracy=(("split", "epoch"), accuracy),
+        excluded_loss=(("split", "epoch"), np.ones((3, 6))),
+        total_weight_norm=("epoch", np.ones(6)),
+    ).assign_coords(epoch=np.arange(0, 24, 4), split=splits)
+    found = find_phases(data)
+    assert found.grokked_mirrored == Interval(0, 4)
+    assert found.grokked_unmirrored == Interval(8, 12)
 
 
 def test_an_accuracy_that_does_not_hold_is_no_crossing() -> None:
@@ -61,7 +127,7 @@ def test_an_accuracy_that_does_not_hold_is_no_crossing() -> None:
     found = find_phases(measurements(**{**GROKS, "test": [0.1, 0.96, 1, 0.5, 0.96, 0.5, 1, 1]}))
     assert found.grokked is None
     assert found.not_yet == ("not grokked: test accuracy has not held 0.95 for 3 evaluations (highest 1.000)",)
-    assert list(found)[-1] == Phase("cleanup", 6, 15, over=False)
+    assert list(found)[-1] == Phase("cleanup", 6, 8, over=True)  # whose end does not wait for accuracy
 
 
 def test_a_run_across_from_the_first_evaluation_has_no_lower_end() -> None:
@@ -103,3 +169,7 @@ def test_thresholds_are_parameters_and_must_be_accuracies() -> None:
     assert find_phases(measurements(**GROKS), test_threshold=0.3).grokked == Interval(4, 6)
     with pytest.raises(GrokvizError, match=r"test_threshold is 95\.0"):
         find_phases(measurements(**GROKS), test_threshold=95.0)
+    with pytest.raises(GrokvizError, match=r"norm_fall is 2\.0, but a share of the fall must lie in \(0, 1\]"):
+        find_phases(measurements(**GROKS), norm_fall=2.0)
+    with pytest.raises(GrokvizError, match=r"test_loss_factor is 0\.5, but must be at least 1"):
+        find_phases(measurements(**GROKS), test_loss_factor=0.5)

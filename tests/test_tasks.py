@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.hooked import initial_model
 from grokviz.tasks.harmonics import harmonics_of
 from grokviz.tasks.operations import OPERATIONS, discrete_logarithms, units
+from grokviz.tasks.split import split_masks, train_mask
 from grokviz.tasks.task import task_of
 
 ALL = pytest.mark.parametrize("operation", [operation.name for operation in OPERATIONS])
@@ -76,12 +78,14 @@ def test_the_waves_of_an_answer_are_products_of_waves_of_the_operands(operation:
 @WITH_HARMONICS
 def test_a_perfect_network_is_all_in_its_key_frequencies_whatever_it_has_learnt(operation: str) -> None:
     snapshot = perfect(operation, 113)
-    assert accuracy(snapshot).tolist() == [1, 1, 1]
+    assert set(accuracy(snapshot).tolist()) == {1}
     assert loss(snapshot)[2].item() < 1e-6
     torch.testing.assert_close(restricted_loss(snapshot, CLOCK_FREQUENCIES), loss(snapshot), rtol=0, atol=1e-10)
     chance = math.log(snapshot.n)
     assert snapshot.n == (112 if operation == "multiplication" else 113)
-    assert excluded_loss(snapshot, CLOCK_FREQUENCIES).tolist() == pytest.approx([chance] * 3, abs=1e-10)
+    assert excluded_loss(snapshot, CLOCK_FREQUENCIES).tolist() == pytest.approx(
+        [chance] * len(snapshot.splits), abs=1e-10
+    )
     assert excluded_loss_by_frequency(snapshot)[13].item() == pytest.approx(excluded_loss(snapshot, (14,))[0].item())
 
 
@@ -132,3 +136,31 @@ def test_a_random_network_of_subtraction_is_measured_along_differences() -> None
     x = np.arange(11)
     np.testing.assert_array_equal(apart.reshape(11, 11), (x[:, None] - x) % 11)
     assert snapshot.task.is_commutative
+
+
+def test_the_splits_of_a_commutative_task_tell_mirrored_test_pairs_from_the_others() -> None:
+    task = task_of("addition", 3)  # pairs 00 01 02 10 11 12 20 21 22
+    train = torch.tensor([True, True, False, False, False, False, False, True, False])
+    masks = split_masks(task, train)
+    assert list(masks) == ["train", "test", "all", "test_mirrored", "test_unmirrored"]
+    assert masks["test_mirrored"].nonzero().flatten().tolist() == [3, 5]  # (1, 0) and (1, 2)
+    assert masks["test_unmirrored"].nonzero().flatten().tolist() == [2, 4, 6, 8]  # (a, a) mirrors itself
+    assert torch.equal(masks["test_mirrored"] | masks["test_unmirrored"], masks["test"])
+
+
+@ALL
+def test_only_a_commutative_task_has_mirrored_splits(operation: str) -> None:
+    task = task_of(operation, 11)
+    config = TaskConfig(p=11, operation=operation, train_fraction=0.5)
+    assert tuple(split_masks(task, train_mask(config))) == task.splits
+    assert len(task.splits) == (5 if task.is_commutative else 3)
+
+
+def test_a_network_that_knows_train_pairs_and_their_mirrors_alone_is_told_by_the_mirrored_splits() -> None:
+    snapshot = perfect("addition", 11)
+    known = snapshot.train_mask | snapshot.train_mask.reshape(11, 11).T.flatten()
+    knows = replace(snapshot, logits=torch.where(known[:, None], snapshot.logits, -snapshot.logits))
+    by_split = dict(zip(snapshot.task.splits, accuracy(knows).tolist(), strict=True))
+    assert (by_split["train"], by_split["test_mirrored"], by_split["test_unmirrored"]) == (1, 1, 0)
+    mirrored = snapshot.splits["test_mirrored"].sum() / snapshot.splits["test"].sum()
+    assert by_split["test"] == pytest.approx(mirrored.item())

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from grokviz.analysis.measures.attention import SOURCES
-from grokviz.analysis.snapshot import SPLITS, Snapshot
-from grokviz.tasks.harmonics import component_labels, components_of, n_frequencies
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.tasks.frequencies import component_labels, components_of, n_frequencies
 
 Labels = Callable[[Snapshot, Sequence[int]], Any]
 """The labels along an axis, for networks like that of a snapshot with these key frequencies."""
@@ -19,7 +19,7 @@ def _key_components(snapshot: Snapshot, keys: Sequence[int]) -> np.ndarray:
 
 
 AXES: Mapping[str, Labels] = {
-    "split": lambda snapshot, keys: list(SPLITS),
+    "split": lambda snapshot, keys: list(snapshot.task.splits),
     "frequency": lambda snapshot, keys: np.arange(1, n_frequencies(snapshot.n) + 1),
     "component": lambda snapshot, keys: component_labels(snapshot.n),
     "key_component": _key_components,

@@ -13,7 +13,7 @@ from grokviz.analysis.keys import KEY_FREQUENCY_RULE, Keys
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import MeasureSpec
 from grokviz.errors import GrokvizError
-from grokviz.tasks.harmonics import n_frequencies
+from grokviz.tasks.frequencies import n_frequencies
 
 
 @dataclass
@@ -130,8 +130,8 @@ def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
     frequencies = np.arange(1, n_frequencies(source.task.task.n) + 1)
     is_key = np.isin(frequencies, keys.frequencies).astype(np.int8)
     harmonic_of, multiples = np.zeros((2, len(frequencies)), np.int32)
-    for frequency, key, multiple in keys.harmonics():
-        harmonic_of[frequency - 1], multiples[frequency - 1] = key, multiple
+    for harmonic in keys.harmonics():
+        harmonic_of[harmonic.frequency - 1], multiples[harmonic.frequency - 1] = harmonic.key, harmonic.multiple
     return {
         "is_key_frequency": ("frequency", is_key, {"description": "1 for the key frequencies, 0 for the others"}),
         "readout_share_of_largest": (

@@ -1,6 +1,7 @@
 """What is read off measurements that are there already. No torch."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -12,11 +13,15 @@ from jaxtyping import Float
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, open_run
+from grokviz.tasks.frequencies import fold_frequency
+
+HARMONIC_SHARE_OF_LARGEST = 0.01
+"""Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""
 
 
 @dataclass(frozen=True)
 class KeyHarmonic:
-    """A frequency in the readout that is a multiple of a key frequency."""
+    """A frequency that is a multiple of a key frequency."""
 
     frequency: int
     key: int
@@ -24,7 +29,10 @@ class KeyHarmonic:
     multiple: int
     """Which multiple of it, mod n: 2 or 3."""
     share: float
-    """Readout power per component, as a share of the largest frequency's."""
+    """Power per component, as a share of the largest frequency's."""
+
+    def __str__(self) -> str:
+        return f"{self.multiple} times {self.key}"
 
 
 def measurements_of(given: Any, *, who: str) -> xr.Dataset:
@@ -78,6 +86,24 @@ def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]
         )
         if key
     )
+
+
+def multiples_of_keys(
+    keys: Sequence[int], shares_of_largest: Sequence[float], n: int, strength: Sequence[float]
+) -> Iterator[KeyHarmonic]:
+    """The frequencies 2k and 3k of a key frequency k that have at least 1 % of the largest power; a key is no harmonic.
+
+    `shares_of_largest` and `strength` go by frequency, from 1. A frequency may be a harmonic of several keys: the lower
+    multiple goes first, then the key of more `strength`.
+    """
+    by_strength = sorted(keys, key=lambda k: -strength[k - 1])
+    for frequency, share in enumerate(shares_of_largest, start=1):
+        if frequency in keys or not share >= HARMONIC_SHARE_OF_LARGEST:
+            continue
+        for multiple, key in ((m, k) for m in (2, 3) for k in by_strength):
+            if fold_frequency(multiple * key, n) == frequency:
+                yield KeyHarmonic(frequency, key, multiple, float(share))
+                break
 
 
 def why_no_key_frequencies(measurements: xr.Dataset) -> str:

@@ -1,22 +1,21 @@
 """The key frequencies: those from which the network reads its answer, told from their harmonics."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokviz.analysis.derived import KeyHarmonic, multiples_of_keys
 from grokviz.analysis.measures.fourier import readout_power
 from grokviz.analysis.measures.performance import accuracy
 from grokviz.analysis.phases import TEST_THRESHOLD
-from grokviz.analysis.snapshot import SPLITS, Snapshot
-from grokviz.tasks.harmonics import components_of, fold_frequency
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.tasks.frequencies import components_of, fold_frequency
 
 SHARE_OF_LARGEST = 0.10
 MULTIPLE_OF_MEDIAN = 10.0
 HARMONIC_SHARE_OF_KEY = 0.25
-HARMONIC_SHARE_OF_LARGEST = 0.01
 
 KEY_FREQUENCY_RULE = (
     f"readout power per component at least {SHARE_OF_LARGEST:.0%} of the largest and at least {MULTIPLE_OF_MEDIAN:g} "
@@ -37,20 +36,9 @@ class Keys:
     n: int = 0
     """Number of elements of the task; 0 where it has no harmonics."""
 
-    def harmonics(self) -> Iterator[tuple[int, int, int]]:
-        """The harmonics of key frequencies as (frequency, key, multiple): 2k and 3k with at least 1 % of the largest.
-
-        A frequency may be a harmonic of several keys. The lower multiple goes first, then the stronger key; a key is no
-        harmonic.
-        """
-        by_strength = sorted(self.frequencies, key=lambda k: -self.shares_of_largest[k - 1])
-        for frequency, share in enumerate(self.shares_of_largest, start=1):
-            if frequency in self.frequencies or share < HARMONIC_SHARE_OF_LARGEST:
-                continue
-            for multiple, key in ((m, k) for m in (2, 3) for k in by_strength):
-                if fold_frequency(multiple * key, self.n) == frequency:
-                    yield frequency, key, multiple
-                    break
+    def harmonics(self) -> tuple[KeyHarmonic, ...]:
+        """The harmonics of key frequencies in the readout: 2k and 3k with at least 1 % of the largest."""
+        return tuple(multiples_of_keys(self.frequencies, self.shares_of_largest, self.n, self.shares_of_largest))
 
 
 def find_keys(snapshot: Snapshot) -> Keys:
@@ -91,7 +79,7 @@ def power_per_component(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
 
 
 def _why_none(snapshot: Snapshot, n_strong: int) -> str:
-    if accuracy(snapshot)[SPLITS.index("test")] < TEST_THRESHOLD:
+    if accuracy(snapshot)[snapshot.task.splits.index("test")] < TEST_THRESHOLD:
         return "there are no key frequencies at the last checkpoint: no circuit has formed"
     return (
         f"there are no key frequencies: the network reads its answer from {n_strong} of "

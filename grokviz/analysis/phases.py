@@ -2,8 +2,9 @@
 
 Accuracies and the test loss are read from the history, which is finer than the checkpoints; excluded loss from the
 checkpoints. A crossing is only known to lie between two evaluations, so it is an interval. Phases after Nanda et al. 2023,
-section 5: memorisation ends at the minimum of excluded loss, cleanup starts when the test loss first falls below ln n,
-and ends when the network has grokked.
+section 5: memorisation ends at the minimum of excluded loss, cleanup starts when the test loss first falls below ln n, and
+lasts until the weights have shed what they will shed. That it has grokked is a moment, and no end of a phase: more than half
+of the fall of the weight norm comes after it.
 """
 
 import math
@@ -23,6 +24,44 @@ from grokviz.store import Run
 
 TRAIN_THRESHOLD = 0.99
 TEST_THRESHOLD = 0.95
+NORM_FALL = 0.95
+TEST_LOSS_FACTOR = 2.0
+SETTLED_CHANGE = 0.01
+SETTLED_STRETCH = 0.1
+
+
+@dataclass(frozen=True)
+class PhaseRule:
+    """By what the times and phases are told. `str(rule)` says it in words."""
+
+    train_threshold: float = TRAIN_THRESHOLD
+    """Train accuracy of a network that has memorised."""
+    test_threshold: float = TEST_THRESHOLD
+    """Test accuracy of one that has grokked."""
+    norm_fall: float = NORM_FALL
+    """Share of its fall since cleanup began that the total weight norm has made where cleanup ends."""
+    test_loss_factor: float = TEST_LOSS_FACTOR
+    """How near the test loss must have come to its last value by then."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no accuracy, no share, no factor."""
+        for name in ("train_threshold", "test_threshold"):
+            if not 0 < number(name, getattr(self, name)) <= 1:
+                raise GrokvizError(f"{name} is {getattr(self, name)}, but an accuracy must lie in (0, 1]")
+        if not 0 < number("norm_fall", self.norm_fall) <= 1:
+            raise GrokvizError(f"norm_fall is {self.norm_fall}, but a share of the fall must lie in (0, 1]")
+        if not number("test_loss_factor", self.test_loss_factor) >= 1:
+            raise GrokvizError(f"test_loss_factor is {self.test_loss_factor}, but must be at least 1")
+
+    def __str__(self) -> str:
+        return (
+            f"memorised: train accuracy of {self.train_threshold:g} held for {HELD_EVALUATIONS} evaluations; grokked: "
+            f"test accuracy of {self.test_threshold:g}, the same; memorisation ends at the lowest excluded loss (train); "
+            f"cleanup starts where the test loss then falls below ln n, and ends where the total weight norm has made "
+            f"{self.norm_fall:.0%} of its fall and the test loss is within a factor {self.test_loss_factor:g} of its "
+            f"last value, if the norm has settled (changes by less than {SETTLED_CHANGE:.0%} over the last "
+            f"{SETTLED_STRETCH:.0%} of the run)"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,12 +97,35 @@ class Phases:
     """The checkpoint at which excluded loss is lowest."""
     cleanup_start: Interval | None
     """Test loss was first below ln n after memorisation had ended."""
+    cleanup_end: Interval | None
+    """The weight norm had made its fall, and the test loss had come to its last value; see `PhaseRule`."""
     grokked: Interval | None
     """Test accuracy reached its threshold and held it."""
+    grokked_mirrored: Interval | None
+    """The same on the test pairs (a, b) with (b, a) in train, by checkpoint; None, too, where the task is not commutative."""
+    grokked_unmirrored: Interval | None
+    """The same on the other test pairs: those whose answer the network can have from nowhere but the rule."""
     last_epoch: int
     not_yet: tuple[str, ...]
+    rule: PhaseRule
+    """By what they were told."""
     why_no_phases: str = ""
     """Why nothing can be said of the phases, as from a history alone; '' where something can."""
+
+    @property
+    def memorisation_in_words(self) -> str:
+        """When it had memorised by accuracy, and when memorisation ended as a phase, in a sentence; '' where neither is known."""
+        by_accuracy = (
+            f"train accuracy reached {self.rule.train_threshold:.0%} {self.memorised}" if self.memorised else ""
+        )
+        if self.memorisation_end is None:
+            return f"{by_accuracy[:1].upper()}{by_accuracy[1:]}"
+        by_loss = f"epoch {self.memorisation_end:,}, where the loss without the key frequencies is lowest"
+        if not self.memorised:
+            return f"Memorisation as a phase ended at {by_loss}; by accuracy the train pairs were never memorised"
+        if self.memorised.by <= self.memorisation_end:
+            return f"T{by_accuracy[1:]}, but what only memorises went on to improve until {by_loss}"
+        return f"T{by_accuracy[1:]}; what only memorises had stopped improving by {by_loss}"
 
     def __iter__(self) -> Iterator[Phase]:
         """The phases so far, in order; none where nothing can be said of them."""
@@ -72,7 +134,7 @@ class Phases:
         boundaries = (
             ("memorisation", self.memorisation_end),
             ("circuit_formation", self.cleanup_start.by if self.cleanup_start else None),
-            ("cleanup", self.grokked.by if self.grokked else None),
+            ("cleanup", self.cleanup_end.by if self.cleanup_end else None),
         )
         start = 0
         for name, end in boundaries:
@@ -83,20 +145,25 @@ class Phases:
 
 
 def find_phases(
-    measurements: xr.Dataset | Run, *, train_threshold: float = TRAIN_THRESHOLD, test_threshold: float = TEST_THRESHOLD
+    measurements: xr.Dataset | Run,
+    *,
+    train_threshold: float = TRAIN_THRESHOLD,
+    test_threshold: float = TEST_THRESHOLD,
+    norm_fall: float = NORM_FALL,
+    test_loss_factor: float = TEST_LOSS_FACTOR,
 ) -> Phases:
     """The times and phases of a run, from its measurements, or from its history alone: `find_phases(run.history)`.
 
     A history tells when the run memorised and grokked; the phases need excluded loss, so there are none, and
-    `why_no_phases` says so. A threshold counts as reached at the first of 3 evaluations in a row that hold it.
+    `why_no_phases` says so. A threshold counts as reached at the first of 3 evaluations in a row that hold it. Cleanup ends
+    where the total weight norm has made the share `norm_fall` of its fall, and the test loss is within `test_loss_factor` of its
+    last value; while the norm has not settled, cleanup is under way. All of it is kept with the result as `rule`.
 
     Raises:
-        GrokvizError: a threshold does not lie in (0, 1], or these are neither measurements nor a history.
+        GrokvizError: an argument is out of its range, or these are neither measurements nor a history.
         LackingError: there is no history, as in the measurements of one model.
     """
-    for name, value in (("train_threshold", train_threshold), ("test_threshold", test_threshold)):
-        if not 0 < number(name, value) <= 1:
-            raise GrokvizError(f"{name} is {value}, but an accuracy must lie in (0, 1]")
+    rule = PhaseRule(train_threshold, test_threshold, norm_fall, test_loss_factor)
     measurements = _with_history(measurements)
     if "history_test_loss" not in measurements:
         raise LackingError("these measurements hold no history of losses, and phases are read off it")
@@ -111,6 +178,12 @@ def find_phases(
     grokked = _crossing(test_accuracy >= test_threshold, held=HELD_EVALUATIONS)
     if grokked is None:
         not_yet.append(f"not grokked: {_best('test', test_accuracy, test_threshold)}")
+    mirrored = _grokked_at_checkpoints(measurements, "test_mirrored", test_threshold)
+    unmirrored = _grokked_at_checkpoints(measurements, "test_unmirrored", test_threshold)
+    if grokked and mirrored and not unmirrored:
+        not_yet.append(
+            f"not grokked on test pairs whose mirror is not trained on: they have not held {test_threshold:g}"
+        )
 
     memorisation_end, why_no_phases = None, _why_no_phases(measurements)
     if why_no_phases:
@@ -130,8 +203,23 @@ def find_phases(
             not_yet.append(
                 f"no cleanup: after memorisation the test loss stays at {lowest:.2f} or above, over ln {answers} = {chance:.2f}"
             )
-    last_epoch = int(measurements["history_epoch"][-1])
-    return Phases(memorised, memorisation_end, cleanup_start, grokked, last_epoch, tuple(not_yet), why_no_phases)
+    cleanup_end = None
+    if cleanup_start is not None:
+        cleanup_end, why_not = _cleanup_end(measurements, test_loss, cleanup_start.by, rule)
+        not_yet += [why_not] if why_not else []
+    return Phases(
+        memorised=memorised,
+        memorisation_end=memorisation_end,
+        cleanup_start=cleanup_start,
+        cleanup_end=cleanup_end,
+        grokked=grokked,
+        grokked_mirrored=mirrored,
+        grokked_unmirrored=unmirrored,
+        last_epoch=int(measurements["history_epoch"][-1]),
+        not_yet=tuple(not_yet),
+        rule=rule,
+        why_no_phases=why_no_phases,
+    )
 
 
 def _with_history(given: Any) -> xr.Dataset:
@@ -149,7 +237,7 @@ def _with_history(given: Any) -> xr.Dataset:
 def _crossing(across: xr.DataArray, *, held: int) -> Interval | None:
     """The first evaluation that begins `held` evaluations in a row that are across."""
     flags: Bool[np.ndarray, evaluation] = across.values
-    epochs: Int[np.ndarray, evaluation] = across["history_epoch"].values
+    epochs: Int[np.ndarray, evaluation] = across[across.dims[0]].values
     for i in range(len(flags) - held + 1):
         if flags[i : i + held].all():
             return Interval(after=int(epochs[i - 1]) if i else None, by=int(epochs[i]))
@@ -178,3 +266,36 @@ def _memorisation_end(measurements: xr.Dataset) -> int | None:
     excluded = measurements["excluded_loss"].sel(split="train").dropna("epoch")
     lowest = int(excluded["epoch"][excluded.values.argmin()])
     return None if lowest == int(measurements["epoch"][-1]) else lowest
+
+
+def _grokked_at_checkpoints(measurements: xr.Dataset, split: str, threshold: float) -> Interval | None:
+    if "accuracy" not in measurements or split not in measurements["split"]:
+        return None
+    return _crossing(measurements["accuracy"].sel(split=split, drop=True) >= threshold, held=HELD_EVALUATIONS)
+
+
+def _cleanup_end(
+    measurements: xr.Dataset, test_loss: xr.DataArray, start: int, rule: PhaseRule
+) -> tuple[Interval | None, str]:
+    """The first checkpoint at which the weight norm has made its fall since `start`, and the test loss is near its last value;
+    or why there is none.
+    """
+    if reason := why_lacking(measurements, "total_weight_norm"):
+        return None, f"whether cleanup has ended cannot be told: {reason}"
+    norm = measurements["total_weight_norm"]
+    # The fall is counted from the last checkpoint before cleanup, so that nothing of it is missed between two.
+    first = max(0, int((norm["epoch"] <= start).sum()) - 1)
+    norm = norm[first:].dropna("epoch")
+    if norm.size < 2:
+        return None, "cleanup has not ended: no checkpoint lies after its start"
+    epochs, last = norm["epoch"].values, norm[-1].item()
+    stretch = norm.sel(epoch=epochs[-1] * (1 - SETTLED_STRETCH), method="nearest").item()
+    if abs(last / stretch - 1) >= SETTLED_CHANGE:
+        return None, (
+            f"cleanup has not ended: over the last {SETTLED_STRETCH:.0%} of the run the total weight norm changed by "
+            f"{abs(last / stretch - 1):.1%} (settled: less than {SETTLED_CHANGE:.0%})"
+        )
+    fallen = norm <= norm.max() - rule.norm_fall * (norm.max() - last)
+    loss, last_loss = test_loss.sel(history_epoch=epochs, method="nearest").values, test_loss[-1].item()
+    near = (loss <= rule.test_loss_factor * last_loss) & (loss >= last_loss / rule.test_loss_factor)
+    return _crossing(fallen & near & (norm["epoch"] >= start), held=1), ""

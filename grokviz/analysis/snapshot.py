@@ -23,13 +23,11 @@ from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
-from grokviz.tasks.split import train_mask
+from grokviz.tasks.split import split_masks, train_mask
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
-
-SPLITS = ("train", "test", "all")
 
 CHUNK_PAIRS, CHUNK_PAIRS_BY_HOOKS = 16_384, 4096
 """Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer."""
@@ -78,6 +76,11 @@ class Snapshot:
         return self.weights.W_E[: self.n]
 
     @cached_property
+    def splits(self) -> dict[str, Bool[Tensor, "pair"]]:
+        """The pairs of each split: train, test, all, and for a commutative task test_mirrored and test_unmirrored."""
+        return split_masks(self.task, self.train_mask)
+
+    @cached_property
     def W_L(self) -> Float[Tensor, "neuron token"]:
         """The readout W_out W_U onto the n answers, without the column of '=', in float64."""
         return self.weights.W_out.double() @ self.weights.W_U[:, : self.n].double()
@@ -105,9 +108,8 @@ class Snapshot:
         return bool(self.neurons.amax().isfinite())  # none is negative, and the largest of NaN is NaN
 
     def split_means(self, by_pair: Float[Tensor, "pair"]) -> Float[Tensor, "split"]:
-        """The means of a number per pair over the train pairs, the test pairs, and all."""
-        masks = (self.train_mask, ~self.train_mask, torch.ones_like(self.train_mask))
-        return torch.stack([by_pair[mask].double().mean() for mask in masks])
+        """The means of a number per pair over each of `splits`; NaN where there is no pair."""
+        return torch.stack([by_pair[mask].double().mean() for mask in self.splits.values()])
 
 
 def take_snapshot(run: Run | str | Path, epoch: Epoch, *, hooks: Hooks = ()) -> Snapshot:

@@ -8,6 +8,7 @@ import xarray as xr
 from grokviz.analysis.derived import attention_pattern
 from grokviz.checks import Epoch, choose, shown
 from grokviz.errors import GrokvizError
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import SEQUENTIAL, SERIES_COLOURS, at_epoch, legend_below, small, titled, variables
@@ -40,12 +41,15 @@ def attention_patterns(measurements: xr.Dataset, epoch: Epoch | None = None, *, 
     colorbar = {"title": {"text": f"to {source}"}, "tickformat": ".0%"}
     drawing.layout["coloraxis"] = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}
     drawing.layout["height"] = 60 + 320 * rows
-    swing = attention.reshape(heads, -1)
-    widest = int(np.ptp(swing, axis=1).argmax())
-    finding = (
-        f"Head {widest} moves between {swing[widest].min():.0%} and "
-        f"{swing[widest].max():.0%} attention to {source}, depending on the pair"
+    swing = np.ptp(attention.reshape(heads, -1), axis=1)
+    widest = int(swing.argmax())
+    said = beside_start(
+        measurements["attention_score"],
+        scores,
+        lambda s: _swing(s, sources.index(source)).max(),
+        "{:.0%}",
     )
+    finding = f"With the pair, attention to {source} varies by {said} in head {widest}, where it varies most"
     return titled(
         drawing,
         finding,
@@ -73,11 +77,12 @@ def attention_scores(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dr
     drawing.axis("y", range=[-reach, reach])
     drawing.axis("y", title="score", col=1)
     legend_below(drawing)
-    operands = scores.sel(source=["a", "b"])
-    spread = operands.std("token").mean().item()
+    spread = beside_start(
+        measurements["attention_score"], scores, lambda s: s.sel(source=["a", "b"]).std("token").mean(), "{:.2f}"
+    )
     return titled(
         drawing,
-        f"Scores vary over tokens by {spread:.2f} (standard deviation)",
+        f"Scores vary over tokens by {spread}: standard deviation, mean over heads",
         f"Attention score from '=' before the softmax at epoch {int(scores['epoch']):,}",
     )
 
@@ -106,14 +111,24 @@ def attention_over_training(measurements: xr.Dataset) -> Drawing:
     drawing.axis("y", range=[0, 1], tickformat=".0%", col=1)
     drawing.axis("y", title="nats", range=[0, 1.02 * math.log(3)], col=2)
     legend_below(drawing)
-    to_equals = mean.sel(source="=").mean("head")
-    finding = f"Attention to '=' itself goes from {to_equals[0].item():.0%} to {to_equals[-1].item():.1%}"
+    operands = mean.sel(source=["a", "b"]).sum("source").mean("head")
+    nats = entropy.mean("head")
+    finding = (
+        f"The operands end with {beside_start(operands, operands[-1], itself, '{:.1%}', unit=' of the attention')}, and patterns "
+        f"with an entropy of {beside_start(nats, nats[-1], itself, '{:.2f}')}"
+    )
     return titled(
         drawing,
         finding,
-        "Where '=' looks, mean over all pairs; "
+        "Where '=' looks, mean over all pairs; the finding over heads; "
         "entropy ln 3 = 1.10 means equal attention to all three, ln 2 = 0.69 to both operands",
     )
+
+
+def _swing(scores: xr.DataArray, source: int) -> xr.DataArray:
+    """How far apart the least and the largest attention to `source` are, over all pairs, for each head."""
+    attention = attention_pattern(scores.values)[..., source]
+    return xr.DataArray(np.ptp(attention.reshape(len(attention), -1), axis=1), dims="head")
 
 
 FIGURES = (attention_over_training, attention_patterns, attention_scores)

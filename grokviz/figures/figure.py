@@ -21,11 +21,14 @@ from grokviz.figures.drawing import Drawing
 
 DrawingFunction = Callable[..., Drawing]
 FigureFunction = Callable[..., go.Figure]
+WhyNot = Callable[[xr.Dataset], str]
 
 
-def draws(*measures: str, key_frequencies: bool = False) -> Callable[[DrawingFunction], FigureFunction]:
+def draws(
+    *measures: str, key_frequencies: bool = False, why_empty: WhyNot | None = None
+) -> Callable[[DrawingFunction], FigureFunction]:
     """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
-    frequencies if it shows those alone.
+    frequencies if it shows those alone. Where all are there and it would still be empty, `why_empty(measurements)` says why.
 
     Raises, when the figure is called:
         LackingError: one of them is not there; the message says why.
@@ -47,7 +50,9 @@ def draws(*measures: str, key_frequencies: bool = False) -> Callable[[DrawingFun
             return drawing(measurements, *arguments, **options).figure()
 
         drawn.__annotations__ = {**function.__annotations__, "return": go.Figure}
-        drawn.__dict__.update(measures=measures, needs_key_frequencies=key_frequencies, drawing=drawing)
+        drawn.__dict__.update(
+            measures=measures, needs_key_frequencies=key_frequencies, why_empty=why_empty, drawing=drawing
+        )
         return drawn
 
     return mark
@@ -83,7 +88,8 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
             return reason
     if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
         return why_no_key_frequencies(measurements) or "it shows the key frequencies, and there are none"
-    return ""
+    empty: WhyNot | None = getattr(function, "why_empty", None)
+    return empty(measurements) if empty else ""
 
 
 def finding_of(figure: go.Figure) -> str:

@@ -3,9 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of
+from grokviz.analysis.derived import HARMONIC_SHARE_OF_LARGEST, KeyHarmonic, key_frequencies_of, multiples_of_keys
 from grokviz.checks import Epoch
 from grokviz.config import PURE_NEURON
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -23,6 +24,7 @@ from grokviz.figures.theme import (
     titled,
     variables,
 )
+from grokviz.tasks.frequencies import components_of
 
 TITLE = "Fourier structure"
 
@@ -56,8 +58,10 @@ def sparsity(measurements: xr.Dataset) -> Drawing:
     drawing.axis("y", range=[0, 1], col=1)
     drawing.axis("y", rangemode="tozero", col=2)
     legend_below(drawing)
-    first, last = values["readout_participation_ratio"][[0, -1]].values
-    finding = f"The readout goes from {first:.0f} effective frequencies to {last:.1f}"
+    readout = values["readout_participation_ratio"]
+    finding = (
+        f"The readout ends with {beside_start(readout, readout[-1], itself, '{:.1f}', unit=' effective frequencies')}"
+    )
     return titled(
         drawing, finding, "Sparsity over frequencies, cos and sin combined: participation ratio of power, Gini of norms"
     )
@@ -73,17 +77,25 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     keys = key_frequencies_of(measurements)
     frequencies = embedding["frequency"].values
     colours = frequency_colours(measurements, frequencies.tolist())
-    kinds = dict.fromkeys(keys, "<br>key frequency")
-    kinds |= {h.frequency: f"<br>{h.multiple} times key frequency {h.key}" for h in harmonics_of_keys(measurements)}
     drawing = Drawing(rows=2, shared_x=True, vertical_spacing=0.08)
     for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
         hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power%{{hovertext}}<extra></extra>"
+        harmonics = {harmonic.frequency: harmonic for harmonic in _harmonics_in(power, measurements)}
+        own = dict(zip(frequencies.tolist(), colours, strict=True))
+        kinds = dict.fromkeys(keys, "<br>key frequency")
+        kinds |= {k: f"<br>{harmonic.multiple} times key frequency {harmonic.key}" for k, harmonic in harmonics.items()}
         drawing.add(
             "bar",
             x=frequencies,
             y=small(power),
             hovertext=[kinds.get(int(k), "") for k in frequencies],
-            marker={"color": colours},
+            text=[f"{harmonics[k].multiple}×{harmonics[k].key}" if k in harmonics else "" for k in frequencies],
+            textposition="outside",
+            cliponaxis=False,
+            marker={
+                "color": [own[harmonics[k].key] if k in harmonics else own[k] for k in frequencies.tolist()],
+                "pattern": {"shape": ["/" if k in harmonics else "" for k in frequencies.tolist()], "size": 4},
+            },
             name=what,
             showlegend=False,
             hovertemplate=hover,
@@ -92,19 +104,22 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
         drawing.axis("y", title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row)
     drawing.axis("x", title="frequency", row=2)
     if keys:
-        others = readout.drop_sel(frequency=list(keys))
-        noun = "frequency" if len(keys) == 1 else "frequencies"
-        finding = (
-            f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} "
-            f"{readout.sel(frequency=list(keys)).sum().item():.1%} of the readout's power; "
-            f"the strongest of the others holds {others.max().item() if others.size else 0:.2%}"
+        held = beside_start(
+            measurements["readout_power"],
+            readout,
+            lambda power: power.sel(frequency=list(keys)).sum(),
+            "{:.1%}",
+            unit=" of the readout's power",
         )
+        noun = "frequency" if len(keys) == 1 else "frequencies"
+        finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
     else:
         finding = "No frequency stands out: there are no key frequencies"
     return titled(
         drawing,
         finding,
-        f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final checkpoint",
+        f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final "
+        f"checkpoint, hatched and named: their harmonics with {HARMONIC_SHARE_OF_LARGEST:.0%} of the largest",
     )
 
 
@@ -134,15 +149,17 @@ def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawi
         drawing.axis("x", range=[-reach, reach], showticklabels=False, row=row, col=col)
         drawing.axis("y", range=[-reach, reach], showticklabels=False, scaleanchor=anchor, row=row, col=col)
     drawing.layout["height"] = 360 if rows == 1 else 320 * rows
-    of_keys = roundness.sel(frequency=list(keys))
-    if not np.isfinite(of_keys).any():
+    if not np.isfinite(roundness.sel(frequency=list(keys))).any():
         return titled(drawing, "No key frequency has a circle here", shown)
-    roundest = int(of_keys["frequency"][np.nanargmax(of_keys.values)])
-    finding = (
-        f"In the plane of frequency {roundest} the tokens form a circle of roundness "
-        f"{roundness.sel(frequency=roundest).item():.0%} "
-        f"({measurements['circle_roundness'].sel(frequency=roundest)[0].item():.0%} at the start)"
+    said = beside_start(
+        measurements["circle_roundness"],
+        roundness,
+        lambda r: r.sel(frequency=list(keys)).median(),
+        "{:.0%}",
+        unit=" round",
+        usual=True,
     )
+    finding = f"In the median plane of a key frequency the tokens lie {said}"
     return titled(drawing, finding, shown + "; round: 1 - std / mean of the radius")
 
 
@@ -172,11 +189,13 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: Epoch | None = None) -
     drawing.axis("y", title="pure neurons", range=[0, _top(measurements, "neurons_per_frequency")], row=1)
     drawing.axis("y", title="purity", range=[0, 1.02], tickformat=".0%", row=2)
     drawing.axis("x", title="frequency", range=[0.2, float(frequencies[-1]) + 0.8], row=2)
-    pure = int((purity > PURE_NEURON).sum())
+    pure = beside_start(
+        measurements["neuron_purity"], purity, lambda each: (each > PURE_NEURON).sum(), "{:d}", unit=" are pure"
+    )
     serving = int((counts > 0).sum())
     finding = (
-        f"{pure} of {purity.size} neurons are pure, and together they serve {serving} frequenc{'y' if serving == 1 else 'ies'}"
-        if pure
+        f"Of {purity.size} neurons {pure}, and together they serve {serving} frequenc{'y' if serving == 1 else 'ies'}"
+        if serving
         else "No neuron is pure yet"
     )
     return titled(
@@ -199,7 +218,7 @@ def neuron_purity(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch")
     return titled(
         drawing,
-        f"At the end, {pure[-1].item():.0%} of the live neurons are pure",
+        f"At the end, {beside_start(pure, pure[-1], itself, '{:.0%}', unit=' of the live neurons')} are pure",
         f"Pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency; dead: it never changes",
     )
 
@@ -217,13 +236,22 @@ def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matr
     drawing.axis("y", title="frequency")
     if keys:
         share = power.sel(frequency=list(keys)).sum("frequency")
-        finding = (
-            f"The {what} gathers {share[-1].item():.0%} of its power on the "
-            f"frequencies {listed(keys)} ({share[0].item():.0%} at the start)"
-        )
+        gathered = beside_start(share, share[-1], itself, "{:.0%}", unit=" of its power")
+        finding = f"The {what} gathers {gathered} on the frequencies {listed(keys)}"
     else:
         finding = f"The {what}'s power has not gathered on key frequencies"
     return titled(drawing, finding, f"Share of the power of {matrix} at each frequency, the constant left out")
+
+
+def _harmonics_in(power: xr.DataArray, measurements: xr.Dataset) -> list[KeyHarmonic]:
+    """The harmonics of key frequencies that stand out in a spectrum; those of the strongest keys in the readout go first."""
+    keys, n = key_frequencies_of(measurements), int(measurements["n_answers"])
+    if not keys:
+        return []
+    components = np.array([len(components_of(n, k)) for k in power["frequency"].values.tolist()])
+    per_component = power.values / components
+    strength = measurements["readout_power"].isel(epoch=-1).values / components
+    return list(multiples_of_keys(keys, (per_component / per_component.max()).tolist(), n, strength.tolist()))
 
 
 def _top(measurements: xr.Dataset, name: str) -> float:

@@ -3,6 +3,7 @@
 import xarray as xr
 
 from grokviz.analysis.phases import Phases, find_phases
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -20,6 +21,8 @@ from grokviz.figures.theme import (
 )
 
 TITLE = "Losses and accuracies"
+
+MIRROR_CURVES = (("test_mirrored", "mirror in train", "dash"), ("test_unmirrored", "mirror not in train", "dot"))
 
 
 @draws("history_train_loss", "history_test_loss")
@@ -54,10 +57,17 @@ def accuracies(measurements: xr.Dataset) -> Drawing:
     drawing = Drawing()
     _add_history(drawing, measurements, "train_accuracy", TRAIN)
     _add_history(drawing, measurements, "test_accuracy", TEST)
+    for split, words, dash in MIRROR_CURVES:
+        if "accuracy" in measurements and split in measurements["split"]:
+            values = measurements["accuracy"].sel(split=split)
+            hover = f"epoch %{{x:,}}: test accuracy {words} %{{y:.2%}}<extra></extra>"
+            line = {"color": TEST, "width": 1.5, "dash": dash}
+            x, y = values["epoch"].values, small(values)
+            drawing.add("scatter", x=x, y=y, name=f"test, {words}", line=line, hovertemplate=hover)
     drawing.axis("y", title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
     drawing.axis("x", title="epoch")
-    final = measurements["history_test_accuracy"].dropna("history_epoch")[-1].item()
-    return titled(shade_phases(drawing, times), f"Test accuracy ends at {final:.1%}", phase_names(times))
+    legend_below(drawing)
+    return titled(shade_phases(drawing, times), _accuracy_finding(measurements, times), phase_names(times))
 
 
 @draws("logit_margin")
@@ -72,11 +82,9 @@ def margins(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", x=x, y=y, name=split, line={"color": colour}, hovertemplate=hover)
     drawing.axis("y", title="logit margin")
     drawing.axis("x", title="epoch")
-    lead = margin.sel(split="test")[-1].item()
-    finding = (
-        f"On test pairs the right answer ends {abs(lead):.1f} logits "
-        f"{'ahead of' if lead >= 0 else 'behind'} the best wrong one"
-    )
+    lead = margin.sel(split="test")
+    ends = beside_start(lead, lead[-1], itself, "{:+.1f}", unit=" logits")
+    finding = f"On test pairs the right answer's lead over the best wrong one ends at {ends}"
     return titled(drawing, finding, "Logit of the right answer minus the largest other one, mean over pairs")
 
 
@@ -88,6 +96,19 @@ def _add_history(drawing: Drawing, measurements: xr.Dataset, name: str, colour: 
     hover = f"epoch %{{x:,}}: {split} {what} {number}<extra></extra>"
     line = {"color": colour, "width": 1.5}
     drawing.add("scatter", x=x, y=y, name=f"{split} {what}", line=line, hovertemplate=hover)
+
+
+def _accuracy_finding(measurements: xr.Dataset, times: Phases) -> str:
+    """Where test accuracy ends; and, of a commutative task, when it was there with the mirror in train, and when without."""
+    history = measurements["history_test_accuracy"].dropna("history_epoch").rename(history_epoch="epoch")
+    ends = f"Test accuracy ends at {beside_start(history, history[-1], itself, '{:.1%}')}"
+    if times.grokked_mirrored is None and times.grokked_unmirrored is None:
+        return ends
+    threshold = f"{times.rule.test_threshold:.0%}"
+    mirrored, unmirrored = (
+        f"{when}" if when else "never" for when in (times.grokked_mirrored, times.grokked_unmirrored)
+    )
+    return f"{ends}; {threshold} of pairs with their mirror in train {mirrored}, of those without {unmirrored}"
 
 
 def _grokking_finding(times: Phases) -> str:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.checks import Epoch
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -48,8 +49,9 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch")
     return titled(
         drawing,
-        f"The key frequencies alone reach a test loss of {restricted.sel(split='test')[-1].item():.2e} "
-        f"(full network {loss.sel(split='test')[-1].item():.2e}); without them the train loss is {excluded[-1].item():.2f}",
+        f"With the key frequencies alone the test loss ends at "
+        f"{beside_start(restricted.sel(split='test'), restricted.sel(split='test')[-1], itself, '{:.2g}')}, "
+        f"without them the train loss at {beside_start(excluded, excluded[-1], itself, '{:.2f}')}",
         "Restricted loss on the test pairs, excluded loss on the train pairs; "
         f"dashed: chance, ln {answers} = {math.log(answers):.2f}",
     )
@@ -73,10 +75,16 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     seen = np.append(measurements["excluded_loss_by_frequency"].values, chance)
     drawing.axis("y", title="train loss (nats)", type="log", range=log_range(seen), exponentformat="power")
     worst = int(frequencies[excluded.values.argmax()])
-    without = excluded.max().item()
-    keys = key_frequencies_of(measurements)
-    kind = "key frequency" if worst in keys else "frequency"
-    finding = f"Without {kind} {worst} the train loss rises from {train_loss:.2g} to {without:.2g} nats"
+    kind = "key frequency" if worst in key_frequencies_of(measurements) else "frequency"
+    of_all = measurements["excluded_loss_by_frequency"]
+    rise = beside_start(
+        of_all - measurements["loss"].sel(split="train"),
+        excluded - train_loss,
+        lambda each: each.max(),
+        "{:.2g}",
+        unit=" nats",
+    )
+    finding = f"Without {kind} {worst} the train loss of {train_loss:.2g} is higher by {rise}"
     return titled(
         drawing,
         finding,

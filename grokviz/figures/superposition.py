@@ -7,6 +7,7 @@ import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.checks import Epoch
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
@@ -24,6 +25,10 @@ from grokviz.figures.theme import (
 TITLE = "Superposition"
 
 
+def _why_no_neuron(measurements: xr.Dataset) -> str:
+    return "" if measurements["frequencies_per_neuron"].notnull().any() else "no neuron is alive at any checkpoint"
+
+
 @draws("token_cosine")
 def token_geometry(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Cosine between the embeddings of any two tokens at an epoch."""
@@ -32,13 +37,12 @@ def token_geometry(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
     drawing = _cosine_map(small(cosine), hover, cosine["token"].values.tolist())
     drawing.axis("x", title="token")
     drawing.axis("y", title="token")
-    off = np.abs(cosine.values[~np.eye(len(cosine), dtype=bool)])
-    off = off[np.isfinite(off)]
-    finding = (
-        f"Two tokens overlap by |cosine| {off.mean():.2f} on average, {off.max():.2f} at most"
-        if off.size
-        else "No token has a direction"
-    )
+    finding = "No token has a direction"
+    if np.isfinite(_off_diagonal(cosine)).any():
+        overlap = beside_start(
+            measurements["token_cosine"], cosine, lambda c: _off_diagonal(c).mean(), "{:.2f}", unit=" on average"
+        )
+        finding = f"Two tokens overlap by |cosine| {overlap}"
     return titled(
         drawing,
         finding,
@@ -57,12 +61,12 @@ def component_interference(measurements: xr.Dataset, epoch: Epoch | None = None)
     labels = [str(label) for label in cosine["key_component"].values]
     hover = "%{y} and %{x}: cosine %{z:.3f}<extra></extra>"
     drawing = _cosine_map(small(cosine), hover, labels)
-    off = np.abs(cosine.values[~np.eye(len(labels), dtype=bool)])
-    return titled(
-        drawing,
-        f"Key components overlap by |cosine| {off.max():.2f} at most" if off.size else "There is one key component",
-        shown,
+    if len(labels) < 2:
+        return titled(drawing, "There is one key component", shown)
+    largest = beside_start(
+        measurements["fourier_interference"], cosine, lambda c: _off_diagonal(c).max(), "{:.2f}", unit=" at most"
     )
+    return titled(drawing, f"Key components overlap by |cosine| {largest}", shown)
 
 
 @draws("component_dimensionality", "component_norm")
@@ -85,11 +89,11 @@ def component_dimensionality(measurements: xr.Dataset, epoch: Epoch | None = Non
     is_key = np.isin(frequencies, key_frequencies_of(measurements))
     if not is_key.any():
         return titled(drawing, "There are no key components", shown)
-    return titled(
-        drawing,
-        f"Key components have {D.values[is_key].min():.2f} to {D.values[is_key].max():.2f} of a dimension for themselves",
-        shown,
+    all_D = measurements["component_dimensionality"]
+    median = beside_start(
+        all_D, D, lambda d: d[is_key].median(), "{:.2f}", unit=" of a dimension for itself", usual=True
     )
+    return titled(drawing, f"The median key component has {median}", shown)
 
 
 @draws("token_capacity", "features_per_dimension")
@@ -103,10 +107,8 @@ def dimensionality(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", curve, showlegend=False, hovertemplate=hover, col=col)
     drawing.axis("x", title="epoch")
     drawing.axis("y", rangemode="tozero")
-    finding = (
-        f"The {int(measurements['n_answers'])} tokens share {capacity[-1].item():.1f} dimensions at the end, "
-        f"against {capacity[0].item():.1f} at the start"
-    )
+    shared = beside_start(capacity, capacity[-1], itself, "{:.1f}", unit=" dimensions")
+    finding = f"The {int(measurements['n_answers'])} tokens share {shared} at the end"
     return titled(drawing, finding, "Superposition of tokens: D is a token's share of a dimension for itself")
 
 
@@ -127,7 +129,7 @@ def ranks(measurements: xr.Dataset) -> Drawing:
     drawing.axis("y", rangemode="tozero")
     legend_below(drawing)
     rank = measurements["embedding_participation_rank"]
-    finding = f"The embedding's participation rank goes from {rank[0].item():.0f} to {rank[-1].item():.1f}"
+    finding = f"The embedding's participation rank ends at {beside_start(rank, rank[-1], itself, '{:.1f}')}"
     return titled(
         drawing,
         finding,
@@ -136,14 +138,12 @@ def ranks(measurements: xr.Dataset) -> Drawing:
     )
 
 
-@draws("frequencies_per_neuron")
+@draws("frequencies_per_neuron", why_empty=_why_no_neuron)
 def frequencies_per_neuron(measurements: xr.Dataset) -> Drawing:
     """Effective number of frequencies in a neuron: median and quartiles over training."""
     (values,) = variables(measurements, "frequencies_per_neuron")
     shown = "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded"
     values = values.dropna("epoch", how="all")
-    if not values.size:
-        return titled(Drawing(), "No neuron is alive at any checkpoint", shown)
     low, median, high = (small(values.quantile(q, "neuron")) for q in (0.25, 0.5, 0.75))
     epochs = values["epoch"].values
     hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
@@ -155,8 +155,13 @@ def frequencies_per_neuron(measurements: xr.Dataset) -> Drawing:
     drawing.add("scatter", x=epochs, y=median, name="median", line={"color": NEURONS}, hovertemplate=hover)
     drawing.axis("x", title="epoch")
     drawing.axis("y", title="frequencies per neuron", rangemode="tozero")
-    finding = f"The median neuron goes from {median[0]:.0f} frequencies to {median[-1]:.2f}"
-    return titled(drawing, finding, shown)
+    ends = beside_start(values, values[-1], lambda v: v.median(), "{:.2f}", unit=" frequencies")
+    return titled(drawing, f"The median neuron ends with {ends}", shown)
+
+
+def _off_diagonal(cosine: xr.DataArray) -> xr.DataArray:
+    """|cosine| of all that are not themselves; NaN on the diagonal."""
+    return abs(cosine).where(~np.eye(len(cosine), dtype=bool))
 
 
 def _cosine_map(z: np.ndarray, hover: str, labels: list[Any]) -> Drawing:

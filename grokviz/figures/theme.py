@@ -120,10 +120,12 @@ def thinned(
 
 
 def shade_phases(drawing: Drawing, phases: Phases) -> Drawing:
-    """`drawing`, whose x axis is the epoch, with the phases shaded behind it."""
+    """`drawing`, whose x axis is the epoch, with the phases shaded behind it and a line where it has grokked."""
     for phase in phases:
         if phase.end > phase.start:
             drawing.shade(phase.start, phase.end, PHASE_COLOURS[phase.name])
+    if phases.grokked:
+        drawing.vertical_line(phases.grokked.by, "dash")
     return drawing
 
 
@@ -135,7 +137,10 @@ def phase_names(phases: Phases) -> str:
         else f"{phase.name.replace('_', ' ')}, still under way"
         for phase in phases
     ]
-    return f"Shaded: {', '.join(spans)}" if spans else phases.why_no_phases
+    grokked = f"dashed: grokked by epoch {phases.grokked.by:,}" if phases.grokked else ""
+    shaded = f"shaded: {', '.join(spans)}" if spans else phases.why_no_phases
+    said = "; ".join(part for part in (shaded, grokked) if part)
+    return said[:1].upper() + said[1:]
 
 
 def log_range(values: np.ndarray) -> list[float]:

@@ -3,6 +3,7 @@
 import xarray as xr
 
 from grokviz.analysis.phases import find_phases
+from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import phase_names, shade_phases, small, titled, variables
@@ -25,7 +26,8 @@ def weight_norms(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch")
     drawing.axis("y", title="norm", rangemode="tozero")
     peak = int(epochs[total.values.argmax()])
-    finding = f"The weights peak at norm {total.max().item():.1f} at epoch {peak:,} and end at {total[-1].item():.1f}"
+    ends = beside_start(total, total[-1], itself, "{:.1f}")
+    finding = f"The weights peak at norm {total.max().item():.1f} at epoch {peak:,} and end at {ends}"
     if "history_test_loss" not in measurements:
         return titled(drawing, finding, "Frobenius norms at each checkpoint")
     times = find_phases(measurements)

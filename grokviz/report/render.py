@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, measurements_of, why_no_key_frequencies
 from grokviz.analysis.phases import find_phases
+from grokviz.bands import what_grokking_takes
 from grokviz.checks import as_path, shown
 from grokviz.errors import GrokvizError
 from grokviz.figures import FAMILIES, FIGURES, FigureFunction, drawing_of, shows_an_epoch, why_not
@@ -92,7 +93,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, progress: bool = True) 
         policy=html.escape(_content_security_policy(plotly_js, script)),
         title=html.escape(f"grokviz: {run.directory.resolve().name}"),
         facts=_rows(_facts(run, measurements)),
-        findings="\n".join(_findings(measurements, panels)),
+        findings="\n".join(_findings(run, measurements, panels)),
         sections="\n".join(_section(family, panels) for family in FAMILIES),
         left_out=_left_out(reasons),
         stops_note=html.escape(_stops_note(stops, measurements)),
@@ -137,15 +138,20 @@ def _panels(
     return panels
 
 
-def _findings(measurements: xr.Dataset, panels: Sequence[Panel]) -> Iterator[str]:
+def _findings(run: Run, measurements: xr.Dataset, panels: Sequence[Panel]) -> Iterator[str]:
     """What the figures state, each with a link to its figure; those that move state it of the last epoch."""
+    phases = find_phases(measurements) if "history_test_loss" in measurements else None
     for sentence in _divergence(measurements):
         yield f"<li>{html.escape(sentence)}</li>"
+    if phases and not phases.grokked and measurements["status"].item() != "diverged":
+        yield f"<li>{html.escape(f'This run has not grokked. {what_grokking_takes(run.config)}.')}</li>"
     for panel in panels:
         yield f"<li><a href='#{panel.name}'>{html.escape(panel.finding)}</a></li>"
-    if "history_test_loss" in measurements:
+    if phases:
         said = " ".join(panel.finding for panel in panels)
-        for reason in find_phases(measurements).not_yet:
+        if phases.memorisation_in_words:
+            yield f"<li>{html.escape(phases.memorisation_in_words)}</li>"
+        for reason in phases.not_yet:
             if reason not in said:
                 yield f"<li>{html.escape(reason[0].upper() + reason[1:])}</li>"
 

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.errors import LackingError
+from grokviz.tasks.frequencies import components_of, n_frequencies
 from grokviz.tasks.task import Task
 
 COLUMNS_AT_ONCE = 64
@@ -76,11 +77,6 @@ def harmonics_of(task: Task) -> Harmonics:
     return Harmonics(basis.contiguous(), torch.from_numpy(task.answers))
 
 
-def n_frequencies(n: int) -> int:
-    """Number of frequencies: floor(n / 2), the last one included."""
-    return n // 2
-
-
 def fourier_basis(n: int) -> Float[Tensor, "component token"]:
     """The real orthonormal Fourier basis of functions on 0..n-1, one component a row.
 
@@ -101,21 +97,6 @@ def fourier_basis(n: int) -> Float[Tensor, "component token"]:
 def component_frequencies(n: int) -> Int[Tensor, "component"]:
     """The frequency of each component: 0, 1, 1, 2, 2, ...; for even n the last is n/2, once."""
     return (torch.arange(n) + 1) // 2
-
-
-def components_of(n: int, k: int) -> list[int]:
-    """The rows of the basis that frequency k owns: cos and sin, or the one row of k = n/2."""
-    return [component for component in (2 * k - 1, 2 * k) if component < n]
-
-
-def component_labels(n: int) -> list[str]:
-    """The components in words: 'constant', 'cos 1', 'sin 1', ...; for even n the last is 'alternating'.
-
-    >>> component_labels(6)
-    ['constant', 'cos 1', 'sin 1', 'cos 2', 'sin 2', 'alternating']
-    """
-    labels = ["constant"] + [f"{wave} {k}" for k in range(1, (n - 1) // 2 + 1) for wave in ("cos", "sin")]
-    return labels + ["alternating"] * (n % 2 == 0)
 
 
 def frequency_power(
@@ -186,15 +167,6 @@ def _is_rounding(variance: Float[Tensor, "column"], functions: Float[Tensor, "a 
     """Whether a centred squared norm is no more than rounding makes of a constant function."""
     total = functions.square().sum(dim=(0, 1))
     return variance <= total * (len(functions) * torch.finfo(functions.dtype).eps) ** 2
-
-
-def fold_frequency(k: int, n: int) -> int:
-    """The frequency in 0..floor(n/2) that k is an alias of: cos(2 pi k x / n) equals that of k mod n and of n - k.
-
-    >>> fold_frequency(8, 11)
-    3
-    """
-    return min(k % n, -k % n)
 
 
 def gini(norms: Float[Tensor, "feature"]) -> Float[Tensor, ""]:

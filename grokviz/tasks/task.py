@@ -14,6 +14,8 @@ from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import Operation, operation_named
 from grokviz.tasks.own import OwnOperation
 
+MIRROR_SPLITS = ("test_mirrored", "test_unmirrored")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -54,11 +56,18 @@ class Task:
             )
         return np.searchsorted(self.elements, composed)
 
-    @property
+    @cached_property
     def is_commutative(self) -> bool:
         """Whether (a, b) and (b, a) have the same answer, for all pairs."""
         table = self.answers.reshape(self.n, self.n)
         return bool((table == table.T).all())
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The sets of pairs that are told apart: train, test and all; and, of a commutative task, the test pairs whose mirror
+        (b, a) is trained on, and those whose mirror is not.
+        """
+        return ("train", "test", "all", *(MIRROR_SPLITS if self.is_commutative else ()))
 
     @cached_property
     def coordinates(self) -> Int[np.ndarray, "token"] | None:

@@ -1,10 +1,12 @@
 """Training: a configuration in, a run on disk out."""
 
+import warnings
 from pathlib import Path
 
+from grokviz.bands import outside_known_bands
 from grokviz.checks import as_path, shown
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError, NoRunError
+from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, create_run, open_run
 from grokviz.training.audience import Audience, OnEvaluation
@@ -30,7 +32,8 @@ def train(
 
     Row N of the history and checkpoint N belong to the weights before the update of epoch N, so a run of E epochs ends
     with checkpoint E: the weights after all E updates. Where the loss is no longer a finite number, training ends
-    there with a warning, and the run's status is `diverged`.
+    there with a warning, and the run's status is `diverged`. A configuration far outside the bands in which networks are known
+    to grok is trained with a warning.
 
     `progress` shows a bar (in a log, a line a minute). `on_evaluation(epoch, row, model)` is called every `test_every` epochs
     with the losses and accuracies and a `HookedTransformer`; what it raises ends the training, which can be resumed.
@@ -52,5 +55,11 @@ def train(
     with cpu_threads(config.training.threads):
         learner = learner_at(config, state=None)
         with create_run(directory, config, environment_of(config.training, learner.engine.name)) as writer:
+            _warn_outside_known_bands(config)
             train_loop(learner, writer, StoppingRule(config.training), audience, first_row=0)
     return open_run(directory)
+
+
+def _warn_outside_known_bands(config: RunConfig) -> None:
+    if outside := outside_known_bands(config):
+        warnings.warn(f"this may not grok: {', '.join(outside)}", GrokvizWarning, stacklevel=3)

@@ -8,15 +8,8 @@ from torch import Tensor
 from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.config import PURE_NEURON
-from grokviz.tasks.harmonics import (
-    components_of,
-    frequency_power,
-    gini,
-    n_frequencies,
-    never_change,
-    participation_ratio,
-    strongest_frequency,
-)
+from grokviz.tasks.frequencies import components_of, n_frequencies
+from grokviz.tasks.harmonics import frequency_power, gini, never_change, participation_ratio, strongest_frequency
 
 
 @needs("harmonics")

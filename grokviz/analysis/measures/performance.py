@@ -8,7 +8,10 @@ from grokviz.models.loss import correct, cross_entropies, margins
 
 
 def loss(snapshot: Snapshot) -> Float[Tensor, "split"]:
-    """Cross-entropy of the right answer, mean over the train pairs, the test pairs, and all.
+    """Cross-entropy of the right answer, mean over the pairs of each split.
+
+    The splits are train, test and all; and for a commutative task the test pairs whose mirror (b, a) is trained on
+    (test_mirrored), and those whose mirror is not (test_unmirrored).
 
     Formula: mean over pairs of -log softmax(L[a, b])[answer], over all d_vocab_out classes, in float64.
     Unit: nats
@@ -19,7 +22,10 @@ def loss(snapshot: Snapshot) -> Float[Tensor, "split"]:
 
 
 def accuracy(snapshot: Snapshot) -> Float[Tensor, "split"]:
-    """Share of the train pairs, the test pairs and all pairs whose largest logit is the right answer's.
+    """Share of the pairs of each split whose largest logit is the right answer's.
+
+    At half of the data, half of the test pairs of a commutative task are mirrored (test_mirrored): they are answered long before
+    the others (test_unmirrored), and most of an early test accuracy is theirs.
 
     Formula: mean over pairs of [argmax_c L[a, b, c] = answer].
     Unit: share
@@ -30,7 +36,7 @@ def accuracy(snapshot: Snapshot) -> Float[Tensor, "split"]:
 
 
 def logit_margin(snapshot: Snapshot) -> Float[Tensor, "split"]:
-    """Lead of the right answer's logit over the best wrong one, mean over the train pairs, the test pairs, and all.
+    """Lead of the right answer's logit over the best wrong one, mean over the pairs of each split.
 
     Formula: mean over pairs of L[answer] - max over c != answer of L[c].
     Unit: logits

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.analysis.needs import needs
-from grokviz.analysis.snapshot import SPLITS, Snapshot
+from grokviz.analysis.snapshot import Snapshot
 from grokviz.models.loss import cross_entropies
 
 SAFE_LOG = -600.0
@@ -32,7 +32,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float
     Source: Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
     if not key_frequencies:
-        return torch.full((len(SPLITS),), torch.nan, dtype=torch.float64)
+        return torch.full((len(snapshot.splits),), torch.nan, dtype=torch.float64)
     kept = snapshot.harmonics.along_answer(snapshot.logits, key_frequencies).sum(dim=0)
     by_answer = kept + snapshot.logits.mean(dim=0)
     return snapshot.split_means(cross_entropies(by_answer[snapshot.answers], snapshot.answers))
@@ -51,7 +51,7 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[T
     Source: Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
     if not key_frequencies:
-        return torch.full((len(SPLITS),), torch.nan, dtype=torch.float64)
+        return torch.full((len(snapshot.splits),), torch.nan, dtype=torch.float64)
     removed = snapshot.harmonics.along_answer(snapshot.logits, key_frequencies).sum(dim=0)[snapshot.answers]
     return snapshot.split_means(cross_entropies(snapshot.logits - removed, snapshot.answers))
 
@@ -77,7 +77,7 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
     factors = rearrange((shift - removed).exp(), "frequency answer c -> answer c frequency")
     log_totals = rearrange((kept @ factors).log(), "answer pair frequency -> (answer pair) frequency")
     if log_totals.min() < SAFE_LOG:
-        train = SPLITS.index("train")
+        train = snapshot.task.splits.index("train")
         return torch.stack([excluded_loss(snapshot, (k,))[train] for k in harmonics.frequencies])
     rows = torch.empty_like(log_totals)
     rows[by_answer] = log_totals  # back to row-major order

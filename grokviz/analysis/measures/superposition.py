@@ -12,13 +12,8 @@ from torch import Tensor
 
 from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.tasks.harmonics import (
-    components_of,
-    fold_frequency,
-    participation_ratio,
-    singular_values,
-    strongest_frequency,
-)
+from grokviz.tasks.frequencies import components_of, fold_frequency
+from grokviz.tasks.harmonics import participation_ratio, singular_values, strongest_frequency
 
 
 def token_dimensionality(snapshot: Snapshot) -> Float[Tensor, "token"]:
