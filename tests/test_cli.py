@@ -12,7 +12,7 @@ from grokviz.cli.main import main
 from grokviz.cli.table import COMMANDS
 
 TINY = [
-    *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
+    *"--p 23 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
     *"--epochs 20 --threads 1".split(),
 ]
 

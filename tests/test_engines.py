@@ -148,7 +148,7 @@ def test_every_engine_follows_the_reference_over_the_first_epochs_of_quick(name:
     run = grokviz.train(config.with_training(engine=name), tmp_path / "run")
     followed = grokviz.train(config.with_training(engine="reference"), tmp_path / "reference")
     for column in ("train_loss", "test_loss"):
-        np.testing.assert_allclose(run.history[column], followed.history[column], rtol=1e-5)
+        np.testing.assert_allclose(run.history[column], followed.history[column], rtol=5e-5)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

@@ -66,7 +66,7 @@ def test_a_time_is_said_in_the_unit_that_matters(seconds: float, words: str) -> 
 
 @pytest.mark.slow
 def test_quiet_commands_print_nothing(tiny_run: grokviz.Run, tmp_path) -> None:
-    options = "--p 7 --epochs 20 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --threads 1 --quiet --out mine".split()
+    options = "--p 23 --epochs 20 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --threads 1 --quiet --out mine".split()
     done = subprocess.run(
         [sys.executable, "-m", "grokviz.cli", "run", "quick", *options], cwd=tmp_path, capture_output=True, text=True
     )

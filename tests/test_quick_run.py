@@ -24,7 +24,8 @@ def times(data: xr.Dataset):
 
 
 def test_it_memorises_first_and_groks_later(data: xr.Dataset, times) -> None:
-    assert times.not_yet == ()
+    assert all(reason.startswith("cleanup has not ended") for reason in times.not_yet)
+    assert times.grokked_mirrored.by < times.memorisation_end < times.grokked_unmirrored.by
     assert times.memorised.by < times.memorisation_end < times.cleanup_start.by <= times.grokked.by
     assert 500 < times.grokked.by < 3500
     assert data["accuracy"].sel(split="test")[-1] >= 0.99

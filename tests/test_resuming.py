@@ -28,7 +28,7 @@ from grokviz.store.writing import RunWriter
 from grokviz.training.engines.fused import kernels
 
 FLAGS = (
-    *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
+    *"--p 23 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32".split(),
     *"--checkpoint-every 20 --geometric-checkpoints 4 --threads 1".split(),
 )
 """The configuration of `tiny_run`, but for its epochs."""

@@ -22,6 +22,7 @@ AXES: Mapping[str, Labels] = {
     "split": lambda snapshot, keys: list(snapshot.task.splits),
     "frequency": lambda snapshot, keys: np.arange(1, n_frequencies(snapshot.n) + 1),
     "component": lambda snapshot, keys: component_labels(snapshot.n),
+    "other_component": lambda snapshot, keys: component_labels(snapshot.n),
     "key_component": _key_components,
     "other_key_component": _key_components,
     "token": lambda snapshot, keys: snapshot.task.elements,

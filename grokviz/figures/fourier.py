@@ -223,6 +223,38 @@ def neuron_purity(measurements: xr.Dataset) -> Drawing:
     )
 
 
+@draws("logit_spectrum")
+def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
+    """Norm of the logits at each product of a Fourier component of a and one of b, at an epoch."""
+    (power,) = at_epoch(measurements, epoch, "logit_spectrum")
+    labels = [str(label) for label in power["component"].values]
+    hover = "%{y} of a × %{x} of b: norm %{z:.3f}<extra></extra>"
+    drawing = Drawing()
+    top = float(np.sqrt(measurements["logit_spectrum"].max()))
+    colours = {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": top, "colorbar": {"title": {"text": "norm"}}}
+    drawing.add("heatmap", colours, z=small(np.sqrt(power)), x=labels, y=labels, hovertemplate=hover)
+    drawing.axis("y", title="component of a", scaleanchor="x", constrain="domain", autorange="reversed")
+    drawing.axis("x", title="component of b", constrain="domain")
+    drawing.layout["height"] = 560
+    shown = (
+        f"Two-dimensional Fourier spectrum of the logits at epoch {int(power['epoch']):,}: root of the share of their variance "
+        "over pairs; cos w(a + b) is cos wa cos wb - sin wa sin wb"
+    )
+    keys = key_frequencies_of(measurements)
+    if not keys:
+        return titled(drawing, "The logits lie on no key frequencies: there are none", shown)
+    of_keys = [row for k in keys for row in components_of(len(labels), k)]
+    same = np.array([[(i + 1) // 2 == (j + 1) // 2 for j in of_keys] for i in of_keys])
+    held = beside_start(
+        measurements["logit_spectrum"],
+        power,
+        lambda values: values[of_keys, of_keys].where(same).sum(),
+        "{:.1%}",
+        unit=" of the logits' variance",
+    )
+    return titled(drawing, f"Products of cos and sin of one key frequency hold {held}", shown)
+
+
 def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> Drawing:
     (power,) = variables(measurements, name)
     keys = key_frequencies_of(measurements)
@@ -259,4 +291,13 @@ def _top(measurements: xr.Dataset, name: str) -> float:
     return 1.05 * float(measurements[name].max()) or 1.0
 
 
-FIGURES = (embedding_spectrum, readout_spectrum, sparsity, neuron_purity, spectrum, token_circles, neurons_by_frequency)
+FIGURES = (
+    embedding_spectrum,
+    readout_spectrum,
+    sparsity,
+    neuron_purity,
+    spectrum,
+    token_circles,
+    neurons_by_frequency,
+    logit_spectrum,
+)

@@ -100,7 +100,8 @@ def _add_history(drawing: Drawing, measurements: xr.Dataset, name: str, colour: 
 
 def _accuracy_finding(measurements: xr.Dataset, times: Phases) -> str:
     """Where test accuracy ends; and, of a commutative task, when it was there with the mirror in train, and when without."""
-    history = measurements["history_test_accuracy"].dropna("history_epoch").rename(history_epoch="epoch")
+    tested = measurements["history_test_accuracy"].dropna("history_epoch")
+    history = xr.DataArray(tested.values, dims="epoch", coords={"epoch": tested["history_epoch"].values})
     ends = f"Test accuracy ends at {beside_start(history, history[-1], itself, '{:.1%}')}"
     if times.grokked_mirrored is None and times.grokked_unmirrored is None:
         return ends

@@ -1,8 +1,4 @@
-"""A figure of one epoch, at many epochs, in little space: one whole figure, and per epoch only what differs.
-
-Numbers are kept as typed arrays in one binary block. Where the eye cannot tell, they are quantised: maps (`z`) to 8
-bits, other fractional numbers to 16, over the range that they have in all frames; whole numbers are kept exactly.
-"""
+"""A figure of one epoch, at many epochs, in little space: one whole figure, and per epoch only what differs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,38 +6,17 @@ from typing import Any
 import numpy as np
 
 from grokviz.figures import Drawing
+from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block
 
 Path = tuple[str | int, ...]
-MAP_LEVELS, NUMBER_LEVELS = 254, 65_534  # level 0 stands for NaN
-
-
-class Block:
-    """The binary block that the arrays of all figures go into. A class because it grows as they come."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, values: np.ndarray) -> dict[str, Any]:
-        """Append an array, aligned for JavaScript's typed arrays, and return where it is."""
-        padding = -self._size % 8
-        content = values.tobytes()
-        place = {"at": self._size + padding, "type": values.dtype.str.lstrip("<|"), "shape": list(values.shape)}
-        self._parts += [bytes(padding), content]
-        self._size += padding + len(content)
-        return place
-
-    def content(self) -> bytes:
-        """All arrays, little-endian, each at its place."""
-        return b"".join(self._parts)
 
 
 def frames(drawings: Sequence[Drawing], block: Block) -> dict[str, Any]:
     """The last drawing whole (`base`), and for each path into it that differs the values in every frame (`changes`).
     Drawings whose traces or axes differ are kept whole.
 
-    A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first
-    axis is the frame, and `low`, `high` if it is quantised.
+    A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first axis is
+    the frame.
     """
     base = drawings[-1].to_json()
     flat = [dict(_leaves({"data": drawing.data, "layout": drawing.layout})) for drawing in drawings]
@@ -84,18 +59,5 @@ def _change(path: Path, values: list[Any], block: Block) -> dict[str, Any]:
             "path": path,
             "values": [value.tolist() if isinstance(value, np.ndarray) else value for value in values],
         }
-    stacked = np.stack(arrays)
-    if stacked.dtype.kind != "f":
-        return {"path": path, "array": block.add(stacked.astype(np.int32))}
     levels = MAP_LEVELS if path[-1] == "z" else NUMBER_LEVELS
-    quantised, low, high = _quantised(stacked, levels)
-    return {"path": path, "array": block.add(quantised), "low": low, "high": high, "levels": levels}
-
-
-def _quantised(values: np.ndarray, levels: int) -> tuple[np.ndarray, float, float]:
-    """Whole numbers 1..levels + 1 over the range of the values; 0 for NaN."""
-    finite = np.isfinite(values)
-    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
-    scaled = (values.astype(np.float64) - low) / ((high - low) or 1.0) * levels
-    whole = np.where(finite, np.rint(np.where(finite, scaled, 0.0)) + 1, 0)
-    return whole.astype(np.uint8 if levels < 256 else np.uint16), low, high
+    return {"path": path, "array": block.quantised(np.stack(arrays), levels)}

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page with facts, findings, all figures, and a slider through training."""
+"""The report: one self-contained HTML page in which training is scrubbed."""
 
 import base64
 import gzip
@@ -6,44 +6,55 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from string import Template
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from plotly.offline import get_plotlyjs
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, measurements_of, why_no_key_frequencies
+from grokviz.analysis.derived import measurements_of
 from grokviz.analysis.phases import find_phases
-from grokviz.bands import what_grokking_takes
 from grokviz.checks import as_path, shown
 from grokviz.errors import GrokvizError
-from grokviz.figures import FAMILIES, FIGURES, FigureFunction, drawing_of, shows_an_epoch, why_not
+from grokviz.figures import FAMILIES, FIGURES, FigureFunction, shows_an_epoch, why_not
 from grokviz.progress import progress_of
-from grokviz.report.frames import Block, frames
+from grokviz.report.contents import Contents, contents_of
+from grokviz.report.page import resource, script
+from grokviz.report.words import Said, command_again, facts, findings, headline, stops_note
 from grokviz.store import Run, open_run, save_report
 
-MAP_BYTES = 11_000_000
-"""Room for the maps of all stops before compression: with plotly.js the page stays below 20 MB."""
+MOST_STOPS = 200
+"""Stops of the cursor: enough for every move of the hand to show another."""
 
+OWN = {
+    "token_circles": "view-circles",
+    "spectrum": "view-spectrum",
+    "attention_patterns": "view-attention",
+    "neurons_by_frequency": "view-neurons",
+    "logit_spectrum": "view-logits",
+}
+"""The figures that the page draws itself, and where; the others are plotly's."""
 
-@dataclass(frozen=True)
-class Panel:
-    """A figure on the page."""
+LEFT, RIGHT = ("token_circles", "spectrum"), ("attention_patterns", "neurons_by_frequency")
 
-    name: str
-    family: str
-    caption: str
-    moves: bool
-    finding: str
-    drawn: dict[str, Any]
-    """The figure, and what changes with the epoch; see `frames`."""
+TABS = (
+    ("losses", "Losses", ("performance",)),
+    ("fourier", "Fourier structure", ("fourier",)),
+    ("neurons", "One neuron", ()),
+    ("algorithm", "Algorithm", ("progress",)),
+    ("attention", "Attention", ("attention",)),
+    ("superposition", "Superposition", ("superposition",)),
+    ("weights", "Weights", ("weights",)),
+    ("tables", "Tables", ()),
+    ("reproduce", "Reproduce", ()),
+)
+"""Each tab: its id, its name, and the families whose figures it holds."""
+
+IN_ANOTHER_TAB = {"logit_spectrum": "algorithm"}
 
 
 def write_report(
@@ -70,101 +81,190 @@ def write_report(
 
 
 def render_report(run: Run, measurements: xr.Dataset, *, progress: bool = True) -> str:
-    """The page. Every checkpoint is a stop of the slider, or as many evenly chosen ones as a page below 20 MB has room
-    for; the page says how many. A figure that cannot be drawn is named with the reason.
+    """The page. The cursor stops at every checkpoint, or at 200 evenly chosen ones; the page says how many. A figure that
+    cannot be drawn is named with the reason.
     """
-    map_bytes = (run.config.model.n_heads + 1) * run.config.task.n_pairs  # a pattern a head, and the cosines of tokens
-    stops = slider_stops(measurements["epoch"].values.tolist(), most=max(2, MAP_BYTES // map_bytes))
-    block = Block()
+    stops = cursor_stops(measurements["epoch"].values.tolist(), most=MOST_STOPS)
+    phases = find_phases(measurements) if "history_test_loss" in measurements else None
     reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}
-    panels = _panels(
-        run, measurements, stops, block, [figure for figure in FIGURES if not reasons[figure.__name__]], progress
-    )
-    data = {
-        "panels": [{"name": panel.name, "moves": panel.moves, **panel.drawn} for panel in panels],
-        "stops": stops,
-        "readings": [_reading(measurements, epoch) for epoch in stops],
+    figures = [figure for figure in FIGURES if not reasons[figure.__name__]]
+    total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
+    with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
+        contents = contents_of(run, measurements, phases, stops, figures=figures, own=tuple(OWN), bar=bar)
+    plotly_js, page_script = get_plotlyjs(), script()
+    task = run.config.task
+    sides = [
+        "".join(_own_figure(figure) for name in names for figure in figures if figure.__name__ == name)
+        for names in (LEFT, RIGHT)
+    ]
+    tabs = {
+        name: content
+        for name, content in _tab_contents(run, measurements, contents, figures, reasons).items()
+        if content
     }
-    resources = files("grokviz.report")
-    script = resources.joinpath("report.js").read_text()
-    plotly_js = get_plotlyjs()
-    page = Template(resources.joinpath("template.html").read_text())
-    return page.substitute(
-        policy=html.escape(_content_security_policy(plotly_js, script)),
+    return Template(resource("template.html")).substitute(
+        policy=html.escape(_content_security_policy(plotly_js, page_script)),
         title=html.escape(f"grokviz: {run.directory.resolve().name}"),
-        facts=_rows(_facts(run, measurements)),
-        findings="\n".join(_findings(run, measurements, panels)),
-        sections="\n".join(_section(family, panels) for family in FAMILIES),
-        left_out=_left_out(reasons),
-        stops_note=html.escape(_stops_note(stops, measurements)),
-        last_stop=len(stops) - 1,
-        measures=_measure_table(measurements),
-        config=html.escape(json.dumps(run.config.outline(), indent=2)),
-        style=resources.joinpath("style.css").read_text(),
-        plotly_js=plotly_js,
-        data=_packed(json.dumps(_plain(data), allow_nan=False).encode()),
-        arrays=_packed(block.content()),
-        script=script,
+        about=html.escape(
+            f"{task.task.operation.formula.replace('mod p', f'mod {task.p}')}, {task.n_train:,} of {task.n_pairs:,} pairs trained on"
+        ),
+        headline="".join(_linked(said) for said in headline(measurements, phases)),
+        left=sides[0],
+        right=sides[1],
+        worked_sum=_worked_sum(contents),
+        findings="\n".join(_linked(said) for said in findings(run, measurements, phases, contents.findings)),
+        tabs="".join(_tab(name, words) for name, words, _ in TABS if name in tabs),
+        tab_panels="\n".join(
+            f"<section role='tabpanel' id='tab-{name}' data-panel='{name}' aria-labelledby='to-{name}' hidden>{content}</section>"
+            for name, content in tabs.items()
+        ),
+        notes=html.escape(_notes(stops, measurements, contents)),
+        style=resource("style.css"),
+        data=_packed(json.dumps(_plain(contents.text), allow_nan=False).encode()),
+        arrays=_packed(contents.block.content()),
+        plotly=_packed(plotly_js.encode()),
+        script=page_script,
     )
 
 
-def slider_stops(epochs: Sequence[int], *, most: int) -> list[int]:
-    """The epochs that the slider stops at: all, or `most` evenly chosen ones with the first and the last."""
+def cursor_stops(epochs: Sequence[int], *, most: int) -> list[int]:
+    """The epochs that the cursor stops at: all, or `most` evenly chosen ones with the first and the last."""
     if len(epochs) <= most:
         return list(epochs)
     return [epochs[i] for i in np.linspace(0, len(epochs) - 1, most).round().astype(int)]
 
 
-def _panels(
+def _tab_contents(
     run: Run,
     measurements: xr.Dataset,
-    stops: list[int],
-    block: Block,
+    contents: Contents,
     figures: Sequence[FigureFunction],
-    progress: bool,
-) -> list[Panel]:
-    panels = []
-    total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
-    with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
-        for figure in figures:
-            moves = shows_an_epoch(figure)
-            frames_of_it = []
-            for at in [{"epoch": epoch} for epoch in stops] if moves else [{}]:
-                frames_of_it.append(drawing_of(figure, measurements, **at))
-                bar.update()
-            drawn = frames(frames_of_it, block)
-            caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
-            panels.append(Panel(figure.__name__, figure.__module__, caption, moves, frames_of_it[-1].finding, drawn))
-    return panels
+    reasons: Mapping[str, str],
+) -> dict[str, str]:
+    """The HTML of every tab; '' of one with nothing to show."""
+    family_of = {figure: family.__name__.rsplit(".", 1)[-1] for family in FAMILIES for figure in family.FIGURES}
+    shown: dict[str, str] = {}
+    for name, _, families in TABS:
+        here = [
+            figure
+            for figure in figures
+            if figure.__name__ not in (*LEFT, *RIGHT)
+            and (IN_ANOTHER_TAB.get(figure.__name__, name) == name)
+            and (family_of[figure] in families or figure.__name__ in IN_ANOTHER_TAB)
+        ]
+        drawn = (_own_figure(f) if f.__name__ in OWN else _plotly_figure(f) for f in here)
+        shown[name] = f"<div class='grid'>{''.join(drawn)}</div>" if here else ""
+    shown["neurons"] = _neuron_views(contents, measurements)
+    shown["tables"] = (
+        f"<h2>Run</h2><div class='wide'><table><tbody>{_rows(facts(run, measurements, _phases(measurements)))}</tbody></table></div>"
+        f"{_left_out(reasons)}<h2>Measures</h2><div class='wide'>{_measure_table(measurements)}</div>"
+    )
+    shown["reproduce"] = (
+        f"<h2>Command</h2><pre>{html.escape(command_again(run.config))}</pre>"
+        f"<h2>Configuration</h2><pre>{html.escape(json.dumps(run.config.outline(), indent=2))}</pre>"
+    )
+    return shown
 
 
-def _findings(run: Run, measurements: xr.Dataset, panels: Sequence[Panel]) -> Iterator[str]:
-    """What the figures state, each with a link to its figure; those that move state it of the last epoch."""
-    phases = find_phases(measurements) if "history_test_loss" in measurements else None
-    for sentence in _divergence(measurements):
-        yield f"<li>{html.escape(sentence)}</li>"
-    if phases and not phases.grokked and measurements["status"].item() != "diverged":
-        yield f"<li>{html.escape(f'This run has not grokked. {what_grokking_takes(run.config)}.')}</li>"
-    for panel in panels:
-        yield f"<li><a href='#{panel.name}'>{html.escape(panel.finding)}</a></li>"
-    if phases:
-        said = " ".join(panel.finding for panel in panels)
-        if phases.memorisation_in_words:
-            yield f"<li>{html.escape(phases.memorisation_in_words)}</li>"
-        for reason in phases.not_yet:
-            if reason not in said:
-                yield f"<li>{html.escape(reason[0].upper() + reason[1:])}</li>"
+def _phases(measurements: xr.Dataset) -> Any:
+    return find_phases(measurements) if "history_test_loss" in measurements else None
 
 
-def _divergence(measurements: xr.Dataset) -> Iterator[str]:
-    last = int(measurements["epoch"][-1])
-    if measurements["status"].item() == "diverged" and "history_epoch" in measurements.sizes:
-        yield (
-            f"Diverged at epoch {int(measurements['history_epoch'][-1]):,}: the loss is not a finite number, and training has "
-            f"stopped. What follows is about the checkpoints before, up to epoch {last:,}."
+def _own_figure(figure: FigureFunction) -> str:
+    return _figure(figure.__name__, f"<div id='{OWN[figure.__name__]}' class='canvas'></div>", _caption(figure))
+
+
+def _plotly_figure(figure: FigureFunction) -> str:
+    return _figure(figure.__name__, f"<div id='plot-{figure.__name__}' class='plot'></div>", _caption(figure))
+
+
+def _figure(name: str, content: str, caption: str, heading: str = "") -> str:
+    return (
+        f"<figure id='{name}'><h3>{html.escape(heading)}</h3><p class='shows'></p>{content}"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _caption(figure: FigureFunction) -> str:
+    return (figure.__doc__ or "").strip().split("\n", 1)[0]
+
+
+def _neuron_views(contents: Contents, measurements: xr.Dataset) -> str:
+    """What one neuron does, and the readouts of all; nothing where the page has no network."""
+    if contents.why_no_network:
+        return ""
+    last = contents.text["neurons"] - 1
+    chosen = f"<p><label>neuron <input id='neuron' type='number' min='0' max='{last}'></label> of 0 to {last}; or point at one above</p>"
+    views = [
+        _figure(
+            "activation",
+            "<div id='view-activation' class='canvas'></div>",
+            "Its activation for every pair (a, b).",
+            "Activation",
         )
-    elif "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1)).all():
-        yield f"Diverged: the loss is not a finite number at the last checkpoint, epoch {last:,}."
+    ]
+    if contents.text["coordinates"]:
+        views.append(
+            _figure(
+                "neuron-spectrum",
+                "<div id='view-neuron-spectrum' class='canvas'></div>",
+                "Norms of the components of its activation over a and b: constant, cos 1, sin 1, cos 2, ...; the constant is left out.",
+                "Two-dimensional Fourier spectrum",
+            )
+        )
+    views.append(
+        _figure(
+            "readout",
+            "<div id='view-readout' class='canvas'></div>",
+            "What it writes into the logit of each answer, these in the order of the circle of all elements.",
+            "Readout",
+        )
+    )
+    if {"neuron_frequency", "neuron_purity"} <= set(measurements.data_vars):
+        views.append(
+            _figure(
+                "readouts",
+                "<div id='view-readouts' class='canvas'></div>",
+                "Norm of every neuron's readout at each frequency: those that serve a frequency write it.",
+                "Readout by neuron",
+            )
+        )
+    return f"{chosen}<div class='grid'>{''.join(views)}</div>"
+
+
+def _worked_sum(contents: Contents) -> str:
+    if contents.why_no_network:
+        return f"<section id='sum'><h2>One worked sum</h2><p class='note'>Not here: {html.escape(contents.why_no_network)}.</p></section>"
+    steps = [
+        ("attends", "2. What each head attends to"),
+        ("fires", "3. The neurons that fire"),
+        ("adds", "4. The cosines that add up to the logits, in the order of the circle"),
+    ]
+    if contents.text["keys"]:
+        steps.insert(0, ("lies", "1. Where a, b and the answer lie on the circles"))
+    drawn = "".join(f"<div><p>{words}</p><div class='canvas' data-step='{step}'></div></div>" for step, words in steps)
+    return (
+        "<section id='sum'><h2>One worked sum</h2><div class='asked'>"
+        "<label>a <input id='operand-a' type='number'></label><label>b <input id='operand-b' type='number'></label>"
+        "<strong id='asked'></strong><span id='verdict' aria-live='polite'></span><span id='operand-error' role='alert'></span></div>"
+        f"<div class='steps'>{drawn}<div><p>5. The answer</p><ol id='answers'></ol></div></div></section>"
+    )
+
+
+def _tab(name: str, words: str) -> str:
+    return (
+        f"<button type='button' role='tab' id='to-{name}' data-tab='{name}' aria-controls='tab-{name}'>{words}</button>"
+    )
+
+
+def _linked(said: Said) -> str:
+    words = html.escape(said.text)
+    if said.name:
+        words = f"<span>{html.escape(said.name)}</span><strong>{words}</strong>"
+    if not said.target:
+        return f"<li>{words}</li>"
+    epoch = "" if said.epoch is None else f" data-epoch='{said.epoch}'"
+    return f"<li><a href='#{said.target}' data-target='{said.target}'{epoch}>{words}</a></li>"
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:
@@ -178,108 +278,45 @@ def _left_out(reasons: Mapping[str, str]) -> str:
     rows = "".join(
         f"<li>{html.escape(', '.join(names))}: {html.escape(reason)}</li>" for reason, names in by_reason.items()
     )
-    return f"<section id='left-out'><h2>Not drawn</h2><ul>{rows}</ul></section>"
+    return f"<h2>Not drawn</h2><ul id='left-out'>{rows}</ul>"
 
 
-def _reading(measurements: xr.Dataset, epoch: int) -> str:
-    """Losses and accuracies at a stop, beside the slider; nothing where they were not measured."""
-    if not {"loss", "accuracy"} <= set(measurements.data_vars):
-        return ""
-    now = measurements[["loss", "accuracy"]].sel(epoch=epoch)
-    parts = [
-        f"{s} loss {now['loss'].sel(split=s).item():.2e} ({now['accuracy'].sel(split=s).item():.1%} right)"
-        for s in ("train", "test")
-    ]
-    return ", ".join(parts)
-
-
-def _facts(run: Run, measurements: xr.Dataset) -> list[tuple[str, str]]:
-    task, model, training = run.config.task, run.config.model, run.config.training
-    keys = key_frequencies_of(measurements)
-    harmonics = ", ".join(
-        f"{h.frequency} ({h.multiple} times {h.key}; {h.share:.1%} of the largest)"
-        for h in harmonics_of_keys(measurements)
-    )
-    trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
-    return [
-        ("run", f"{measurements['run'].item()} ({run.status})"),
-        (
-            "task",
-            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, "
-            f"{task.n_train:,} of {task.n_pairs:,} pairs trained on, split seed {task.split_seed}",
-        ),
-        (
-            "model",
-            f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
-            f"neurons, trained biases {model.biases}, initialisation {model.initialisation}, "
-            f"seed {'that of the split, going on' if model.seed is None else model.seed}",
-        ),
-        (
-            "training",
-            f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay "
-            f"{training.weight_decay:g}, full batch, {trained:,} of {training.epochs:,} epochs",
-        ),
-        ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
-        (
-            "key frequencies",
-            f"{', '.join(map(str, keys)) or why_no_key_frequencies(measurements) or 'none'}; "
-            f"rule: {measurements['key_frequency_rule'].item()}",
-        ),
-        *(
-            [("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power")]
-            if keys
-            else []
-        ),
-        ("made with", _described_environment(run.environment)),
-        *(
-            (f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment))
-            for continuation in run.manifest.continuations
-        ),
-    ]
-
-
-def _described_environment(environment: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
-    return f"{versions}; {environment.get('device')}, {environment.get('threads')} threads"
-
-
-def _rows(pairs: Sequence[tuple[str, str]]) -> str:
+def _rows(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(
         f"<tr><th scope='row'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in pairs
     )
 
 
-def _section(family: ModuleType, panels: Sequence[Panel]) -> str:
-    """The panels of a family; nothing where it has none."""
-    figures = "\n".join(
-        f"<figure class='{'moves' if panel.moves else 'whole'}'><div id='{panel.name}' class='plot'></div>"
-        f"<figcaption>{html.escape(panel.caption)}</figcaption></figure>"
-        for panel in panels
-        if panel.family == family.__name__
-    )
-    return f"<section><h2>{html.escape(family.TITLE)}</h2>{figures}</section>" if figures else ""
-
-
-def _stops_note(stops: Sequence[int], measurements: xr.Dataset) -> str:
-    total = measurements.sizes["epoch"]
-    if len(stops) == total:
-        return f"The slider stops at all {total} checkpoints."
-    return f"The slider stops at {len(stops)} of {total} checkpoints, evenly chosen, to keep the page small; the curves show all."
-
-
 def _measure_table(measurements: xr.Dataset) -> str:
-    measures = [
-        (name, variable.attrs) for name, variable in measurements.data_vars.items() if "fingerprint" in variable.attrs
-    ]
-    cells = ("description", "formula", "unit", "range", "source")
-    rows = "".join(
-        f"<tr><th scope='row'><code>{html.escape(str(name))}</code></th>"
-        + "".join(f"<td>{html.escape(str(attributes.get(cell, '')))}</td>" for cell in cells)
-        + "</tr>"
-        for name, attributes in measures
+    return f"<table><thead><tr>{''.join(_heads())}</tr></thead><tbody>{''.join(_measure_rows(measurements))}</tbody></table>"
+
+
+CELLS = ("description", "formula", "unit", "range", "source")
+
+
+def _heads() -> Iterator[str]:
+    for cell in ("measure", *CELLS):
+        yield f"<th scope='col'>{cell}</th>"
+
+
+def _measure_rows(measurements: xr.Dataset) -> Iterator[str]:
+    for name, variable in measurements.data_vars.items():
+        if "fingerprint" in variable.attrs:
+            cells = "".join(f"<td>{html.escape(str(variable.attrs.get(cell, '')))}</td>" for cell in CELLS)
+            yield f"<tr><th scope='row'><code>{html.escape(str(name))}</code></th>{cells}</tr>"
+
+
+def _notes(stops: Sequence[int], measurements: xr.Dataset, contents: Contents) -> str:
+    quantised = "Maps are quantised to 254 levels over their range, token planes and purities to 1,022, other numbers of an epoch to 65,534."
+    network = contents.text["network"]
+    if not network:
+        return f"{stops_note(stops, measurements)} {quantised}"
+    near = network["fidelity"]
+    return (
+        f"{stops_note(stops, measurements)} {quantised} The worked sum and the neurons run on quantised weights: on a sample of pairs "
+        f"and checkpoints they give the network's own answer in {near['sameAnswer']:.1%}, and logits differ by "
+        f"{near['ofLogits']:.1%} (root mean square, median over checkpoints). The figures of measures are of the exact weights."
     )
-    heads = "".join(f"<th scope='col'>{cell}</th>" for cell in ("measure", *cells))
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _packed(content: bytes) -> str:

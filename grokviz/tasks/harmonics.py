@@ -7,7 +7,6 @@ frequencies are k = 1..floor(n/2). `Harmonics` is the basis as a task's tokens s
 x is x, for multiplication it is its discrete logarithm.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.errors import LackingError
-from grokviz.tasks.frequencies import components_of, n_frequencies
+from grokviz.tasks.frequencies import components_of, n_frequencies, waves_on_circle
 from grokviz.tasks.task import Task
 
 COLUMNS_AT_ONCE = 64
@@ -78,20 +77,8 @@ def harmonics_of(task: Task) -> Harmonics:
 
 
 def fourier_basis(n: int) -> Float[Tensor, "component token"]:
-    """The real orthonormal Fourier basis of functions on 0..n-1, one component a row.
-
-    1/sqrt(n); sqrt(2/n) cos(2 pi k x / n) and sqrt(2/n) sin(2 pi k x / n) for k = 1..floor((n-1)/2); and, if and only
-    if n is even, (-1)^x / sqrt(n).
-    """
-    x = torch.arange(n)
-    rows = [torch.full((n,), n**-0.5, dtype=torch.float64)]
-    for k in range(1, (n - 1) // 2 + 1):
-        # k x is reduced mod n in integers first: exact, where a large float angle is not.
-        angle = 2 * math.pi / n * ((k * x) % n).double()
-        rows += [math.sqrt(2 / n) * angle.cos(), math.sqrt(2 / n) * angle.sin()]
-    if n % 2 == 0:
-        rows.append((1 - 2 * (x % 2)).double() * n**-0.5)
-    return torch.stack(rows)
+    """The real orthonormal Fourier basis of functions on 0..n-1, one component a row; see `waves_on_circle`."""
+    return torch.from_numpy(waves_on_circle(n))
 
 
 def component_frequencies(n: int) -> Int[Tensor, "component"]:

@@ -23,7 +23,7 @@ CONTEXT.set_forkserver_preload(
 )
 
 TINY = (
-    *"--p 7 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --epochs 40".split(),
+    *"--p 23 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --epochs 40".split(),
     *"--checkpoint-every 20 --geometric-checkpoints 3 --threads 1".split(),
 )
 """Checkpoints at 0, 1, 6, 20 and 40."""

@@ -1,7 +1,7 @@
 """Fourier structure of the embedding, the readout and the neurons."""
 
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -206,6 +206,24 @@ def _shares(power: Float[Tensor, "frequency"]) -> Float[Tensor, "frequency"]:
     return power / power.sum()
 
 
+@needs("harmonics")
+def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_component"]:
+    """Share of the logits' variance over pairs at each product of a Fourier component of a and one of b.
+
+    Formula: sum over answers c of (F_i F_j L[:, :, c])² / its sum over i and j, F_i over a and F_j over b; the constant, i = j = 0,
+        is left out.
+    Unit: share
+    Range: 0 to 1, sum 1. The circuit for a + b lies on cos and sin of one key frequency in both, as cos w(a+b) = cos wa cos wb -
+        sin wa sin wb; the components of a alone and of b alone are the first column and the first row.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
+    """
+    basis = snapshot.harmonics.basis
+    logits = rearrange(snapshot.logits[:, : snapshot.n], "(a b) c -> a b c", a=snapshot.n)
+    power = einsum(basis, einsum(basis, logits, "i a, a b c -> i b c"), "j b, i b c -> i j c").square().sum(dim=2)
+    power[0, 0] = 0
+    return power / power.sum()
+
+
 MEASURES = (
     embedding_power,
     embedding_constant_share,
@@ -221,4 +239,5 @@ MEASURES = (
     dead_neuron_share,
     token_plane,
     circle_roundness,
+    logit_spectrum,
 )

@@ -1,0 +1,64 @@
+"""The network as tables of its tokens: all that its last position needs, in numpy, for whoever must carry it elsewhere.
+
+As in `forward`, whose function this is: only '=' is read, a head's score of an operand depends on that token alone, and the
+attention pattern sums to 1. So a pre-activation is a sum of rows, weighted by the pattern. No torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from grokviz.models.parameters import PARAMETERS
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A network of one layer, seen from '='. A column is a neuron, or after all of these a class."""
+
+    scores: Float[np.ndarray, "head source token"]
+    """Attention scores from '=' to the token as a, to the token as b, and (the same for all) to '=' itself."""
+    values: Float[np.ndarray, "head token d_head"]
+    """W_E W_V: what a head reads from a token, wherever it stands."""
+    places: Float[np.ndarray, "head source d_head"]
+    """What it reads besides: from positions 0 and 1, and from '=' with its position. The bias b_V is in each."""
+    outputs: Float[np.ndarray, "head d_head column"]
+    """W_O [W_in | W_U]: what a head writes into pre-activations and, past the MLP, into logits."""
+    base: Float[np.ndarray, "column"]
+    """What '=' writes itself, with all biases."""
+    readout: Float[np.ndarray, "neuron class"]
+    """W_out W_U: what a neuron writes into logits."""
+
+
+def tables_of(weights: Mapping[str, np.ndarray]) -> Tables:
+    """The tables of a network of these `weights`, by their TransformerLens names, in float64."""
+    w = {parameter.short_name: weights[parameter.name].astype(np.float64) for parameter in PARAMETERS}
+    tokens, equals = w["W_E"][:-1], w["W_E"][-1] + w["W_pos"][2]
+    query = (np.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])
+    sources = np.stack([tokens + w["W_pos"][0], tokens + w["W_pos"][1], np.broadcast_to(equals, tokens.shape)])
+    keys = np.einsum("stm,hmd->shtd", sources, w["W_K"]) + w["b_K"][None, :, None]
+    out = np.concatenate([w["W_in"], w["W_U"]], axis=1)
+    places = np.stack([w["W_pos"][0], w["W_pos"][1], equals])
+    past_mlp = w["b_out"] @ w["W_U"] + w["b_U"]
+    return Tables(
+        scores=np.einsum("shtd,hd->hst", keys, query),
+        values=np.einsum("tm,hmd->htd", tokens, w["W_V"]),
+        places=np.einsum("sm,hmd->hsd", places, w["W_V"]) + w["b_V"][:, None],
+        outputs=np.einsum("hdm,mc->hdc", w["W_O"], out),
+        base=(equals + w["b_O"]) @ out + np.concatenate([w["b_in"], past_mlp]),
+        readout=w["W_out"] @ w["W_U"],
+    )
+
+
+def logits_of(tables: Tables, pairs: Int[np.ndarray, "pair operand"]) -> Float[np.ndarray, "pair class"]:
+    """The logits at '=' of each pair of tokens."""
+    a, b = pairs.T
+    scores = np.stack([tables.scores[:, 0, a], tables.scores[:, 1, b], tables.scores[:, 2, a]], axis=-1)
+    pattern = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    pattern /= pattern.sum(axis=-1, keepdims=True)  # [head, pair, source]
+    of_tokens = pattern[..., :1] * tables.values[:, a] + pattern[..., 1:2] * tables.values[:, b]
+    read = of_tokens + np.einsum("hps,hsd->hpd", pattern, tables.places)
+    columns = np.einsum("hpd,hdc->pc", read, tables.outputs) + tables.base
+    n_neurons = len(tables.readout)
+    return np.maximum(columns[:, :n_neurons], 0) @ tables.readout + columns[:, n_neurons:]

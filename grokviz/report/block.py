@@ -1,0 +1,79 @@
+"""The binary block of a page: numbers by stop of the cursor, as whole levels between their least and largest.
+
+Where the eye cannot tell, numbers are quantised; whole numbers are kept exactly. Level 0 stands for NaN. Along the stops
+only differences are stored, modulo the width of a level: what hardly changes then costs hardly anything once compressed.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+MAP_LEVELS, NUMBER_LEVELS = 254, 65_534
+"""Levels of a map, whose colours the eye tells apart far less finely, and of other numbers."""
+
+Place = dict[str, Any]
+"""Where an array lies in the block, and how its levels are read: {at, type, shape, low, step}."""
+
+
+class Block:
+    """The block as it grows. A class, because the arrays come one by one."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def exact(self, values: np.ndarray) -> Place:
+        """Append float32 numbers as they are."""
+        return {**self._append(values.astype(np.float32).tobytes()), "type": "f4", "shape": list(values.shape)}
+
+    def quantised(self, by_stop: np.ndarray, levels: int) -> Place:
+        """Append numbers whose first axis is the stop, quantised to so many levels over the range that they have in all."""
+        whole, low, step = quantise(by_stop, levels)
+        return self._levels(whole, low, step, levels)
+
+    def stepped(self, by_stop: np.ndarray, step: float) -> Place:
+        """Append numbers whose first axis is the stop, quantised to multiples of `step` from their least."""
+        low = float(np.floor(by_stop.min() / step) * step)
+        whole = np.rint((by_stop - low) / step).astype(np.int64) + 1
+        return self._levels(whole, low, step, int(whole.max()) - 1)
+
+    def content(self) -> bytes:
+        """All arrays, little-endian, each at its place."""
+        return b"".join(self._parts)
+
+    def _levels(self, whole: Int[np.ndarray, "stop ..."], low: float, step: float, levels: int) -> Place:
+        if levels > NUMBER_LEVELS:
+            raise ValueError(f"{levels} levels do not fit into 16 bits")
+        kind = np.uint8 if levels <= MAP_LEVELS else np.uint16
+        differences = np.diff(whole, axis=0, prepend=0).astype(kind)  # modulo 2^8 or 2^16
+        # The bytes of 16 bits go into planes of their own: the upper ones are nearly all the same.
+        planes = differences.reshape(-1).view(np.uint8).reshape(-1, np.dtype(kind).itemsize).T
+        place = self._append(np.ascontiguousarray(planes).tobytes())
+        return {**place, "type": f"u{np.dtype(kind).itemsize}", "shape": list(whole.shape), "low": low, "step": step}
+
+    def _append(self, content: bytes) -> Place:
+        padding = -self._size % 8
+        place = {"at": self._size + padding}
+        self._parts += [bytes(padding), content]
+        self._size += padding + len(content)
+        return place
+
+
+def quantise(values: np.ndarray, levels: int) -> tuple[Int[np.ndarray, "..."], float, float]:
+    """Whole numbers 1..levels + 1 over the range of the values, 0 for NaN; and the least value and the step between two.
+
+    Whole numbers in a range of no more than `levels` come back exactly.
+    """
+    values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    is_whole = high - low <= levels and bool((values[finite] == np.rint(values[finite])).all())
+    step = 1.0 if is_whole else (high - low) / levels or 1.0
+    whole = np.where(finite, np.rint((np.where(finite, values, low) - low) / step) + 1, 0)
+    return whole.astype(np.int64), low, step
+
+
+def dequantise(whole: Int[np.ndarray, "..."], low: float, step: float) -> Float[np.ndarray, "..."]:
+    """What the page makes of levels."""
+    return np.where(whole == 0, np.nan, low + (whole - 1) * step)

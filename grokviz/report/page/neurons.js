@@ -1,0 +1,141 @@
+// The neurons: which frequency each serves; and one of them, its activation for all pairs, spectrum and readout.
+"use strict";
+
+class Neurons {
+  constructor(element, run, state, tip) {
+    Object.assign(this, { run, state });
+    this.needs = ["epoch", "hovered", "pinned", "neuron"];
+    this.surface = new Surface(element, () => this.inWords(), () => this.paint());
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+  }
+
+  draw() {
+    this.surface.redraw();
+  }
+
+  inWords() {
+    return `Purity of every neuron at its frequency, at epoch ${epochInWords(this.run.stops[this.stop])}`;
+  }
+
+  get stop() {
+    return this.run.stopAt(this.state.get("epoch"));
+  }
+
+  get frame() {
+    const { width, height } = this.surface;
+    return { left: 46, right: width - 8, top: 12, bottom: height - 22 };
+  }
+
+  // Where each living neuron lies: beside its frequency in its own order, so that each can be pointed at.
+  dots() {
+    const { left, right, top, bottom } = this.frame;
+    const frequency = this.run.at("neuron_frequency", this.stop);
+    const purity = this.run.at("neuron_purity", this.stop);
+    const slot = (right - left) / this.run.frequencies;
+    const dots = [];
+    frequency.forEach((k, neuron) => {
+      if (!Number.isFinite(k) || !Number.isFinite(purity[neuron])) return;
+      const spread = ((neuron * 0.618034) % 1) - 0.5;
+      dots.push({ neuron, k, purity: purity[neuron], x: left + (k - 0.5 + 0.7 * spread) * slot, y: bottom - purity[neuron] * (bottom - top) });
+    });
+    return dots;
+  }
+
+  paint() {
+    const { surface, run, state } = this;
+    const { left, right, top, bottom } = this.frame;
+    for (const share of [0, 0.5, 1]) {
+      surface.text(percent(share, 0), left - 6, bottom - share * (bottom - top), { align: "right", colour: "soft" });
+    }
+    const pure = bottom - run.pureNeuron * (bottom - top);
+    surface.line([[left, pure], [right, pure]], ink("soft"), { width: 1, dash: [2, 3] });
+    surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
+    const off = state.frequency;
+    for (const { neuron, k, x, y } of this.dots()) {
+      const chosen = state.get("neuron") === neuron;
+      surface.context.globalAlpha = chosen || off === null || off === k ? 1 : 0.2;
+      surface.context.beginPath();
+      surface.context.arc(x, y, chosen ? 5 : 2.4, 0, 7);
+      surface.context.fillStyle = run.colour(k) ?? ink("neutral");
+      surface.context.fill();
+      if (chosen) surface.line([[x - 9, y], [x + 9, y]], ink("ink"), { width: 1.5 });
+      if (chosen) surface.line([[x, y - 9], [x, y + 9]], ink("ink"), { width: 1.5 });
+    }
+    surface.context.globalAlpha = 1;
+    const every = Math.max(1, Math.ceil((run.frequencies * 26) / (right - left) / 5) * 5);
+    for (let k = 1; k <= run.frequencies; k++) {
+      if (k !== 1 && k % every) continue;
+      surface.text(String(k), left + (k - 0.5) * ((right - left) / run.frequencies), surface.height - 10, { align: "center", colour: "soft" });
+    }
+  }
+
+  pick(x, y) {
+    const near = this.dots().map((dot) => ({ dot, distance: Math.hypot(dot.x - x, dot.y - y) }));
+    const best = near.reduce((a, b) => (b.distance < a.distance ? b : a), { distance: Infinity });
+    if (best.distance > 10) return null;
+    const { neuron, k, purity } = best.dot;
+    const words = `neuron ${neuron}: ${percent(purity)} of its variance at ${this.run.frequencyInWords(k)}`;
+    return { words, frequency: k, choose: () => this.state.set({ neuron }) };
+  }
+}
+
+// A map of n × n numbers with its pointer: what the activation map and the two-dimensional spectra are drawn with.
+class SquareMap {
+  constructor(element, state, tip, { needs, label, numbers, range, colours, words, marks, axes }) {
+    Object.assign(this, { state, needs, numbers, range, colours, words, marks, axes });
+    this.surface = new Surface(element, label, () => this.paint());
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+  }
+
+  draw() {
+    this.surface.redraw();
+  }
+
+  get square() {
+    const { width, height } = this.surface;
+    const size = Math.min(width - 84, height - 20);
+    return { x: 28 + (width - 84 - size) / 2, y: 2, size };
+  }
+
+  paint() {
+    const shown = this.numbers();
+    if (!shown) return;
+    const { values, n } = shown;
+    const [low, high] = this.range(values);
+    const { x, y, size } = this.square;
+    const { surface } = this;
+    surface.map(values, n, n, { x, y, width: size, height: size, low, high, colours: this.colours });
+    surface.box(x, y, size, size, ink("edge"));
+    surface.text(this.axes[0], x - 6, y + size / 2, { align: "right", colour: "soft" });
+    surface.text(this.axes[1], x + size / 2, y + size + 10, { align: "center", colour: "soft" });
+    surface.scale(x + size + 8, y, size, low, high, this.colours, inWords);
+    for (const { row, column, colour } of this.marks(n)) {
+      const cell = size / n;
+      if (row !== undefined) surface.box(x, y + row * cell, size, cell, colour);
+      if (column !== undefined) surface.box(x + column * cell, y, cell, size, colour);
+    }
+  }
+
+  pick(x, y) {
+    const shown = this.numbers();
+    const { x: left, y: top, size } = this.square;
+    if (!shown || x < left || x >= left + size || y < top || y >= top + size) return null;
+    const { values, n } = shown;
+    const [row, column] = [Math.floor(((y - top) / size) * n), Math.floor(((x - left) / size) * n)];
+    return this.words(row, column, values[row * n + column]);
+  }
+}
+
+// The rows and columns of a frequency in a map of components, in its colour.
+function marksOfFrequency(run, frequency) {
+  if (frequency === null) return [];
+  const colour = run.colour(frequency) ?? ink("accent");
+  const components = [2 * frequency - 1, 2 * frequency].filter((component) => component < run.n);
+  return components.flatMap((at) => [{ row: at, colour }, { column: at, colour }]);
+}
+
+function largestOf(values) {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return [0, most || 1];
+}

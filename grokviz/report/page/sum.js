@@ -1,0 +1,196 @@
+// One worked sum: a pair of the reader's choice, traced through the network at the epoch of the cursor.
+"use strict";
+
+const MOST_NEURONS = 48;
+const BEST_ANSWERS = 5;
+
+class WorkedSum {
+  constructor(section, run, network, state, tip) {
+    Object.assign(this, { section, run, network, state });
+    this.needs = ["epoch", "a", "b", "hovered", "pinned"];
+    const canvas = (name, label, draw) =>
+      new Surface(section.querySelector(`[data-step=${name}]`), () => label, () => this.traced && draw());
+    this.surfaces = {
+      attends: canvas("attends", "What each head attends to", () => this.paintAttention()),
+      fires: canvas("fires", "The neurons that fire most", () => this.paintNeurons()),
+      adds: canvas("adds", "The cosines that add up to the logits", () => this.paintLogits()),
+    };
+    if (run.keys.length) this.surfaces.lies = canvas("lies", "Where the operands lie on the circles", () => this.paintCircles());
+    answering(this.surfaces.fires, tip, state, (x) => this.pickNeuron(x));
+    this.listen();
+  }
+
+  get stop() {
+    return this.run.stopAt(this.state.get("epoch"));
+  }
+
+  listen() {
+    for (const operand of ["a", "b"]) {
+      const input = this.section.querySelector(`#operand-${operand}`);
+      input.addEventListener("input", () => {
+        const token = this.run.elements.indexOf(Number(input.value));
+        const known = input.value.trim() !== "" && token >= 0;
+        input.setAttribute("aria-invalid", String(!known));
+        const [first, last] = [this.run.elements[0], this.run.elements[this.run.n - 1]];
+        this.section.querySelector("#operand-error").textContent = known ? "" : `${operand} must be a whole number from ${first} to ${last}`;
+        if (known) this.state.set({ [operand]: token });
+      });
+    }
+  }
+
+  draw() {
+    const [a, b] = [this.state.get("a"), this.state.get("b")];
+    const { run } = this;
+    this.traced = this.network.forward(this.stop, a, b);
+    for (const [operand, token] of [["a", a], ["b", b]]) {
+      const input = this.section.querySelector(`#operand-${operand}`);
+      if (document.activeElement !== input) input.value = run.elements[token];
+    }
+    const right = run.answers[a * run.n + b];
+    const probabilities = softmax(this.traced.logits);
+    const order = probabilities.map((_, c) => c).sort((one, other) => probabilities[other] - probabilities[one]);
+    const [first, second] = [run.elements[a], run.elements[b]];
+    const asked = run.askedSimply ? run.asked.replace("a", first).replace("b", second) : `a = ${first}, b = ${second}: ${run.asked}`;
+    this.section.querySelector("#asked").textContent = `${asked} = ${run.elements[right]}`;
+    this.section.querySelector("#verdict").textContent = this.verdict(order[0], right, probabilities);
+    this.paintAnswers(order.slice(0, BEST_ANSWERS), right, probabilities);
+    Object.values(this.surfaces).forEach((surface) => surface.redraw());
+  }
+
+  answerInWords(c) {
+    return c < this.run.n ? String(this.run.elements[c]) : "=";
+  }
+
+  verdict(best, right, probabilities) {
+    const said = `At epoch ${epochInWords(this.run.stops[this.stop])} the network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
+    if (best === right) return `${said}: right.`;
+    return `${said}: wrong. The right answer ${this.answerInWords(right)} has ${percent(probabilities[right], 2)}.`;
+  }
+
+  paintAnswers(best, right, probabilities) {
+    const rows = (best.includes(right) ? best : [...best.slice(0, -1), right]).map((c) => {
+      const row = document.createElement("li");
+      const bar = document.createElement("span");
+      bar.className = c === right ? "bar right" : "bar";
+      bar.style.width = `${(100 * probabilities[c]).toFixed(2)}%`;
+      const words = document.createElement("span");
+      words.textContent = `${this.answerInWords(c)}${c === right ? " (right)" : ""}: ${percent(probabilities[c])}`;
+      row.append(bar, words);
+      return row;
+    });
+    this.section.querySelector("#answers").replaceChildren(...rows);
+  }
+
+  // Each operand, and the right answer, as places on the circle of each key frequency: a turn is n / k elements.
+  paintCircles() {
+    const { run, state } = this;
+    const surface = this.surfaces.lies;
+    const { keys, coordinates, n } = run;
+    const [a, b] = [state.get("a"), state.get("b")];
+    const places = [["a", a], ["b", b], ["answer", run.answers[a * n + b]]];
+    const columns = Math.ceil(Math.sqrt(keys.length * (surface.width / surface.height)));
+    const rows = Math.ceil(keys.length / columns);
+    const size = Math.min(surface.width / columns, surface.height / rows);
+    keys.forEach((k, i) => {
+      const [x, y] = [((i % columns) + 0.5) * size, (Math.floor(i / columns) + 0.5) * size];
+      const radius = size / 2 - 16;
+      surface.context.beginPath();
+      surface.context.arc(x, y, radius, 0, 7);
+      surface.context.strokeStyle = run.colour(k);
+      surface.context.lineWidth = state.frequency === k ? 3 : 1.2;
+      surface.context.stroke();
+      surface.named(`k = ${k}`, x, y, run.colour(k));
+      for (const [name, token] of places) {
+        const angle = (2 * Math.PI * ((k * coordinates[token]) % n)) / n;
+        const [dotX, dotY] = [x + radius * Math.cos(angle), y - radius * Math.sin(angle)];
+        surface.context.beginPath();
+        surface.context.arc(dotX, dotY, 4, 0, 7);
+        surface.context.fillStyle = ink(name === "answer" ? "accent" : "ink");
+        surface.context.fill();
+        const out = radius + 10;
+        surface.text(name === "answer" ? "=" : name, x + out * Math.cos(angle), y - out * Math.sin(angle), { align: "center" });
+      }
+    });
+  }
+
+  paintAttention() {
+    const surface = this.surfaces.attends;
+    const { pattern } = this.traced;
+    const room = surface.height / pattern.length;
+    const colours = [ink("operand-a"), ink("operand-b"), ink("neutral")];
+    pattern.forEach((shares, head) => {
+      const y = head * room + 3;
+      const height = Math.min(26, room - 6);
+      surface.text(String(head), 4, y + height / 2, { colour: "soft" });
+      let x = 18;
+      shares.forEach((share, source) => {
+        const width = share * (surface.width - 20);
+        surface.box(x, y, width, height, colours[source], { fill: true });
+        if (width > 34) surface.text(`${SOURCES[source]} ${percent(share, 0)}`, x + width / 2, y + height / 2, { align: "center", colour: "#ffffff" });
+        x += width;
+      });
+    });
+  }
+
+  strongest() {
+    const { activations } = this.traced;
+    const order = Array.from(activations, (_, i) => i).sort((one, other) => activations[other] - activations[one]);
+    return order.slice(0, MOST_NEURONS).filter((neuron) => activations[neuron] > 0);
+  }
+
+  paintNeurons() {
+    const surface = this.surfaces.fires;
+    const { activations } = this.traced;
+    const shown = this.strongest();
+    const frequencies = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop) : null;
+    const most = shown.length ? activations[shown[0]] : 1;
+    const slot = surface.width / MOST_NEURONS;
+    shown.forEach((neuron, i) => {
+      const height = (activations[neuron] / most) * (surface.height - 22);
+      const k = frequencies ? frequencies[neuron] : NaN;
+      const faint = this.state.frequency !== null && this.state.frequency !== k;
+      surface.context.globalAlpha = faint ? 0.25 : 1;
+      surface.box(i * slot, surface.height - height, slot * 0.8, height, this.run.colour(k) ?? ink("neutral"), { fill: true });
+      surface.context.globalAlpha = 1;
+    });
+    const firing = activations.filter((x) => x > 0).length;
+    surface.text(`${firing} of ${activations.length} fire; the strongest ${shown.length}`, 0, 9, { colour: "soft" });
+  }
+
+  pickNeuron(x) {
+    const neuron = this.strongest()[Math.floor(x / (this.surfaces.fires.width / MOST_NEURONS))];
+    if (neuron === undefined) return null;
+    const words = `neuron ${neuron}: activation ${inWords(this.traced.activations[neuron])}`;
+    const k = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop)[neuron] : null;
+    return { words, frequency: Number.isFinite(k) ? k : null, choose: () => this.state.set({ neuron }) };
+  }
+
+  // The logits over the answers in the order of the circle, and the wave of each key frequency in them.
+  paintLogits() {
+    const { run, network, state } = this;
+    const surface = this.surfaces.adds;
+    const { n } = run;
+    const logits = this.traced.logits.subarray(0, n);
+    const mean = logits.reduce((sum, x) => sum + x, 0) / n;
+    const centred = logits.map((x) => x - mean);
+    const order = Array.from({ length: n }, (_, place) => (run.coordinates ? run.coordinates.indexOf(place) : place));
+    const most = centred.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-9);
+    const x = (place) => 4 + (place / (n - 1)) * (surface.width - 8);
+    const y = (value) => surface.height / 2 - (value / most) * (surface.height / 2 - 16);
+    const right = run.answers[state.get("a") * n + state.get("b")];
+    const at = x(order.indexOf(right));
+    surface.line([[at, 14], [at, surface.height]], ink("accent"), { width: 1, dash: [3, 3] });
+    surface.text(`answer ${run.elements[right]}`, Math.max(30, Math.min(surface.width - 34, at)), 7, { align: "center", colour: "accent" });
+    surface.line(order.map((c, place) => [x(place), y(centred[c])]), ink("ink"), { width: 2 });
+    for (const k of run.keys) {
+      const wave = new Float32Array(n);
+      for (const component of [2 * k - 1, 2 * k].filter((row) => row < n)) {
+        let weight = 0;
+        for (let c = 0; c < n; c++) weight += network.basis[component * n + c] * centred[c];
+        for (let c = 0; c < n; c++) wave[c] += weight * network.basis[component * n + c];
+      }
+      const off = state.frequency === k;
+      surface.line(order.map((c, place) => [x(place), y(wave[c])]), run.colour(k), { width: off ? 2.5 : 1 });
+    }
+  }
+}

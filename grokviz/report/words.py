@@ -1,0 +1,190 @@
+"""What a page says in words: headline numbers, findings, facts, and how to do it again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies
+from grokviz.analysis.phases import Phases
+from grokviz.bands import what_grokking_takes
+from grokviz.config import RunConfig
+from grokviz.errors import command
+from grokviz.presets import PRESETS
+from grokviz.store import Run
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence or a number, and what it leads to on the page."""
+
+    text: str
+    target: str = ""
+    """The panel that shows it; '' where none does."""
+    epoch: int | None = None
+    """Where the cursor goes; None where it stays."""
+    name: str = ""
+    """What a number is of."""
+
+
+def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
+    """The five numbers that one wants first, as far as they were measured."""
+    if phases:
+        memorised, grokked = phases.memorised, phases.grokked
+        yield Said(_by(memorised), "accuracies", memorised.by if memorised else None, "memorised")
+        yield Said(_by(grokked) + _mirrored(phases), "accuracies", grokked.by if grokked else None, "grokked")
+    keys = key_frequencies_of(measurements)
+    yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
+    if {"accuracy", "loss"} <= set(measurements.data_vars):
+        last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split="test")
+        end = int(measurements["epoch"][-1])
+        yield Said(f"{last['accuracy'].item():.1%}, loss {last['loss'].item():.2g}", "losses", end, "test, at the end")
+    if "total_weight_norm" in measurements:
+        norm = measurements["total_weight_norm"]
+        peak = int(norm["epoch"][norm.argmax("epoch")])
+        words = f"{norm[0].item():.1f}, peak {norm.max().item():.1f}, end {norm[-1].item():.1f}"
+        yield Said(words, "weight_norms", peak, "weight norm")
+
+
+def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: Mapping[str, str]) -> Iterator[Said]:
+    """What is to be said of a run, the first thing first. `drawn` are the findings of the figures by their names, at the end of
+    training where they move.
+    """
+    end = int(measurements["epoch"][-1])
+    for sentence in _divergence(measurements):
+        yield Said(sentence)
+    if phases and not phases.grokked and measurements["status"].item() != "diverged":
+        yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
+    for name, sentence in drawn.items():
+        yield Said(sentence, name, _epoch_of(name, phases) or end)
+    if phases:
+        said = " ".join(drawn.values())
+        if phases.memorisation_in_words:
+            target = "progress_measures" if "progress_measures" in drawn else "losses"
+            yield Said(phases.memorisation_in_words, target, phases.memorisation_end)
+        for reason in phases.not_yet:
+            if reason not in said:
+                yield Said(reason[0].upper() + reason[1:])
+
+
+def reading(measurements: xr.Dataset, epoch: int) -> str:
+    """Losses and accuracies at an epoch; nothing where they were not measured."""
+    if not {"loss", "accuracy"} <= set(measurements.data_vars):
+        return ""
+    now = measurements[["loss", "accuracy"]].sel(epoch=epoch)
+
+    def of(split: str) -> str:
+        return f"{split} loss {now['loss'].sel(split=split).item():.2e} ({now['accuracy'].sel(split=split).item():.1%} right)"
+
+    mirrored = [
+        f"{now['accuracy'].sel(split=split).item():.1%} {words}"
+        for split, words in (("test_mirrored", "with"), ("test_unmirrored", "without"))
+        if split in measurements["split"]
+    ]
+    apart = f"; of these {' and '.join(mirrored)} their mirror in train" if mirrored else ""
+    return f"{of('train')}, {of('test')}{apart}"
+
+
+def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tuple[str, str]]:
+    """What the run is, line by line."""
+    task, model, training = run.config.task, run.config.model, run.config.training
+    keys = key_frequencies_of(measurements)
+    harmonics = ", ".join(f"{h.frequency} ({h}; {h.share:.1%} of the largest)" for h in harmonics_of_keys(measurements))
+    trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
+    lines = [
+        ("run", f"{measurements['run'].item()} ({run.status})"),
+        (
+            "task",
+            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, "
+            f"{task.n_train:,} of {task.n_pairs:,} pairs trained on, split seed {task.split_seed}",
+        ),
+        (
+            "model",
+            f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
+            f"neurons, trained biases {model.biases}, initialisation {model.initialisation}, "
+            f"seed {'that of the split, going on' if model.seed is None else model.seed}",
+        ),
+        (
+            "training",
+            f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay "
+            f"{training.weight_decay:g}, full batch, {trained:,} of {training.epochs:,} epochs",
+        ),
+        ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
+        (
+            "key frequencies",
+            f"{', '.join(map(str, keys)) or why_no_key_frequencies(measurements) or 'none'}; "
+            f"rule: {measurements['key_frequency_rule'].item()}",
+        ),
+    ]
+    if keys:
+        lines.append(("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power"))
+    if phases:
+        lines.append(("times and phases", f"rule: {phases.rule}"))
+    lines.append(("made with", _described_environment(run.environment)))
+    for continuation in run.manifest.continuations:
+        lines.append((f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment)))
+    return lines
+
+
+def command_again(config: RunConfig) -> str:
+    """The command that trains this configuration again: the nearest preset, with a flag for each field that differs."""
+    differing = {name: _differences(config, preset) for name, preset in PRESETS.items()}
+    name = min(differing, key=lambda each: len(differing[each]))
+    flags = [part for field, value in differing[name].items() for part in (f"--{field.replace('_', '-')}", str(value))]
+    return command("run", name, *flags)
+
+
+def _differences(config: RunConfig, preset: RunConfig) -> dict[str, Any]:
+    ours, theirs = (
+        {
+            field.name: getattr(section, field.name)
+            for section in (each.task, each.model, each.training)
+            for field in fields(section)
+        }
+        for each in (config, preset)
+    )
+    return {name: value for name, value in ours.items() if value != theirs[name]}
+
+
+def _by(interval: Any) -> str:
+    return str(interval) if interval else "not yet"
+
+
+def _mirrored(phases: Phases) -> str:
+    if not phases.grokked_mirrored:
+        return ""
+    without = f"by {phases.grokked_unmirrored.by:,}" if phases.grokked_unmirrored else "not yet"
+    return f" (pairs with their mirror in train by {phases.grokked_mirrored.by:,}, without {without})"
+
+
+def _epoch_of(name: str, phases: Phases | None) -> int | None:
+    """The epoch that a figure of all of training is about."""
+    if phases and phases.grokked and name in ("losses", "accuracies"):
+        return phases.grokked.by
+    return None
+
+
+def _divergence(measurements: xr.Dataset) -> Iterator[str]:
+    last = int(measurements["epoch"][-1])
+    if measurements["status"].item() == "diverged" and "history_epoch" in measurements.sizes:
+        yield (
+            f"Diverged at epoch {int(measurements['history_epoch'][-1]):,}: the loss is not a finite number, and training has "
+            f"stopped. What follows is about the checkpoints before, up to epoch {last:,}."
+        )
+    elif "loss" in measurements and not np.isfinite(measurements["loss"].isel(epoch=-1).sel(split="all")).all():
+        yield f"Diverged: the loss is not a finite number at the last checkpoint, epoch {last:,}."
+
+
+def _described_environment(environment: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
+    return f"{versions}; {environment.get('device')}, {environment.get('threads')} threads"
+
+
+def stops_note(stops: Sequence[int], measurements: xr.Dataset) -> str:
+    """How many checkpoints the cursor stops at."""
+    total = measurements.sizes["epoch"]
+    if len(stops) == total:
+        return f"The cursor stops at all {total} checkpoints."
+    return f"The cursor stops at {len(stops)} of {total} checkpoints, evenly chosen, to keep the page small; the curves show all."
