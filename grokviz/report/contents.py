@@ -1,6 +1,6 @@
 """The data of a page: what its scripts draw, as JSON and one binary block."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,6 @@ from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, shows_an_epoch
 from grokviz.figures.theme import PHASE_COLOURS, TEST, TRAIN, frequency_colours
-from grokviz.progress import Progress
 from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
@@ -57,7 +56,7 @@ def contents_of(
     *,
     figures: Sequence[FigureFunction],
     own: Sequence[str],
-    bar: Progress,
+    on_drawn: Callable[[], object],
 ) -> Contents:
     """All that a page shows of a run at its `stops`. The figures named in `own` are drawn by the page itself from its arrays,
     the others by plotly.
@@ -77,7 +76,7 @@ def contents_of(
         drawings = []
         for at in [{"epoch": epoch} for epoch in stops] if moves else [{}]:
             drawings.append(drawing_of(figure, measurements, **at))
-            bar.update()
+            on_drawn()
         contents.findings[name] = drawings[-1].finding
         if name in own:
             shows = [drawing.layout["title"]["subtitle"]["text"] for drawing in drawings]

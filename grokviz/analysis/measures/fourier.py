@@ -210,8 +210,8 @@ def _shares(power: Float[Tensor, "frequency"]) -> Float[Tensor, "frequency"]:
 def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_component"]:
     """Share of the logits' variance over pairs at each product of a Fourier component of a and one of b.
 
-    Formula: sum over answers c of (F_i F_j L[:, :, c])² / its sum over i and j, F_i over a and F_j over b; the constant, i = j = 0,
-        is left out.
+    Formula: sum over answers c of (F_i F_j L[:, :, c])² / its sum over i and j, F_i over a and F_j over b; the constant,
+        i = j = 0, is left out.
     Unit: share
     Range: 0 to 1, sum 1. The circuit for a + b lies on cos and sin of one key frequency in both, as cos w(a+b) = cos wa cos wb -
         sin wa sin wb; the components of a alone and of b alone are the first column and the first row.

@@ -146,7 +146,7 @@ class Band {
       const x = Math.min(this.x(epoch), surface.width - half - 1);
       surface.text(epochInWords(epoch), x, bottom + 11, { align: "center", colour: "soft" });
     }
-    if (runs.length === 1) this.paintLegend();
+    if (runs.length === 1 && surface.width > 600) this.paintLegend();
     const cursor = this.x(this.stops[this.stop]);
     surface.line([[cursor, top], [cursor, bottom]], ink("accent"), { width: 2 });
     surface.box(cursor - 4, top - 4, 8, 8, ink("accent"), { fill: true });

@@ -173,6 +173,7 @@ class Spectrum {
       surface.text(percent(most / 1.12, 0), left - 6, bottom - (bottom - top) / 1.12, { align: "right", colour: "soft" });
       surface.text("0", left - 6, bottom, { align: "right", colour: "soft" });
       surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
+      let written = left; // how far to the right harmonics are named: of two that touch, the first is
       power.forEach((share, i) => {
         const frequency = i + 1;
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
@@ -183,9 +184,11 @@ class Spectrum {
         if (state.frequency === frequency) surface.box(x - slot * 0.1, top, slot, bottom - top, ink("shade"), { fill: true });
         if (harmonic) this.hatched(x, bottom - height, slot * 0.8, height, colour);
         else surface.box(x, bottom - height, slot * 0.8, height, colour, { fill: true });
-        if (harmonic) {
-          surface.text(`${harmonic.multiple}×${harmonic.key}`, x + slot * 0.4, bottom - height - 7, { align: "center", colour: "soft" });
-        }
+        const words = harmonic ? `${harmonic.multiple}×${harmonic.key}` : "";
+        const half = surface.context.measureText(words).width / 2 + 2;
+        if (!harmonic || x + slot * 0.4 - half < written) return;
+        surface.text(words, x + slot * 0.4, bottom - height - 7, { align: "center", colour: "soft" });
+        written = x + slot * 0.4 + half;
       });
     }
     const { left, right } = this.rows[0];

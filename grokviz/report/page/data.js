@@ -76,7 +76,7 @@ class RunData {
 
   colour(frequency) {
     const place = this.keys.indexOf(frequency);
-    return place < 0 ? null : this.keyColours[place];
+    return place < 0 ? null : onPaper(this.keyColours[place]);
   }
 
   fold(frequency) {

@@ -27,6 +27,16 @@ function ink(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+function isDark() {
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// A colour of the light page as it can be seen on the dark one: half of the way to white.
+function onPaper(colour) {
+  if (!isDark() || !/^#[0-9a-fA-F]{6}$/.test(colour)) return colour;
+  return `rgb(${channels(colour).map((c) => Math.round((c + 255) / 2)).join(" ")})`;
+}
+
 function hue(share) {
   return `hsl(${Math.round(360 * share)} 70% 50%)`;
 }

@@ -134,8 +134,20 @@ function rowsOf(numbers, shape) {
   return Array.from({ length: shape[0] }, (_, row) => numbers.subarray(row * shape[1], (row + 1) * shape[1]));
 }
 
+// Traces in colours that can be seen on the page's paper.
 function inkedData(data) {
-  return data.map((trace) => (trace.line?.color === "black" ? { ...trace, line: { ...trace.line, color: ink("ink") } } : trace));
+  const seen = (colour) => {
+    if (Array.isArray(colour)) return colour.map(seen);
+    if (typeof colour !== "string") return colour;
+    return colour === "black" ? ink("ink") : onPaper(colour);
+  };
+  return data.map((trace) => {
+    const inked = { ...trace };
+    for (const part of ["line", "marker"]) {
+      if (trace[part]?.color !== undefined) inked[part] = { ...trace[part], color: seen(trace[part].color) };
+    }
+    return inked;
+  });
 }
 
 // The layout in the page's colours, with the title left to the page.

@@ -88,9 +88,9 @@ class WorkedSum {
     const { keys, coordinates, n } = run;
     const [a, b] = [state.get("a"), state.get("b")];
     const places = [["a", a], ["b", b], ["answer", run.answers[a * n + b]]];
-    const columns = Math.ceil(Math.sqrt(keys.length * (surface.width / surface.height)));
-    const rows = Math.ceil(keys.length / columns);
-    const size = Math.min(surface.width / columns, surface.height / rows);
+    const sizeWith = (columns) => Math.min(surface.width / columns, surface.height / Math.ceil(keys.length / columns));
+    const columns = keys.map((_, i) => i + 1).reduce((best, count) => (sizeWith(count) > sizeWith(best) ? count : best));
+    const size = sizeWith(columns);
     keys.forEach((k, i) => {
       const [x, y] = [((i % columns) + 0.5) * size, (Math.floor(i / columns) + 0.5) * size];
       const radius = size / 2 - 16;
