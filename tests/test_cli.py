@@ -86,6 +86,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("figure copy spectrum --epoch 17", "no checkpoint of epoch 17; the nearest are"),
         ("figure copy losses --epoch 20", "leave out --epoch 20"),
         ("figure copy losses -o copy/config.json", "exists and is not overwritten"),
+        ("figure copy losses -o losses.gif", "written as one of: .html"),
         ("figure copy losses -o no/such/folder.html", "cannot be written"),
     ],
 )

@@ -99,10 +99,17 @@ class FigureArguments:
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
-    name: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")]
+    name: Annotated[Positional[str | None], tyro.conf.arg(metavar="NAME")] = None
     """Name of the figure; an unknown name lists them all."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
-    """HTML file to write; NAME.html if not given. An existing file is not overwritten."""
+    """File to write, by its suffix .html, .json, .png, .svg or .pdf; NAME.html if not given. With --all, a new folder.
+    What exists is not overwritten."""
+    all: bool = False
+    """Write every figure that can be drawn, into a folder; --epoch holds for those of one epoch."""
+    format: Literal["html", "json", "png", "svg", "pdf"] = "html"
+    """With --all, the kind of files. Images need the extra 'images', and Chrome or Chromium."""
+    style: Literal["screen", "paper"] = "screen"
+    """How it looks: for a screen, or one column of a paper wide, without a title."""
     epoch: str | None = None
     """Epoch to show, for figures of a single epoch: a number, first or last; defaults to the last."""
     measurements: Path | None = None

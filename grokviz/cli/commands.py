@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from grokviz.checks import Epoch, refuse_existing
+from grokviz.checks import Epoch, epoch_among, refuse_existing
 from grokviz.cli.arguments import (
     CheckArguments,
     CompletionArguments,
@@ -116,20 +116,53 @@ def measurements(arguments: MeasurementsArguments) -> int:
 
 
 def figure(arguments: FigureArguments) -> int:
-    """Write one figure of a run as an interactive HTML file."""
-    from grokviz.figures import figure_named, shows_an_epoch
+    """Write one figure of a run, or all of them, as an interactive page or an image."""
+    from grokviz.figures import FIGURES, figure_named, shows_an_epoch, why_not
+    from grokviz.figures.files import format_of
 
-    function = figure_named(arguments.name)
+    if (arguments.name is None) != arguments.all:
+        both = f"figure takes a NAME or --all, and not both: {arguments.name}"
+        raise GrokvizError(both if arguments.all else "figure needs the NAME of a figure, or --all")
+    found = open_run(arguments.run)
+    if arguments.all:
+        folder = arguments.out or Path("figures")
+        refuse_existing(folder)
+        shown = _shown(found, arguments)
+        drawable = [function for function in FIGURES if not why_not(function, shown)]
+        for function in drawable:
+            content = _figure_file(function, shown, arguments, arguments.format)
+            write_file(folder / f"{function.__name__}.{arguments.format}", content, in_new_folder=True)
+        print(f"figures: {folder} ({len(drawable)} of {len(FIGURES)}; the others cannot be drawn)")
+        return 0
+    function = figure_named(cast(str, arguments.name))
     if arguments.epoch is not None and not shows_an_epoch(function):
         raise GrokvizError(f"figure {arguments.name} shows all of training; leave out --epoch {arguments.epoch}")
-    out = arguments.out or Path(f"{arguments.name}.html")
+    out = arguments.out or Path(f"{arguments.name}.{arguments.format}")
+    kind = format_of(out)
     refuse_existing(out)
-    found = open_run(arguments.run)
-    shown = found.measurements_in(arguments.measurements) if arguments.measurements else found.measurements
-    drawn = function(shown, _epoch(arguments.epoch)) if shows_an_epoch(function) else function(shown)
-    write_file(out, drawn.to_html(include_plotlyjs=True).encode())
+    write_file(out, _figure_file(function, _shown(found, arguments), arguments, kind))
     print(f"figure: {out}")
     return 0
+
+
+def _shown(found: Run, arguments: FigureArguments) -> Any:
+    return found.measurements_in(arguments.measurements) if arguments.measurements else found.measurements
+
+
+def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: str) -> bytes:
+    from grokviz.figures import drawing_of, shows_an_epoch
+    from grokviz.figures.files import facts_of, file_of
+    from grokviz.figures.paper import in_paper_style
+
+    epoch = None
+    if shows_an_epoch(function):
+        given = _epoch(arguments.epoch)
+        epochs = shown["epoch"].values.tolist()
+        epoch = epoch_among(epochs, "last" if given is None else given, what="these measurements have")
+    drawing = drawing_of(function, shown) if epoch is None else drawing_of(function, shown, epoch)
+    facts = facts_of(drawing.figure(), function.__name__, shown, epoch)
+    drawn = in_paper_style(drawing) if arguments.style == "paper" else drawing
+    return file_of(drawn.figure(), kind, facts)
 
 
 def check(arguments: CheckArguments) -> int:

@@ -46,7 +46,7 @@ COMMANDS = (
     Command(
         "figure",
         "figure RUN NAME",
-        "Write one figure of a run as an interactive HTML file.",
+        "Write one figure of a run, or all of them, as an interactive page or an image.",
         "grokviz figure runs/mine token_circles --epoch 12000 -o circles.html",
     ),
     Command(

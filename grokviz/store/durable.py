@@ -15,14 +15,16 @@ from grokviz.errors import GrokvizError
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
-def write_file(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` to `path`, completely or not at all.
+def write_file(path: Path, content: bytes | memoryview, *, in_new_folder: bool = False) -> None:
+    """Write `content` to `path`, completely or not at all. Its folder is made first if it may be `in_new_folder`.
 
     Raises:
         GrokvizError: it cannot be written, and what was there before is as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if in_new_folder:
+            make_folder(path.parent)
         with _reasons(path):
             descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:

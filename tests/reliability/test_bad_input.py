@@ -98,7 +98,13 @@ BAD = """
 | measurements copy --csv --parquet | choose one
 | measurements copy --parquet | say which with --out
 | measurements copy -o folder/thesis.txt | exists and is not overwritten
-| figure copy | NAME
+| figure copy | figure needs the NAME of a figure, or --all
+| figure copy losses --all | figure takes a NAME or --all, and not both: losses
+| figure copy losses -o losses.gif | losses.gif ends in .gif, but a figure is written as one of: .html
+| figure copy losses -o losses | losses has no suffix
+| figure copy --all --format gif | gif
+| figure copy losses --style poster | poster
+| figure copy --all -o copy | exists and is not overwritten
 | figure copy loses | figure 'loses' is unknown
 | figure copy spectrum --epoch 17 | no checkpoint of epoch 17; the nearest are
 | figure copy spectrum --epoch lst | epoch is 'lst', but must be a number, 'first' or 'last'
