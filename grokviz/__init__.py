@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz import trackers as trackers
     from grokviz.analysis import measures as measures
+    from grokviz.analysis.compared import compare as compare
     from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
     from grokviz.analysis.measures import MEASURES as MEASURES
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from grokviz.pipeline import run as run
     from grokviz.presets import PRESETS as PRESETS
     from grokviz.presets import preset as preset
+    from grokviz.report import write_comparison as write_comparison
     from grokviz.report import write_report as write_report
     from grokviz.store import Run as Run
     from grokviz.store import check_run as check_run
@@ -69,6 +71,7 @@ _HOME = {
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
+    "compare": "grokviz.analysis.compared",
     "concat": "grokviz.analysis.tables",
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
@@ -84,6 +87,7 @@ _HOME = {
     "scalars": "grokviz.analysis.tables",
     "take_snapshot": "grokviz.analysis.snapshot",
     "train": "grokviz.training.starting",
+    "write_comparison": "grokviz.report",
     "write_report": "grokviz.report",
 }
 

@@ -117,6 +117,20 @@ class FigureArguments:
 
 
 @dataclass(frozen=True)
+class CompareArguments:
+    """Arguments of `compare`."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
+    """Directories of two or more measured runs."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
+    """New file to write; compare.html if not given. With --csv, CSV is printed if not given."""
+    csv: bool = False
+    """Differences of the configurations, grokking times, key frequencies and final values as CSV: a row for each run."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
 class CompletionArguments:
     """Arguments of `completion`."""
 

@@ -12,6 +12,7 @@ from typing import Any, cast, get_type_hints
 from grokviz.checks import Epoch, epoch_among, refuse_existing
 from grokviz.cli.arguments import (
     CheckArguments,
+    CompareArguments,
     CompletionArguments,
     FigureArguments,
     MeasureArguments,
@@ -163,6 +164,28 @@ def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: st
     facts = facts_of(drawing.figure(), function.__name__, shown, epoch)
     drawn = in_paper_style(drawing) if arguments.style == "paper" else drawing
     return file_of(drawn.figure(), kind, facts)
+
+
+def compare(arguments: CompareArguments) -> int:
+    """Write a page that shows several runs beside each other, or their differences as CSV."""
+    from grokviz.analysis.compared import compare as compare_runs
+
+    if arguments.out is not None:
+        refuse_existing(arguments.out)
+    if not arguments.csv:
+        from grokviz.report import write_comparison
+
+        out = write_comparison(arguments.runs, arguments.out or Path("compare.html"), progress=not arguments.quiet)
+        _say(arguments.quiet, f"comparison: {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
+        return 0
+    table = compare_runs([open_run(run).measurements for run in arguments.runs]).to_dataframe()
+    content = table.to_csv(lineterminator="\n")
+    if arguments.out is None:
+        print(content, end="")
+        return 0
+    write_file(arguments.out, content.encode())
+    _say(arguments.quiet, f"comparison: {arguments.out} ({len(table)} runs)")
+    return 0
 
 
 def check(arguments: CheckArguments) -> int:

@@ -50,6 +50,12 @@ COMMANDS = (
         "grokviz figure runs/mine token_circles --epoch 12000 -o circles.html",
     ),
     Command(
+        "compare",
+        "compare RUN RUN ...",
+        "Write a page that shows several runs beside each other, or their differences as CSV.",
+        "grokviz compare runs/mine runs/quick -o compare.html",
+    ),
+    Command(
         "check",
         "check RUN",
         "Verify every file of a run, and say what is damaged and what is still good.",

@@ -28,6 +28,13 @@ def compare(
     Raises:
         GrokvizError: there is no such measure, or it is not one number an epoch; or these are not measurements.
     """
+    return comparison_drawing(measurements, measure, split=split).figure()
+
+
+def comparison_drawing(
+    measurements: xr.Dataset | Sequence[xr.Dataset | Run], measure: str = "accuracy", *, split: str = "test"
+) -> Drawing:
+    """What `compare` draws, not yet a plotly object."""
     if not isinstance(measurements, xr.Dataset):
         measurements = concat(measurements)
     if "run" not in measurements.dims:
@@ -64,6 +71,8 @@ def compare(
         )
     drawing.axis("x", title="epoch")
     drawing.axis("y", title=measure.replace("_", " "))
+    if measure.split("_")[-1] == "loss":
+        drawing.axis("y", type="log", exponentformat="power")
     legend_below(drawing, lines=len(ends))
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
     all_of = "" if len({what for _, what in named}) > 1 else f"; all: {named[0][1]}"
@@ -71,7 +80,7 @@ def compare(
     finding = (
         f"At the end {', '.join(said)}" if len(ends) <= MOST_IN_TITLE else f"At the end from {said[0]} to {said[1]}"
     )
-    return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{all_of}").figure()
+    return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{all_of}")
 
 
 def _described(run: xr.Dataset) -> tuple[str, str]:

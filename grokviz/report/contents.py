@@ -41,7 +41,7 @@ class Contents:
 
     text: dict[str, Any]
     """What the scripts read as JSON."""
-    block: Block = field(default_factory=Block)
+    block: Block
     findings: dict[str, str] = field(default_factory=dict)
     """The finding of every figure, at the end of training where it moves."""
     why_no_network: str = ""
@@ -56,13 +56,14 @@ def contents_of(
     *,
     figures: Sequence[FigureFunction],
     own: Sequence[str],
+    block: Block,
     on_drawn: Callable[[], object],
 ) -> Contents:
     """All that a page shows of a run at its `stops`. The figures named in `own` are drawn by the page itself from its arrays,
-    the others by plotly.
+    the others by plotly. Arrays go into `block`.
     """
-    contents = Contents(_about(run, measurements, phases, stops))
-    text, block = contents.text, contents.block
+    contents = Contents(_about(run, measurements, phases, stops), block)
+    text = contents.text
     text["history"] = {name: block.exact(values) for name, values in _history(measurements).items()}
     at_stops = measurements.sel(epoch=list(stops))
     text["arrays"] = {
@@ -84,11 +85,16 @@ def contents_of(
         else:
             text["panels"].append({"name": name, "moves": moves, **frames(drawings, block)})
     text["network"] = None
+    return contents
+
+
+def with_network(contents: Contents, run: Run, measurements: xr.Dataset, stops: Sequence[int]) -> Contents:
+    """`contents` with the network itself, so that sums can be worked on the page; or with the reason why not."""
     if "hooks" in measurements.attrs:
         contents.why_no_network = "these measurements are of an intervention, and the sum would be of the plain network"
         return contents
     try:
-        text["network"] = carried_network(run, stops, block)
+        contents.text["network"] = carried_network(run, stops, contents.block)
     except GrokvizError as error:
         contents.why_no_network = str(error)
     return contents
@@ -119,6 +125,7 @@ def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Seq
         "pureNeuron": PURE_NEURON,
         "firstNeuron": _purest_neuron(measurements),
         "firstPair": [task.n // 3, task.n // 2],
+        "name": str(measurements["run"].item()),
         "readings": [reading(measurements, epoch) for epoch in stops],
         "splitColours": {"train": TRAIN, "test": TEST},
         "measuredEpochs": list(stops),

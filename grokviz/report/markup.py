@@ -39,6 +39,29 @@ TABS = (
 IN_ANOTHER_TAB = {"logit_spectrum": "algorithm"}
 
 
+def header(run: Run, numbers: Iterable[Said]) -> str:
+    """What the run is, and its headline numbers."""
+    task = run.config.task
+    formula = task.task.operation.formula.replace("mod p", f"mod {task.p}")
+    about = f"{formula}, {task.n_train:,} of {task.n_pairs:,} pairs trained on"
+    return (
+        f"<h1>{html.escape(f'grokviz: {run.directory.resolve().name}')}</h1> <p class='about'>{html.escape(about)}</p>"
+        f"<ul class='headline'>{''.join(linked(said) for said in numbers)}</ul>"
+    )
+
+
+def main_part(sides: Sequence[str], sums: str, found: Iterable[Said], tabs: Mapping[str, str]) -> str:
+    """The two columns, the worked sum, the findings, and the tabs that have something to show."""
+    columns = "".join(f"<div>{side}</div>" for side in sides)
+    sentences = "\n".join(linked(said) for said in found)
+    buttons = "".join(_tab(name, words) for name, words, _ in TABS if tabs[name])
+    panels = "\n".join(_tab_panel(name, content) for name, content in tabs.items() if content)
+    return (
+        f'<div class="columns">{columns}</div>{sums}<section><h2>Findings</h2><ul id="findings">\n{sentences}\n</ul></section>'
+        f'<div role="tablist" aria-label="More of this run">{buttons}</div>\n{panels}'
+    )
+
+
 def tab_contents(
     run: Run,
     measurements: xr.Dataset,
@@ -72,13 +95,19 @@ def tab_contents(
     return shown
 
 
-def own_figure(figure: FigureFunction) -> str:
-    """A figure that the page draws itself."""
-    return _figure(figure.__name__, f"<div id='{OWN[figure.__name__]}' class='canvas'></div>", _caption(figure))
+def own_figure(figure: FigureFunction, suffix: str = "") -> str:
+    """A figure that the page draws itself; of one of several runs, with a `suffix` to its ids."""
+    place = f"<div id='{OWN[figure.__name__]}{suffix}' class='canvas'></div>"
+    return _figure(f"{figure.__name__}{suffix}", place, _caption(figure))
 
 
 def _plotly_figure(figure: FigureFunction) -> str:
-    return _figure(figure.__name__, f"<div id='plot-{figure.__name__}' class='plot'></div>", _caption(figure))
+    return plotly_figure(figure.__name__, _caption(figure))
+
+
+def plotly_figure(name: str, caption: str) -> str:
+    """A figure that plotly draws."""
+    return _figure(name, f"<div id='plot-{name}' class='plot'></div>", caption)
 
 
 def _figure(name: str, content: str, caption: str, heading: str = "") -> str:
@@ -163,15 +192,13 @@ def worked_sum(contents: Contents) -> str:
     )
 
 
-def tab(name: str, words: str) -> str:
-    """The button that opens a tab."""
+def _tab(name: str, words: str) -> str:
     return (
         f"<button type='button' role='tab' id='to-{name}' data-tab='{name}' aria-controls='tab-{name}'>{words}</button>"
     )
 
 
-def tab_panel(name: str, content: str) -> str:
-    """What a tab holds."""
+def _tab_panel(name: str, content: str) -> str:
     return f"<section role='tabpanel' id='tab-{name}' data-panel='{name}' aria-labelledby='to-{name}' hidden>{content}</section>"
 
 

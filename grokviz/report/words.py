@@ -87,6 +87,13 @@ def reading(measurements: xr.Dataset, epoch: int) -> str:
     return f"{of('train')}, {of('test')}{apart}"
 
 
+def short_reading(measurements: xr.Dataset, epoch: int) -> str:
+    """Test accuracy at an epoch, for one of several runs."""
+    if "accuracy" not in measurements:
+        return "not measured"
+    return f"{measurements['accuracy'].sel(epoch=epoch, split='test').item():.1%} of test pairs right"
+
+
 def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tuple[str, str]]:
     """What the run is, line by line."""
     task, model, training = run.config.task, run.config.model, run.config.training

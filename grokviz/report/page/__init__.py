@@ -14,6 +14,8 @@ SCRIPTS = (
     "readouts.js",
     "sum.js",
     "plots.js",
+    "views.js",
+    "live.js",
     "main.js",
 )
 """In the order in which they need each other."""

@@ -70,9 +70,10 @@ class Attention {
       surface.map(this.pattern(head, 0), n, n, { x, y, width: size, height: size, low: 0, high: 1 });
       surface.text(`head ${head}`, x + size / 2, y - 9, { align: "center", colour: chosen ? "ink" : "soft", bold: chosen });
       if (chosen) surface.box(x - 1.5, y - 1.5, size + 3, size + 3, ink("accent"), { line: 3 });
+      if (first) surface.text("a ↓", x - 24, y + size / 2, { colour: "soft" });
+      if (Math.max(state.get("a"), state.get("b")) >= n) continue; // of another run, with more tokens
       const [crossX, crossY] = [x + ((state.get("b") + 0.5) / n) * size, y + ((state.get("a") + 0.5) / n) * size];
       surface.box(crossX - 4, crossY - 4, 8, 8, "#ffffff", { line: 1.5 });
-      if (first) surface.text("a ↓", x - 24, y + size / 2, { colour: "soft" });
     }
     const lowest = cells[cells.length - 1];
     surface.text("b →", cells[0].x + cells[0].size / 2, lowest.y + lowest.size + 9, { align: "center", colour: "soft" });

@@ -5,9 +5,9 @@ const SPEEDS = [1, 2, 4];
 const STOPS_A_SECOND = 8;
 
 class Band {
-  constructor(element, runs, state) {
-    this.runs = runs;
-    this.state = state;
+  // The stops are those of `clock`; a single run is its own.
+  constructor(element, clock, runs, state) {
+    Object.assign(this, { clock, runs, state });
     this.needs = ["epoch", "axis"];
     this.surface = new Surface(element, () => "Losses and accuracies over training", () => this.paint());
     this.element = element;
@@ -24,11 +24,11 @@ class Band {
   }
 
   get stops() {
-    return this.runs[0].stops;
+    return this.clock.stops;
   }
 
   get stop() {
-    return this.runs[0].stopAt(this.state.get("epoch"));
+    return this.clock.stopAt(this.state.get("epoch"));
   }
 
   get last() {
@@ -44,7 +44,7 @@ class Band {
     const { element } = this;
     const follow = (event) => {
       const x = event.clientX - element.getBoundingClientRect().left;
-      this.go(this.runs[0].stopAt(this.epochAt(x)));
+      this.go(this.clock.stopAt(this.epochAt(x)));
     };
     element.addEventListener("pointerdown", (event) => {
       element.setPointerCapture(event.pointerId);
@@ -119,7 +119,7 @@ class Band {
     const { stop, stops } = this;
     this.element.setAttribute("aria-valuemax", String(stops.length - 1));
     this.element.setAttribute("aria-valuenow", String(stop));
-    this.element.setAttribute("aria-valuetext", `epoch ${epochInWords(stops[stop])}. ${this.runs[0].readings[stop]}`);
+    this.element.setAttribute("aria-valuetext", `epoch ${epochInWords(stops[stop])}. ${this.clock.readings[stop]}`);
     this.surface.redraw();
   }
 
@@ -157,7 +157,7 @@ class Band {
     const { epoch } = run.history;
     const along = (values, y) => Array.from(values, (value, i) => [this.x(epoch[i]), y(value)]);
     const alone = this.runs.length === 1;
-    const of = (split) => (alone ? run.splitColours[split] : run.ownColour);
+    const of = (split) => (alone ? run.splitColours[split] : onPaper(run.ownColour));
     if (alone) surface.line(along(run.history.train_loss, lossY), of("train"));
     surface.line(along(run.history.test_loss, lossY), of("test"));
     if (alone) surface.line(along(run.history.train_accuracy, accuracyY), of("train"));
@@ -170,7 +170,7 @@ class Band {
     if (run.grokked !== null) {
       const { top, bottom } = this.frame;
       const x = this.x(run.grokked);
-      surface.line([[x, top], [x, bottom]], alone ? ink("soft") : run.ownColour, { width: 1, dash: [4, 3] });
+      surface.line([[x, top], [x, bottom]], alone ? ink("soft") : onPaper(run.ownColour), { width: 1, dash: [4, 3] });
     }
   }
 

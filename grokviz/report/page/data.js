@@ -46,6 +46,30 @@ function exactOf(place, block) {
   return new Float32Array(block, place.at, size);
 }
 
+function nearest(stops, epoch) {
+  let best = 0;
+  stops.forEach((stop, i) => {
+    if (Math.abs(stop - epoch) < Math.abs(stops[best] - epoch)) best = i;
+  });
+  return best;
+}
+
+// The stops of several runs under one cursor: all epochs at which one of them has a checkpoint.
+class Clock {
+  constructor(runs) {
+    this.stops = [...new Set(runs.flatMap((run) => run.stops))].sort((one, other) => one - other);
+    this.readings = this.stops.map((epoch) => runs.map((run) => `${run.name}: ${run.shortReadings[run.stopAt(epoch)]}`).join(", "));
+  }
+
+  stopAt(epoch) {
+    return nearest(this.stops, epoch);
+  }
+
+  asRun() {
+    return { stops: this.stops, stopAt: (epoch) => this.stopAt(epoch) };
+  }
+}
+
 // A run as the views see it: what is said of it in `text`, and its arrays.
 class RunData {
   constructor(text, block) {
@@ -67,11 +91,7 @@ class RunData {
 
   // The stop nearest to an epoch; of two as near, the earlier.
   stopAt(epoch) {
-    let best = 0;
-    this.stops.forEach((stop, i) => {
-      if (Math.abs(stop - epoch) < Math.abs(this.stops[best] - epoch)) best = i;
-    });
-    return best;
+    return nearest(this.stops, epoch);
   }
 
   colour(frequency) {

@@ -2,24 +2,24 @@
 "use strict";
 
 class Plots {
-  constructor(run, state, loadPlotly) {
-    Object.assign(this, { run, state, loadPlotly });
+  // Panels of the page's data, their arrays in `block`; stops of `clock`, colours of frequencies of `run`.
+  constructor(clock, panels, block, run, state, loadPlotly) {
+    Object.assign(this, { clock, block, run, state, loadPlotly });
     this.needs = ["epoch", "hovered", "pinned"];
-    this.panels = new Map(run.panels.map((panel) => [panel.name, this.opened(panel)]));
+    this.panels = new Map(panels.map((panel) => [panel.name, this.opened(panel)]));
     this.inView = new Set();
     this.watcher = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "200px" });
     for (const name of this.panels.keys()) this.watcher.observe(document.getElementById(`plot-${name}`));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
   }
 
   get stop() {
-    return this.run.stopAt(this.state.get("epoch"));
+    return this.clock.stopAt(this.state.get("epoch"));
   }
 
   opened(panel) {
     const changes = panel.changes.map((change) => ({
       ...change,
-      byStop: change.array ? new ByStop(change.array, this.run.block) : null,
+      byStop: change.array ? new ByStop(change.array, this.block) : null,
     }));
     return { ...panel, changes, stop: -1, drawn: false };
   }
@@ -85,7 +85,7 @@ class Plots {
     plot.on("plotly_unhover", () => this.state.set({ hovered: null }));
     plot.on("plotly_click", ({ points: [point] }) => {
       const frequency = frequencyAt(point);
-      if (axesOf(point).x === "epoch") this.state.set({ epoch: this.run.stops[this.run.stopAt(point.x)] });
+      if (axesOf(point).x === "epoch") this.state.set({ epoch: this.clock.stops[this.clock.stopAt(point.x)] });
       else if (frequency) this.state.toggle("pinned", frequency);
     });
   }
@@ -94,7 +94,7 @@ class Plots {
   mark(panel, plot) {
     if (!plot._fullLayout) return;
     const marks = [];
-    const epoch = this.run.stops[this.stop];
+    const epoch = this.clock.stops[this.stop];
     const { frequency } = this.state;
     for (const [name, axis] of Object.entries(plot._fullLayout)) {
       if (!/^[xy]axis\d*$/.test(name) || !axis._offset) continue;

@@ -1,0 +1,135 @@
+"""Several runs on one page: their timelines laid over each other, their panels side by side at one cursor, their differences."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from grokviz.analysis.compared import compare
+from grokviz.analysis.phases import find_phases
+from grokviz.analysis.tables import concat
+from grokviz.checks import as_path, refuse_existing
+from grokviz.figures import FIGURES, why_not
+from grokviz.figures.comparison import comparison_drawing
+from grokviz.figures.theme import SERIES_COLOURS
+from grokviz.progress import progress_of
+from grokviz.report.assembling import page_of
+from grokviz.report.block import Block
+from grokviz.report.contents import contents_of
+from grokviz.report.frames import frames
+from grokviz.report.markup import LEFT, OWN, RIGHT, own_figure, plotly_figure
+from grokviz.report.render import MOST_STOPS, cursor_stops
+from grokviz.report.words import short_reading
+from grokviz.store import Run, open_run, write_file
+
+TIMELINES = (
+    ("accuracy", "test"),
+    ("accuracy", "test_unmirrored"),
+    ("loss", "test"),
+    ("loss", "train"),
+    ("restricted_loss", "test"),
+    ("excluded_loss", "train"),
+    ("total_weight_norm", ""),
+    ("readout_participation_ratio", ""),
+    ("embedding_participation_rank", ""),
+    ("pure_neuron_share", ""),
+)
+"""What is laid over each other: measures that are one number an epoch, with the split."""
+
+
+def write_comparison(runs: Sequence[Run | str | Path], out: str | Path, *, progress: bool = True) -> Path:
+    """Write a page that shows several measured runs beside each other to the new file `out`, and return its path.
+
+    Raises:
+        GrokvizError: a run has not been measured, there are fewer than two, or `out` exists.
+    """
+    out = as_path("out", out)
+    refuse_existing(out)
+    write_file(out, render_comparison(runs, progress=progress).encode())
+    return out
+
+
+def render_comparison(runs: Sequence[Run | str | Path], *, progress: bool = True) -> str:
+    """The page. The runs share one cursor: each shows its checkpoint nearest to the epoch."""
+    opened = [open_run(run) for run in runs]
+    measured = [run.measurements for run in opened]
+    differences = compare(measured)
+    names = [str(name) for name in differences["run"].values]
+    measured = [part.assign_coords(run=((), name)) for part, name in zip(measured, names, strict=True)]
+    block = Block()
+    texts, columns = [], []
+    most = max(2, MOST_STOPS // len(opened))
+    with progress_of("drawing the runs", total=len(opened), unit="run", shown=progress) as bar:
+        for i, (run, part) in enumerate(zip(opened, measured, strict=True)):
+            figures = [figure for figure in FIGURES if figure.__name__ in (*LEFT, *RIGHT) and not why_not(figure, part)]
+            phases = find_phases(part) if "history_test_loss" in part else None
+            stops = cursor_stops(part["epoch"].values.tolist(), most=most)
+            contents = contents_of(
+                run, part, phases, stops, figures=figures, own=tuple(OWN), block=block, on_drawn=lambda: None
+            )
+            colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
+            short = [short_reading(part, epoch) for epoch in stops]
+            texts.append({**contents.text, "name": names[i], "ownColour": colour, "shortReadings": short})
+            ordered = sorted(figures, key=lambda figure: (*LEFT, *RIGHT).index(figure.__name__))
+            drawn = "".join(own_figure(figure, f"-{i}") for figure in ordered)
+            columns.append(f"<div>{_run_heading(names[i], colour)}{drawn}</div>")
+            bar.update()
+    panels, timelines = [], []
+    together = concat(measured)
+    for measure, split in TIMELINES:
+        if _can_be_drawn(together, measure, split):
+            name = "_".join(part for part in ("timeline", measure, split) if part)
+            drawing = comparison_drawing(together, measure, split=split or "test")
+            panels.append({"name": name, "moves": False, **frames([drawing], block)})
+            timelines.append(
+                plotly_figure(name, f"{measure.replace('_', ' ')} {split.replace('_', ' ')} of every run.")
+            )
+    runs_list = "".join(f"<li>{_run_heading(name, texts[i]['ownColour'])}</li>" for i, name in enumerate(names))
+    return page_of(
+        title=f"grokviz: {', '.join(names)}",
+        header=f"<h1>grokviz: {len(names)} runs</h1><ul class='headline'>{runs_list}</ul>",
+        main=(
+            f"<div class='columns side-by-side'>{''.join(columns)}</div>"
+            f"<section id='timelines'><h2>Over training</h2><div class='grid'>{''.join(timelines)}</div></section>"
+            f"<section id='differences'><h2>Differences</h2><div class='wide'>{_table(differences)}</div></section>"
+        ),
+        notes=(
+            f"One cursor for all: each run shows its checkpoint nearest to the epoch, of {most} at most that are kept. Lines "
+            "in the band are test loss and test accuracy; dashed: grokked."
+        ),
+        data={"runs": texts, "panels": panels},
+        block=block,
+    )
+
+
+def _can_be_drawn(together: xr.Dataset, measure: str, split: str) -> bool:
+    if measure not in together or (split and split not in together["split"].values.tolist()):
+        return False
+    values = together[measure].sel(split=split) if split else together[measure]
+    return bool(values.notnull().any("epoch").all())
+
+
+def _run_heading(name: str, colour: str) -> str:
+    return f"<h2 class='run'><span class='spot' style='background: {colour}'></span>{html.escape(name)}</h2>"
+
+
+def _table(differences: xr.Dataset) -> str:
+    """Rows are what is compared, columns the runs; fields of the configuration first."""
+    names = [str(name) for name in differences["run"].values]
+    heads = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in names)
+    rows = []
+    for name, values in differences.data_vars.items():
+        cells = "".join(f"<td>{html.escape(_in_words(value))}</td>" for value in values.values.tolist())
+        kind = " class='differs'" if name in differences.attrs["differing"] else ""
+        rows.append(f"<tr{kind}><th scope='row'>{html.escape(str(name).replace('_', ' '))}</th>{cells}</tr>")
+    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _in_words(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.4g}"

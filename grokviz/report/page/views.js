@@ -1,0 +1,105 @@
+// Which views a run has: those whose places are on the page.
+"use strict";
+
+// The views of measures, in the places `view-NAME` + suffix.
+function measureViews(run, state, tip, suffix = "") {
+  const makers = {
+    circles: (element) => new Circles(element, run, state, tip),
+    spectrum: (element) => new Spectrum(element, run, state, tip),
+    attention: (element) => new Attention(element, run, state, tip),
+    neurons: (element) => new Neurons(element, run, state, tip),
+    logits: (element) => logitSpectrum(element, run, state, tip),
+  };
+  return made(makers, suffix);
+}
+
+// The views that work with the network itself.
+function networkViews(run, network, state, tip) {
+  if (!network) return [];
+  const makers = {
+    activation: (element) => activationMap(element, run, network, state, tip),
+    "neuron-spectrum": (element) => neuronSpectrum(element, run, network, state, tip),
+    readout: (element) => new NeuronReadout(element, run, network, state),
+    readouts: (element) => new AllReadouts(element, run, network, state, tip),
+  };
+  return [new WorkedSum(document.getElementById("sum"), run, network, state, tip), ...made(makers, "")];
+}
+
+function made(makers, suffix) {
+  return Object.entries(makers)
+    .map(([name, make]) => [document.getElementById(`view-${name}${suffix}`), make])
+    .filter(([element]) => element)
+    .map(([element, make]) => make(element));
+}
+
+function logitSpectrum(element, run, state, tip) {
+  return new SquareMap(element, state, tip, {
+    needs: ["epoch", "hovered", "pinned"],
+    label: () => "Two-dimensional Fourier spectrum of the logits",
+    numbers: () => ({ values: run.at("logit_spectrum", run.stopAt(state.get("epoch"))), n: run.n }),
+    range: largestOf,
+    colours: "sequential",
+    words: (row, column, norm) => ({
+      words: `${run.components[row]} of a × ${run.components[column]} of b: ${percent(norm * norm, 2)} of the logits' variance`,
+      frequency: Math.ceil(Math.max(row, column) / 2) || null,
+    }),
+    marks: () => marksOfFrequency(run, state.frequency),
+    axes: ["a", "component of b"],
+  });
+}
+
+function activationMap(element, run, network, state, tip) {
+  return new SquareMap(element, state, tip, {
+    needs: ["epoch", "neuron", "a", "b"],
+    label: () => `Activation of neuron ${state.get("neuron")} for every pair`,
+    numbers: () => ({ values: network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron")), n: run.n }),
+    range: largestOf,
+    colours: "sequential",
+    words: (a, b, activation) => ({
+      words: `neuron ${state.get("neuron")} at a = ${run.elements[a]}, b = ${run.elements[b]}: ${inWords(activation)}`,
+      choose: () => state.set({ a, b }),
+    }),
+    marks: () => [
+      { row: state.get("a"), colour: "#ffffff" },
+      { column: state.get("b"), colour: "#ffffff" },
+    ],
+    axes: ["a", "b"],
+  });
+}
+
+function neuronSpectrum(element, run, network, state, tip) {
+  return new SquareMap(element, state, tip, {
+    needs: ["epoch", "neuron", "hovered", "pinned"],
+    label: () => `Two-dimensional Fourier spectrum of neuron ${state.get("neuron")}`,
+    numbers: () => {
+      const map = network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron"));
+      return { values: network.spectrum2d(map), n: run.n };
+    },
+    range: largestOf,
+    colours: "sequential",
+    words: (row, column, norm) => ({
+      words: `${run.components[row]} of a × ${run.components[column]} of b: norm ${inWords(norm)}`,
+      frequency: Math.ceil(Math.max(row, column) / 2) || null,
+    }),
+    marks: () => marksOfFrequency(run, state.frequency),
+    axes: ["a", "component of b"],
+  });
+}
+
+// The findings of the figures that move, at the stop of the cursor, in the places NAME + suffix.
+class Spoken {
+  constructor(run, state, suffix = "") {
+    Object.assign(this, { run, state, suffix });
+    this.needs = ["epoch"];
+  }
+
+  draw() {
+    const stop = this.run.stopAt(this.state.get("epoch"));
+    for (const [name, { findings, shows }] of Object.entries(this.run.spoken)) {
+      const figure = document.getElementById(`${name}${this.suffix}`);
+      if (!figure) continue;
+      figure.querySelector("h3").textContent = findings[stop];
+      figure.querySelector(".shows").textContent = shows[stop];
+    }
+  }
+}
