@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from grokviz.training.repairing import repair_run as repair_run
     from grokviz.training.resuming import resume as resume
     from grokviz.training.starting import train as train
+    from grokviz.watching import watch as watch
 
 _HOME = {
     "DamagedError": "grokviz.errors",
@@ -87,6 +88,7 @@ _HOME = {
     "scalars": "grokviz.analysis.tables",
     "take_snapshot": "grokviz.analysis.snapshot",
     "train": "grokviz.training.starting",
+    "watch": "grokviz.watching",
     "write_comparison": "grokviz.report",
     "write_report": "grokviz.report",
 }

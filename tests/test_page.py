@@ -42,7 +42,9 @@ def data(quick_run: grokviz.Run) -> xr.Dataset:
 class Opened:
     """A page with what went wrong in it."""
 
-    def __init__(self, browser, path: Path, *, fragment: str = "", width: int = 1400, scheme: str = "light") -> None:
+    def __init__(
+        self, browser, path: Path | str, *, fragment: str = "", width: int = 1400, scheme: str = "light"
+    ) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.problems: list[str] = []
         self.page.on(
@@ -50,11 +52,12 @@ class Opened:
         )
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self.requested(request.url))
-        self.page.goto(f"{path.as_uri()}{fragment}")
+        self.address = path.as_uri() if isinstance(path, Path) else path
+        self.page.goto(f"{self.address}{fragment}")
         self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=60_000)
 
     def requested(self, url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
+        if not url.startswith((self.address, "file:", "data:", "blob:")):
             self.problems.append(url)
 
     def run(self, code: str, argument: object = None) -> object:

@@ -111,6 +111,21 @@ def measure_model(
     return measure(source, measures, label=label, progress=False)
 
 
+def measure_in_memory(run: Run, *, known: xr.Dataset | None) -> xr.Dataset:
+    """All measures of a run as it is now, which is not touched. Of what is `known`, measured before, only what is missing is
+    computed.
+
+    Raises:
+        GrokvizError: a checkpoint cannot be read.
+    """
+    source, specs = run_source(run), specs_of(MEASURES)
+
+    def known_columns(snapshot: Snapshot, keys: tuple[int, ...]) -> dict[str, Column]:
+        return {} if known is None else _columns_that_hold(known, source, specs, keys)[0]
+
+    return measured(source, specs, known_columns, _kept_nowhere, False)
+
+
 def _run(source: Any) -> Run:
     if not isinstance(source, Run | str | PathLike):
         raise GrokvizError(f"measure needs a run, but got {shown(source)}; open one with grokviz.open_run(directory)")

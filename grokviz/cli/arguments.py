@@ -19,6 +19,8 @@ class TrainArguments:
     """Directory of the new run; runs/PRESET if not given. An existing run is never overwritten."""
     resume: bool = False
     """Continue the run in that directory, if there already is one with this configuration."""
+    watch: bool = False
+    """Open the report in a browser while it trains (`run` and `train`)."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
 
@@ -77,6 +79,20 @@ class ReportArguments:
     """File that grokviz measure --out wrote; the run's own measurements if not given."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class WatchArguments:
+    """Arguments of `watch`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    port: int = 0
+    """Port on 127.0.0.1; a free one is chosen if not given."""
+    wait: bool = False
+    """Wait until the run is there."""
+    open: bool = False
+    """Open the page in a browser."""
 
 
 @dataclass(frozen=True)

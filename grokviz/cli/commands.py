@@ -6,6 +6,7 @@ A command imports what it runs, and no more: `report` and `figure` never wait fo
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
@@ -20,10 +21,12 @@ from grokviz.cli.arguments import (
     ReportArguments,
     ResumeArguments,
     TrainArguments,
+    WatchArguments,
 )
 from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
-from grokviz.errors import GrokvizError
+from grokviz.cli.watched import open_in_browser, wait_for_run, watched
+from grokviz.errors import GrokvizError, Interrupted
 from grokviz.errors import command as shell_command
 from grokviz.presets import PRESETS, preset
 from grokviz.store import Run, check_run, open_run, write_file
@@ -51,15 +54,17 @@ def _kind(command: Command) -> Any:
 
 def run(arguments: TrainArguments, default_out: Path) -> int:
     """Train, measure and report in one go."""
-    trained = _train(arguments, default_out)
-    _measure(trained, None, quiet=arguments.quiet)
-    _report(trained, None, None, quiet=arguments.quiet)
+    with watched(arguments.out or default_out, wanted=arguments.watch):
+        trained = _train(arguments, default_out)
+        _measure(trained, None, quiet=arguments.quiet)
+        _report(trained, None, None, quiet=arguments.quiet)
     return _code(trained)
 
 
 def train(arguments: TrainArguments, default_out: Path) -> int:
     """Train a preset, saving checkpoints throughout the run."""
-    trained = _train(arguments, default_out)
+    with watched(arguments.out or default_out, wanted=arguments.watch):
+        trained = _train(arguments, default_out)
     _say(arguments.quiet, f"next: {shell_command('measure', trained.directory)}")
     return _code(trained)
 
@@ -94,6 +99,21 @@ def measure(arguments: MeasureArguments) -> int:
 def report(arguments: ReportArguments) -> int:
     """Write a run's report: one offline HTML page with all figures."""
     _report(open_run(arguments.run), arguments.measurements, arguments.out, quiet=arguments.quiet)
+    return 0
+
+
+def watch(arguments: WatchArguments) -> int:
+    """Serve a run's report on this machine while it trains, new as checkpoints come."""
+    if arguments.wait:
+        wait_for_run(arguments.run)
+    open_run(arguments.run, begun=False)  # refused before anything slow is imported, if there is no run
+    from grokviz.watching import Watcher
+
+    with Watcher(arguments.run, port=arguments.port) as watcher, suppress(Interrupted, KeyboardInterrupt):
+        print(f"watching: {watcher.url} (Ctrl-C ends it)", flush=True)
+        if arguments.open:
+            open_in_browser(watcher.url)
+        watcher.follow()
     return 0
 
 

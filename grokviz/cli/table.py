@@ -38,6 +38,12 @@ COMMANDS = (
         "grokviz report runs/mine",
     ),
     Command(
+        "watch",
+        "watch RUN",
+        "Serve a run's report on this machine while it trains, new as checkpoints come.",
+        "grokviz watch runs/mine",
+    ),
+    Command(
         "measurements",
         "measurements RUN",
         "Print what was measured as a table: a row for each checkpoint, as CSV or Parquet.",

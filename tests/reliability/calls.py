@@ -124,6 +124,15 @@ grokviz.measure_model(run.model(40), run.config.task, epoch="x") | epoch is 'x',
 grokviz.measure_model(run.model(40), run.config.task, hooks={"hook_embd": leave}) | did you mean hook_embed
 grokviz.take_snapshot(run, 17) | has no checkpoint of epoch 17
 grokviz.take_snapshot(measurements, 40) | directory is a Dataset, but must be a path
+grokviz.compare(run) | compare needs several runs, but got
+grokviz.compare([run]) | compare needs two runs or more, but got 1
+grokviz.compare([run, 3]) | compare needs measurements, but got 3
+grokviz.write_comparison([run], "c.html") | compare needs two runs or more, but got 1
+grokviz.write_comparison([run, run], 3) | out is 3
+grokviz.watch(run, port="x") | port is 'x'
+grokviz.watch("nowhere") | nowhere is not there
+grokviz.find_phases(run, norm_fall=0) | norm_fall is 0, but a share of the fall must lie in (0, 1]
+grokviz.find_phases(run, test_loss_factor=0.1) | test_loss_factor is 0.1, but must be at least 1
 grokviz.find_phases(3) | find_phases needs measurements, a history or a run, but got 3
 grokviz.find_phases(measurements, test_threshold=2) | test_threshold is 2, but an accuracy must lie in (0, 1]
 grokviz.find_phases(measurements, train_threshold="high") | train_threshold is 'high', but must be a finite number

@@ -1,0 +1,130 @@
+import json
+import shutil
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import grokviz
+from grokviz.cli.main import main
+from grokviz.errors import GrokvizError
+from test_page import OVERLAPS, PAYLOADS, Opened, ink_of
+
+
+@pytest.fixture(scope="module")
+def other(tiny_config, tmp_path_factory: pytest.TempPathFactory) -> grokviz.Run:
+    """A run with another p, operation and length than the tiny one, which has no mirrored splits."""
+    config = replace(
+        tiny_config,
+        task=replace(tiny_config.task, p=11, operation="subtraction"),
+        training=replace(tiny_config.training, epochs=60),
+    )
+    run = grokviz.train(config, tmp_path_factory.mktemp("runs") / "other", progress=False)
+    grokviz.measure(run, progress=False)
+    return run
+
+
+def test_differences_times_keys_and_ends_stand_beside_each_other(
+    tiny_run: grokviz.Run, other: grokviz.Run, quick_run: grokviz.Run
+) -> None:
+    table = grokviz.compare([tiny_run, quick_run, other.measurements])
+    assert table["run"].values.tolist() == ["tiny", "quick", "other"]
+    assert set(table.attrs["differing"]) >= {"p", "operation", "train_fraction", "epochs", "d_model"}
+    assert "weight_decay" not in table
+    assert table["p"].values.tolist() == [7, 59, 11]
+    assert table["operation"].values.tolist() == ["addition", "addition", "subtraction"]
+    phases = grokviz.find_phases(quick_run)
+    assert table["grokked_by"].sel(run="quick") == phases.grokked.by
+    assert table["grokked_after"].sel(run="quick") == phases.grokked.after
+    assert table["grokked_unmirrored_by"].sel(run="quick") == phases.grokked_unmirrored.by
+    assert np.isnan(table["grokked_by"].sel(run="tiny"))
+    last = quick_run.measurements["loss"].isel(epoch=-1)
+    assert table["loss_test_unmirrored"].sel(run="quick") == last.sel(split="test_unmirrored")
+    assert np.isnan(table["loss_test_unmirrored"].sel(run="other"))
+    keys = ", ".join(map(str, grokviz.key_frequencies_of(quick_run)))
+    assert table["key_frequencies"].values.tolist() == ["", keys, ""]
+
+
+def test_runs_of_one_name_are_told_apart(tiny_run: grokviz.Run, other: grokviz.Run, tmp_path: Path) -> None:
+    again = grokviz.open_run(shutil.copytree(other.directory, tmp_path / "tiny"))
+    assert grokviz.compare([tiny_run, again])["run"].values.tolist() == ["tiny", "other"]  # as it was measured
+    assert grokviz.compare([other, again])["run"].values.tolist() == ["other (1)", "other (2)"]
+
+
+def test_one_run_or_none_is_refused(tiny_run: grokviz.Run) -> None:
+    with pytest.raises(GrokvizError, match="compare needs two runs or more, but got 1"):
+        grokviz.compare([tiny_run])
+
+
+def test_the_command_prints_or_writes_csv(tiny_run: grokviz.Run, other: grokviz.Run, in_tmp_path: Path, capsys) -> None:
+    runs = [str(tiny_run.directory), str(other.directory)]
+    assert main(["compare", *runs, "--csv"]) == 0
+    printed = pd.read_csv(StringIO(capsys.readouterr().out), index_col="run")
+    assert printed.loc["other", "p"] == 11
+    assert main(["compare", *runs, "--csv", "-o", "table.csv"]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv("table.csv", index_col="run"), printed)
+    assert main(["compare", *runs, "--csv", "-o", "table.csv"]) == 2
+    assert "exists and is not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_shows_the_runs_at_one_cursor(
+    browser, width: int, tiny_run: grokviz.Run, quick_run: grokviz.Run, other: grokviz.Run, tmp_path: Path
+) -> None:
+    runs = [quick_run, tiny_run, other]
+    out = grokviz.write_comparison(runs, tmp_path / "compare.html", progress=False)
+    opened = Opened(browser, out, width=width)
+    for i, run in enumerate(runs):
+        places = opened.run(f"Array.from(document.querySelectorAll('[id^=view-][id$=\"-{i}\"]'), e => e.id)")
+        assert len(places) == (4 if grokviz.key_frequencies_of(run) else 3)
+        for place in places:
+            assert ink_of(opened, f"#{place}") > 0.01, place
+
+    # when the cursor moves, then each run shows its checkpoint nearest to that epoch
+    for epoch in (0, 20, opened.run("grokviz.runs[0].stops[30]")):
+        opened.go(epoch)
+        assert opened.page.inner_text("#epoch") == f"{epoch:,}"
+        for i, run in enumerate(runs):
+            stops = opened.run(f"grokviz.runs[{i}].stops")
+            nearest = stops[int(np.abs(np.array(stops) - epoch).argmin())]
+            assert (
+                opened.run(f"grokviz.runs[{i}].stops[grokviz.runs[{i}].stopAt(grokviz.state.get('epoch'))]") == nearest
+            )
+            shown = opened.run(f"Array.from(grokviz.runs[{i}].at('readout_power', grokviz.runs[{i}].stopAt({epoch})))")
+            measured = run.measurements["readout_power"].sel(epoch=nearest)
+            np.testing.assert_allclose(shown, measured, atol=1e-4)
+    opened.page.locator("#plot-timeline_accuracy_test").scroll_into_view_if_needed()
+    opened.page.wait_for_selector("#plot-timeline_accuracy_test .mark.cursor")
+    assert opened.run("document.getElementById('plot-timeline_accuracy_test').data.length") == 3
+    assert opened.page.locator("#differences tr.differs").count() == len(grokviz.compare(runs).attrs["differing"])
+    opened.page.wait_for_timeout(300)
+    assert opened.run(OVERLAPS) == []
+    assert opened.problems == []
+    opened.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_names_that_are_payloads_execute_nothing(browser, tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    hostile = []
+    for i, part in enumerate((PAYLOADS[0], PAYLOADS[12])):
+        run = grokviz.open_run(shutil.copytree(tiny_run.directory, tmp_path / str(i)))
+        data = run.measurements
+        data["run"] = part
+        data.to_netcdf(tmp_path / f"{i}.nc")
+        hostile.append(data)
+    table = grokviz.compare(hostile)
+    assert json.dumps(table["run"].values.tolist()).count("window.hurt") == 2
+    from grokviz.report.comparison import _run_heading, _table
+
+    page = tmp_path / "names.html"
+    page.write_text(f"<!doctype html><body>{_table(table)}{_run_heading(PAYLOADS[12], '#ffffff')}</body>")
+    shown = browser.new_page()
+    shown.goto(page.as_uri())
+    assert shown.evaluate("window.hurt") is None
+    shown.close()
