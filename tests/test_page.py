@@ -65,11 +65,12 @@ class Opened:
 
     def wait_until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true. (The page's own policy forbids the eval of wait_for_function.)"""
-        for _ in range(600):
+        for _ in range(2400):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"never became true: {expression}")
+        said = self.page.inner_text("#live")
+        raise AssertionError(f"never became true: {expression} ({said})")
 
     def go(self, epoch: int) -> None:
         self.run("epoch => { grokviz.state.set({ epoch }); grokviz.state.tell(); }", epoch)

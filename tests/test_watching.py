@@ -101,7 +101,7 @@ def test_bad_input_gets_one_line(line: str, said: str, copy: grokviz.Run, capsys
 def test_the_page_grows_while_a_run_trains_and_through_its_end_and_its_going_on(browser, in_tmp_path: Path) -> None:
     # given a run that trains in a process of its own, and a page that watches it
     command = [sys.executable, "-m", "grokviz.cli"]
-    options = [*FLAGS, *"--epochs 200000 --checkpoint-every 500 --quiet --out run".split()]
+    options = [*FLAGS, *"--epochs 1000000 --checkpoint-every 2500 --geometric-checkpoints 4 --quiet --out run".split()]
     trainer = subprocess.Popen([*command, "train", *options])
     while not (Path("run") / "manifest.json").exists():
         time.sleep(0.05)
@@ -126,7 +126,7 @@ def test_the_page_grows_while_a_run_trains_and_through_its_end_and_its_going_on(
         trainer.wait()
         opened.wait_until("document.getElementById('live').textContent === 'live: interrupted'")
         opened.wait_until(f"grokviz.run.stops.includes({grokviz.open_run('run').epochs[-1]})")
-        more = grokviz.open_run("run").epochs[-1] + 700
+        more = int(grokviz.open_run("run").history["epoch"][-1]) + 700
         subprocess.run([*command, "resume", "run", "--epochs", str(more), "--quiet"], check=True)
         opened.wait_until(f"grokviz.run.stops.includes({more})")
         opened.wait_until("document.getElementById('live').textContent === 'live: finished'")
