@@ -19,7 +19,7 @@ def main(directory: Path) -> Path:
     print(f"grokked {phases.grokked}" if phases.grokked else f"not yet: {'; '.join(phases.not_yet)}")
 
     report = grokviz.write_report(run)
-    print(f"all figures, with a slider through training: {report}")
+    print(f"all figures, on a page in which training is scrubbed: {report}")
     return report
 
 

@@ -11,11 +11,12 @@ import pytest
 import grokviz
 
 SETUP = """
-import os, signal
+import os, signal, warnings
 from pathlib import Path
 import grokviz
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 
+warnings.filterwarnings("ignore", "this may not grok")  # small it is
 config = RunConfig(
     task=TaskConfig(p=7, train_fraction=0.6),
     model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32),

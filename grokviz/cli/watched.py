@@ -1,7 +1,6 @@
 """Watching a run from a process of its own, and opening what it serves."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ def watched(out: Path, *, wanted: bool) -> Iterator[None]:
         yield
         return
     command = [sys.executable, "-m", "grokviz.cli", "watch", str(out), "--wait", "--open"]
-    watcher = subprocess.Popen(["nice", *command] if shutil.which("nice") else command)
+    watcher = subprocess.Popen(command)
     try:
         yield
     finally:
@@ -37,7 +36,9 @@ def watched(out: Path, *, wanted: bool) -> Iterator[None]:
 
 
 def wait_for_run(directory: Path) -> None:
-    """Return when there is a run in `directory`."""
+    """Return when there is a run in `directory`, which is then being trained: this process gives way to that."""
+    if hasattr(os, "nice"):
+        os.nice(10)
     while True:
         try:
             open_run(directory, begun=False)

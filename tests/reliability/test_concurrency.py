@@ -33,7 +33,7 @@ def read_all_the_time(directory: Path, output: Path) -> None:
         assert history["epoch"].values.tolist() == list(range(history.sizes["epoch"]))
         assert history["epoch"][-1] >= epochs[-1]
         weights = run.weights(epochs[-1])
-        assert weights["embed.W_E"].shape == (8, 16)
+        assert weights["embed.W_E"].shape == (24, 16)
         if run.is_measured:
             assert set(run.measurements["epoch"].values) <= set(run.epochs)
         if rounds % 5 == 0:

@@ -180,7 +180,7 @@ class Band {
     const apart = accuracies.test_mirrored ? " (dashed: mirror in train, dotted: not)" : "";
     let x = frame.right - 4;
     for (const [words, colour] of [[`test${apart}`, splitColours.test], ["train", splitColours.train]]) {
-      surface.text(words, x, frame.middle - 12, { align: "right", colour });
+      surface.text(words, x, frame.top + 7, { align: "right", colour });
       x -= surface.context.measureText(words).width + 12;
     }
   }
