@@ -149,7 +149,8 @@ def _handler(watcher: Watcher) -> type[BaseHTTPRequestHandler]:
 def _waiting(run: Run, reason: str) -> str:
     """What is served before there is anything to show; it asks again by itself."""
     title = f"grokviz: {html.escape(run.directory.resolve().name)}"
+    head = "<meta charset='utf-8'><meta http-equiv='refresh' content='2'><link rel='icon' href='data:,'>"
     return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta http-equiv='refresh' content='2'><link rel='icon' href='data:,'>"
-        f"<title>{title}</title></head><body><h1>{title}</h1><p>Waiting: {html.escape(reason)}.</p></body></html>"
+        f"<!doctype html><html lang='en'><head>{head}<title>{title}</title></head>"
+        f"<body><h1>{title}</h1><p>Waiting: {html.escape(reason)}.</p></body></html>"
     )

@@ -62,7 +62,10 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
     ("arguments", "says"),
     [
         ("tran", "did you mean train?"),
-        ("frobnicate", "choose one of: run, train, resume, measure, report, watch, measurements, figure, compare, check, completion"),
+        (
+            "frobnicate",
+            "choose one of: run, train, resume, measure, report, watch, measurements, figure, compare, check, ",
+        ),
         ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick"),
         ("train --foo 3", "Unrecognized options: --foo"),
         ("train --p 1", "p is 1, but must be at least 3"),

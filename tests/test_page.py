@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,7 @@ def test_the_band_is_moved_by_pointer_and_keys_and_plays(opened: Opened) -> None
     opened.wait_until(f"grokviz.state.get('epoch') >= {stops[3]} && grokviz.state.get('epoch') < {stops[-1]}")
     opened.page.click("#play")
     assert opened.page.inner_text("#play") == "Play"
+    opened.run("grokviz.state.tell()")
     said = opened.page.get_attribute("#band", "aria-valuetext")
     assert said.startswith(f"epoch {opened.epoch:,}. train loss")
     opened.page.select_option("#axis", "log")
@@ -436,3 +438,47 @@ def test_the_keyboard_reaches_everything_in_few_steps(opened: Opened) -> None:
     for wanted in ("play", "speed", "axis", "band", "operand-a", "operand-b", "to-losses"):
         assert wanted in reached
     assert reached.index("to-losses") < 50
+
+
+OTHER_TASKS = [("multiplication", 23), ("x2_xy_y2", 23), ("addition", 24)]
+
+
+@pytest.mark.parametrize(("operation", "p"), OTHER_TASKS)
+def test_other_tasks_have_their_page_and_their_sums(
+    browser, tiny_config, operation: str, p: int, tmp_path: Path
+) -> None:
+    task = replace(tiny_config.task, operation=operation, p=p)
+    run = grokviz.train(replace(tiny_config, task=task), tmp_path / "run", progress=False)
+    grokviz.measure(run, progress=False)
+    opened = Opened(browser, grokviz.write_report(run, progress=False))
+    elements = run.config.task.task.elements.tolist()
+    a, b = elements[3], elements[-1]
+    opened.page.fill("#operand-a", str(a))
+    opened.page.fill("#operand-b", str(b))
+    opened.wait_until(f"grokviz.state.get('b') === {len(elements) - 1}")
+    opened.run("grokviz.state.tell()")
+    answer = elements[run.config.task.task.answers[3 * len(elements) + len(elements) - 1]]
+    assert opened.page.inner_text("#asked").endswith(f" = {answer}")
+    snapshot = grokviz.take_snapshot(run, "last")
+    traced = opened.run(
+        "Array.from(grokviz.network.forward(grokviz.run.stops.length - 1, 3, grokviz.run.n - 1).logits)"
+    )
+    logits = snapshot.logits[3 * len(elements) + len(elements) - 1].numpy()
+    assert np.corrcoef(traced, logits)[0, 1] > 0.98
+    for tab, _, _ in TABS:
+        if opened.page.locator(f"#to-{tab}").count():
+            opened.show(tab)
+            opened.page.wait_for_timeout(300)
+    assert opened.problems == []
+    opened.page.close()
+
+
+def test_a_diverged_run_has_a_page_that_opens(browser, tiny_config, tmp_path: Path) -> None:
+    training = replace(tiny_config.training, learning_rate=1e30)
+    with pytest.warns(grokviz.GrokvizWarning, match="diverged"):
+        run = grokviz.train(replace(tiny_config, training=training), tmp_path / "run", progress=False)
+    grokviz.measure(run, progress=False)
+    opened = Opened(browser, grokviz.write_report(run, progress=False))
+    assert opened.page.inner_text("#findings li >> nth=0").startswith("Diverged at epoch 1")
+    assert opened.problems == []
+    opened.page.close()

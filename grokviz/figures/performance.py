@@ -44,6 +44,7 @@ def losses(measurements: xr.Dataset) -> Drawing:
         line = {"color": colour, "dash": "dot"}
         x, y = values["epoch"].values, small(values)
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
+    _add_mirror_curves(drawing, measurements, "loss", "%{y:.3g} nats")
     drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
     drawing.axis("x", title="epoch")
     legend_below(drawing)
@@ -57,13 +58,7 @@ def accuracies(measurements: xr.Dataset) -> Drawing:
     drawing = Drawing()
     _add_history(drawing, measurements, "train_accuracy", TRAIN)
     _add_history(drawing, measurements, "test_accuracy", TEST)
-    for split, words, dash in MIRROR_CURVES:
-        if "accuracy" in measurements and split in measurements["split"]:
-            values = measurements["accuracy"].sel(split=split)
-            hover = f"epoch %{{x:,}}: test accuracy {words} %{{y:.2%}}<extra></extra>"
-            line = {"color": TEST, "width": 1.5, "dash": dash}
-            x, y = values["epoch"].values, small(values)
-            drawing.add("scatter", x=x, y=y, name=f"test, {words}", line=line, hovertemplate=hover)
+    _add_mirror_curves(drawing, measurements, "accuracy", "%{y:.2%}")
     drawing.axis("y", title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
     drawing.axis("x", title="epoch")
     legend_below(drawing)
@@ -96,6 +91,17 @@ def _add_history(drawing: Drawing, measurements: xr.Dataset, name: str, colour: 
     hover = f"epoch %{{x:,}}: {split} {what} {number}<extra></extra>"
     line = {"color": colour, "width": 1.5}
     drawing.add("scatter", x=x, y=y, name=f"{split} {what}", line=line, hovertemplate=hover)
+
+
+def _add_mirror_curves(drawing: Drawing, measurements: xr.Dataset, name: str, number: str) -> None:
+    """The test pairs with their mirror in train, and those without, apart, at each checkpoint; of a commutative task."""
+    for split, words, dash in MIRROR_CURVES:
+        if name in measurements and split in measurements["split"]:
+            values = measurements[name].sel(split=split)
+            hover = f"epoch %{{x:,}}: test {name} {words} {number}<extra></extra>"
+            line = {"color": TEST, "width": 1.2, "dash": dash}
+            x, y = values["epoch"].values, small(values)
+            drawing.add("scatter", x=x, y=y, name=f"test, {words}", line=line, hovertemplate=hover)
 
 
 def _accuracy_finding(measurements: xr.Dataset, times: Phases) -> str:

@@ -193,7 +193,9 @@ def test_nothing_outside_durable_changes_the_disk() -> None:
                 of = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
                 name = f"{of}.{node.func.attr}"
                 assert node.func.attr not in CHANGES, f"{path.name}: {name}"
-                assert node.func.attr != "open" or name in ("os.open", "opened.open", "webbrowser.open"), f"{path.name}: {name}"
+                assert node.func.attr != "open" or name in ("os.open", "opened.open", "webbrowser.open"), (
+                    f"{path.name}: {name}"
+                )
                 if name == "os.open":
                     assert "O_RDONLY" in ast.unparse(node), f"{path.name}: {ast.unparse(node)}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

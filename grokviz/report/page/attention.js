@@ -4,7 +4,7 @@
 class Attention {
   constructor(element, run, state, tip) {
     Object.assign(this, { run, state });
-    this.needs = ["epoch", "head", "a", "b"];
+    this.needs = ["epoch", "head", "a", "b", "hovered", "pinned"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     answering(this.surface, tip, state, (x, y) => this.pick(x, y));
   }
@@ -41,6 +41,21 @@ class Attention {
     return map;
   }
 
+  // How much of the variance of a head's score of the first operand, over tokens, lies at a frequency.
+  shareAt(head, frequency) {
+    const { n, coordinates } = this.run;
+    const scores = this.run.at("attention_score", this.stop).subarray(head * 3 * n, (head * 3 + 1) * n);
+    const mean = scores.reduce((sum, score) => sum + score, 0) / n;
+    let [cos, sin, total] = [0, 0, 0];
+    scores.forEach((score, token) => {
+      const angle = (2 * Math.PI * ((frequency * coordinates[token]) % n)) / n;
+      cos += (score - mean) * Math.cos(angle);
+      sin += (score - mean) * Math.sin(angle);
+      total += (score - mean) ** 2;
+    });
+    return ((2 * frequency === n ? 1 : 2) * (cos ** 2 + sin ** 2)) / (n * total);
+  }
+
   cells() {
     const { width, height } = this.surface;
     const { heads } = this;
@@ -68,7 +83,12 @@ class Attention {
     for (const { head, x, y, size, first } of cells) {
       const chosen = state.get("head") === head;
       surface.map(this.pattern(head, 0), n, n, { x, y, width: size, height: size, low: 0, high: 1 });
-      surface.text(`head ${head}`, x + size / 2, y - 9, { align: "center", colour: chosen ? "ink" : "soft", bold: chosen });
+      const off = state.frequency;
+      if (off === null || !run.coordinates || off > run.frequencies) {
+        surface.text(`head ${head}`, x + size / 2, y - 9, { align: "center", colour: chosen ? "ink" : "soft", bold: chosen });
+      } else {
+        surface.named(`${head}: ${percent(this.shareAt(head, off), 0)} at k`, x + size / 2 + 5, y - 9, run.colour(off), { bold: chosen });
+      }
       if (chosen) surface.box(x - 1.5, y - 1.5, size + 3, size + 3, ink("accent"), { line: 3 });
       if (first) surface.text("a ↓", x - 24, y + size / 2, { colour: "soft" });
       if (Math.max(state.get("a"), state.get("b")) >= n) continue; // of another run, with more tokens
