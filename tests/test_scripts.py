@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from grokviz.report.block import Block, dequantise, quantise
+from grokviz.report.block import Block, grid, levels_of, numbers_of
 from grokviz.report.page import SCRIPTS, resource
 
 pytestmark = pytest.mark.browser
@@ -41,7 +41,8 @@ def test_arrays_are_read_as_they_were_written(page, levels: int) -> None:
         return Array.from({ length: place.shape[0] }, (_, stop) => Array.from(array.at(stop))); }""",
         [place, list(block.content())],
     )
-    expected = dequantise(*quantise(values, levels)).reshape(7, 15)
+    low, step = grid(values, levels)
+    expected = numbers_of(levels_of(values, low, step), low, step).reshape(7, 15)
     np.testing.assert_allclose(np.array(read, float), expected, atol=1e-6)
 
 

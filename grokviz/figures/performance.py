@@ -33,14 +33,14 @@ def losses(measurements: xr.Dataset) -> Drawing:
     _add_history(drawing, measurements, "train_loss", TRAIN)
     _add_history(drawing, measurements, "test_loss", TEST)
     checkpoint_curves = (
-        ("restricted loss (test): key frequencies alone", "restricted_loss", "test", RESTRICTED),
-        ("excluded loss (train): all but the key frequencies", "excluded_loss", "train", EXCLUDED),
+        ("restricted loss (test)", "restricted_loss", "test", RESTRICTED),
+        ("excluded loss (train)", "excluded_loss", "train", EXCLUDED),
     )
     for name, measure, split, colour in checkpoint_curves:
         if measure not in measurements:
             continue
         values = measurements[measure].sel(split=split)
-        hover = f"epoch %{{x:,}}: {name.split(':')[0]} %{{y:.3g}} nats<extra></extra>"
+        hover = f"epoch %{{x:,}}: {name} %{{y:.3g}} nats<extra></extra>"
         line = {"color": colour, "dash": "dot"}
         x, y = values["epoch"].values, small(values)
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)

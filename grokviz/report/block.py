@@ -29,26 +29,25 @@ class Block:
 
     def quantised(self, by_stop: np.ndarray, levels: int) -> Place:
         """Append numbers whose first axis is the stop, quantised to so many levels over the range that they have in all."""
-        whole, low, step = quantise(by_stop, levels)
-        return self._levels(whole, low, step, levels)
+        return self._levels(by_stop, *grid(by_stop, levels), levels)
 
     def stepped(self, by_stop: np.ndarray, step: float) -> Place:
         """Append numbers whose first axis is the stop, quantised to multiples of `step` from their least."""
         low = float(np.floor(by_stop.min() / step) * step)
-        whole = np.rint((by_stop - low) / step).astype(np.int64) + 1
-        return self._levels(whole, low, step, int(whole.max()) - 1)
+        return self._levels(by_stop, low, step, round((float(by_stop.max()) - low) / step))
 
     def content(self) -> bytes:
         """All arrays, little-endian, each at its place."""
         return b"".join(self._parts)
 
-    def _levels(self, whole: Int[np.ndarray, "stop ..."], low: float, step: float, levels: int) -> Place:
+    def _levels(self, by_stop: np.ndarray, low: float, step: float, levels: int) -> Place:
         if levels > NUMBER_LEVELS:
             raise ValueError(f"{levels} levels do not fit into 16 bits")
         kind = np.uint8 if levels <= MAP_LEVELS else np.uint16
-        differences = np.diff(whole, axis=0, prepend=0).astype(kind)  # modulo 2^8 or 2^16
+        whole = np.stack([levels_of(values, low, step).astype(kind) for values in by_stop])
+        whole[1:] -= whole[:-1].copy()  # modulo 2^8 or 2^16
         # The bytes of 16 bits go into planes of their own: the upper ones are nearly all the same.
-        planes = differences.reshape(-1).view(np.uint8).reshape(-1, np.dtype(kind).itemsize).T
+        planes = whole.reshape(-1).view(np.uint8).reshape(-1, np.dtype(kind).itemsize).T
         place = self._append(np.ascontiguousarray(planes).tobytes())
         return {**place, "type": f"u{np.dtype(kind).itemsize}", "shape": list(whole.shape), "low": low, "step": step}
 
@@ -60,20 +59,27 @@ class Block:
         return place
 
 
-def quantise(values: np.ndarray, levels: int) -> tuple[Int[np.ndarray, "..."], float, float]:
-    """Whole numbers 1..levels + 1 over the range of the values, 0 for NaN; and the least value and the step between two.
+def grid(values: np.ndarray, levels: int) -> tuple[float, float]:
+    """The least of the values and the step between two levels, where so many lie over their range.
 
-    Whole numbers in a range of no more than `levels` come back exactly.
+    Whole numbers in a range of no more than `levels` have the step 1, and come back exactly.
     """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    is_whole = high - low <= levels and bool((finite == np.rint(finite)).all())
+    return low, 1.0 if is_whole else (high - low) / levels or 1.0
+
+
+def levels_of(values: np.ndarray, low: float, step: float) -> Int[np.ndarray, "..."]:
+    """The nearest levels: 1 for `low`, and so on by `step`; 0 for what is no number."""
     values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
-    is_whole = high - low <= levels and bool((values[finite] == np.rint(values[finite])).all())
-    step = 1.0 if is_whole else (high - low) / levels or 1.0
-    whole = np.where(finite, np.rint((np.where(finite, values, low) - low) / step) + 1, 0)
-    return whole.astype(np.int64), low, step
+    return np.where(
+        np.isfinite(values), np.rint((np.nan_to_num(values, nan=low, posinf=low, neginf=low) - low) / step) + 1, 0
+    ).astype(np.int32)
 
 
-def dequantise(whole: Int[np.ndarray, "..."], low: float, step: float) -> Float[np.ndarray, "..."]:
+def numbers_of(whole: Int[np.ndarray, "..."], low: float, step: float) -> Float[np.ndarray, "..."]:
     """What the page makes of levels."""
     return np.where(whole == 0, np.nan, low + (whole - 1) * step)

@@ -172,23 +172,23 @@ def worked_sum(contents: Contents) -> str:
     if contents.why_no_network:
         reason = html.escape(contents.why_no_network)
         return f"<section id='sum'><h2>One worked sum</h2><p class='note'>Not here: {reason}.</p></section>"
+    keys = bool(contents.text["keys"])
     steps = [
-        ("attends", "2. What each head attends to"),
-        ("fires", "3. The neurons that fire"),
-        ("adds", "4. The cosines that add up to the logits, in the order of the circle"),
+        *([("lies", "Where a, b and the answer lie on the circles")] if keys else []),
+        ("attends", "What each head attends to"),
+        ("fires", "The neurons that fire"),
+        ("adds", f"The {'cosines that add up to the ' if keys else ''}logits over the answers"),
     ]
-    if contents.text["keys"]:
-        steps.insert(0, ("lies", "1. Where a, b and the answer lie on the circles"))
     drawn = "".join(
-        f"<div{' class=twice' * (step == 'lies')}><p>{words}</p><div class='canvas' data-step='{step}'></div></div>"
-        for step, words in steps
+        f"<div{' class=twice' * (step == 'lies')}><p>{i}. {words}</p><div class='canvas' data-step='{step}'></div></div>"
+        for i, (step, words) in enumerate(steps, start=1)
     )
     return (
         "<section id='sum'><h2>One worked sum</h2><div class='asked'>"
         "<label>a <input id='operand-a' type='number'></label><label>b <input id='operand-b' type='number'></label>"
         "<strong id='asked'></strong><span id='verdict' aria-live='polite'></span>"
         "<span id='operand-error' role='alert'></span></div>"
-        f"<div class='steps'>{drawn}<div><p>5. The answer</p><ol id='answers'></ol></div></div></section>"
+        f"<div class='steps'>{drawn}<div><p>{len(steps) + 1}. The answer</p><ol id='answers'></ol></div></div></section>"
     )
 
 

@@ -4,8 +4,8 @@ Tables change little from one checkpoint to the next, and where frequencies are 
 in the Fourier basis, as differences between stops, some 190 kilobytes of numbers a stop come to a tenth of that.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,25 +40,37 @@ def carried_network(run: Run, stops: Sequence[int], block: Block) -> dict[str, A
         GrokvizError: a checkpoint cannot be read.
     """
     basis = _basis(run)
-    exact = [tables_of(run.weights(epoch)) for epoch in stops]
-    in_basis = [_transformed(tables, basis) for tables in exact]
-    places, carried = {}, {}
-    for name in (field.name for field in fields(Tables)):
-        by_stop = np.stack([getattr(tables, name) for tables in in_basis])
+    by_name: dict[str, np.ndarray] = {}  # float32, and one table at a time from there: together they take much memory
+    tried: dict[int, Tables] = {}  # the exact tables of some stops, to be held against the carried ones
+    for stop, epoch in enumerate(stops):
+        tables = tables_of(run.weights(epoch))
+        if stop in _tried_stops(len(stops)):
+            tried[stop] = tables
+        for name, values in vars(_transformed(tables, basis)).items():
+            by_name.setdefault(name, np.empty((len(stops), *values.shape), np.float32))[stop] = values
+    places = {}
+    carried: dict[int, dict[str, np.ndarray]] = {stop: {} for stop in tried}
+    for name in list(by_name):
+        by_stop = by_name.pop(name)
         if name == "scores":  # small, and exponentials are taken of them
-            places[name] = block.quantised(by_stop, NUMBER_LEVELS)
-            carried[name] = by_stop
-            continue
-        step = _step(by_stop)
-        places[name] = block.stepped(by_stop, step)
-        carried[name] = np.rint(by_stop / step) * step
-    quantised = [Tables(**{name: values[i] for name, values in carried.items()}) for i in range(len(stops))]
-    fidelity = _fidelity(run, exact, [_transformed(tables, basis.T) for tables in quantised])
+            places[name], step = block.quantised(by_stop, NUMBER_LEVELS), 0.0
+        else:
+            step = _step(by_stop)
+            places[name] = block.stepped(by_stop, step)
+        for stop in tried:
+            values = by_stop[stop].astype(np.float64)
+            carried[stop][name] = np.rint(values / step) * step if step else values
+    ours = {stop: _transformed(Tables(**values), basis.T) for stop, values in carried.items()}
+    fidelity = _fidelity(run, tried, ours)
     return {
         "tables": places,
         "basis": block.exact(basis),
         "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
     }
+
+
+def _tried_stops(count: int) -> set[int]:
+    return set(np.linspace(0, count - 1, min(count, TRIED_STOPS)).round().astype(int).tolist())
 
 
 def _basis(run: Run) -> Float[np.ndarray, "component token"]:
@@ -78,21 +90,20 @@ def _transformed(tables: Tables, basis: Float[np.ndarray, "component token"]) ->
 
 
 def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:
-    sizes = np.sqrt(np.square(by_stop.reshape(len(by_stop), -1)).mean(axis=1))
+    sizes = np.array([np.sqrt(np.square(values).mean()) for values in by_stop])
     finest = FINENESS * float(sizes[sizes > 0].min(initial=np.inf))
-    widest = float(by_stop.max() - by_stop.min())
+    widest = float(by_stop.max()) - float(by_stop.min())
     if not np.isfinite(widest):
         raise GrokvizError("weights are not finite numbers")
     return max(finest, widest / (NUMBER_LEVELS - 2)) if np.isfinite(finest) and widest else 1.0
 
 
-def _fidelity(run: Run, exact: Sequence[Tables], carried: Sequence[Tables]) -> Fidelity:
+def _fidelity(run: Run, exact: Mapping[int, Tables], carried: Mapping[int, Tables]) -> Fidelity:
     pairs = run.config.task.task.pairs
     sample = pairs[:: max(1, len(pairs) // TRIED_PAIRS)]
-    stops = np.unique(np.linspace(0, len(exact) - 1, TRIED_STOPS).round().astype(int))
     agree, differ = [], []
-    for stop in stops:
-        ours, theirs = logits_of(carried[stop], sample), logits_of(exact[stop], sample)
+    for stop, tables in exact.items():
+        ours, theirs = logits_of(carried[stop], sample), logits_of(tables, sample)
         ours, theirs = (logits - logits.mean(axis=1, keepdims=True) for logits in (ours, theirs))
         agree.append((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
         differ.append(np.sqrt(np.square(ours - theirs).mean() / np.square(theirs).mean()))
