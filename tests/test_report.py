@@ -30,7 +30,7 @@ from grokviz.models.tables import logits_of, tables_of
 from grokviz.report.block import Block
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
-from grokviz.report.render import cursor_stops
+from grokviz.report.render import cursor_stops, most_stops
 from grokviz.report.words import command_again
 
 
@@ -115,6 +115,12 @@ def test_the_cursor_stops_at_all_checkpoints_or_evenly_at_some_with_both_ends() 
     assert len(set(many)) == 200
     assert (many[0], many[-1]) == (0, 998)
     assert cursor_stops(range(0, 1000, 2), most=2) == [0, 998]
+
+
+def test_a_page_of_a_large_network_has_fewer_stops() -> None:
+    assert most_stops(grokviz.preset("default")) == most_stops(grokviz.preset("nanda2023")) == 200
+    large = replace(grokviz.preset("default"), task=TaskConfig(p=499))
+    assert 2 < most_stops(large) < 100
 
 
 def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: grokviz.Run) -> None:

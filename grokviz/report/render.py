@@ -10,6 +10,7 @@ import xarray as xr
 from grokviz.analysis.derived import measurements_of
 from grokviz.analysis.phases import find_phases
 from grokviz.checks import as_path, shown
+from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, shows_an_epoch, why_not
 from grokviz.progress import progress_of
@@ -22,6 +23,9 @@ from grokviz.store import Run, open_run, save_report
 
 MOST_STOPS = 200
 """Stops of the cursor: enough for every move of the hand to show another."""
+
+MOST_BYTES = 60_000_000
+"""Of all stops, before compression: a page then stays below 20 MB. `default` needs 45 million for 200 stops."""
 
 
 def write_report(
@@ -48,10 +52,11 @@ def write_report(
 
 
 def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = None, progress: bool = True) -> str:
-    """The page. The cursor stops at every checkpoint, or at 200 evenly chosen ones; the page says how many. A figure that
-    cannot be drawn is named with the reason. With a `version` it is a page that is served live, and asks for newer ones.
+    """The page. The cursor stops at every checkpoint, or at 200 evenly chosen ones, of large networks at fewer; the page says
+    how many. A figure that cannot be drawn is named with the reason. With a `version` it is a page that is served live, and asks
+    for newer ones.
     """
-    stops = cursor_stops(measurements["epoch"].values.tolist(), most=MOST_STOPS)
+    stops = cursor_stops(measurements["epoch"].values.tolist(), most=most_stops(run.config))
     phases = find_phases(measurements) if "history_test_loss" in measurements else None
     reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}
     figures = [figure for figure in FIGURES if not reasons[figure.__name__]]
@@ -79,6 +84,13 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         block=contents.block,
         version=version,
     )
+
+
+def most_stops(config: RunConfig) -> int:
+    """How many stops a page has room for: at each there are two maps of all pairs, and the network's tables, most in 16 bits."""
+    n, model = config.task.task.n, config.model
+    tables = model.n_heads * model.d_head * (2 * n + model.d_mlp + n) + 2 * model.d_mlp * n
+    return min(MOST_STOPS, max(2, MOST_BYTES // (2 * n**2 + tables)))
 
 
 def cursor_stops(epochs: Sequence[int], *, most: int) -> list[int]:
