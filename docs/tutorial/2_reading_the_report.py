@@ -28,22 +28,25 @@ page = run.directory / "report.html"
 print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 
 # %% [markdown]
-# Open that file in a browser. The band on top, with the losses and accuracies, is the slider: click or drag in it, use the arrow keys
-# with the band in focus, or press Play. Every panel of a single epoch follows, and every timeline shows a cursor there.
+# Open that file in a browser. The band on top, with the losses and accuracies, is the slider: click or drag in it, use the
+# arrow keys with the band in focus, or press Play. Every panel of a single epoch follows, and every timeline shows a cursor
+# there.
 #
 # - Point at a frequency anywhere, and it is shown off in all panels; click to pin it. Its colour is the same everywhere.
-# - Under *One worked sum* choose a and b: where they lie on the circles, what each head attends to, the neurons that fire, and the
-#   cosines that add up to the logits, all at the epoch of the cursor. Drag the cursor back and watch the sum fall apart.
-# - Click a neuron: the tab *One neuron* has its activation for every pair, the spectrum of that, and what it writes into the logits.
+# - Under *One worked sum* choose a and b: where they lie on the circles, what each head attends to, the neurons that fire,
+#   and the cosines that add up to the logits, all at the epoch of the cursor. Drag the cursor back and watch the sum fall
+#   apart.
+# - Click a neuron: the tab *One neuron* has its activation for every pair, the spectrum of that, and what it writes into the
+#   logits.
 # - The address of the page keeps epoch, tab and selection: a link to what you see.
 #
 # `grokviz run quick --watch` opens the same page while the run trains.
 #
 # ## Half of the test accuracy may be mirrors
 #
-# Addition is commutative, and half of the pairs are trained on: so the mirror (b, a) of half of the test pairs (a, b) is trained on.
-# A network that treats its operands alike answers those as soon as it has memorised, and knows nothing of addition. So accuracy and
-# loss are measured on both kinds, and the report gives both times.
+# Addition is commutative, and half of the pairs are trained on: so the mirror (b, a) of half of the test pairs (a, b) is
+# trained on. A network that treats its operands alike answers those as soon as it has memorised, and knows nothing of
+# addition. So accuracy and loss are measured on both kinds, and the report gives both times.
 
 # %%
 accuracy = run.measurements["accuracy"].sel(split=["test", "test_mirrored", "test_unmirrored"])
@@ -53,8 +56,8 @@ accuracy.sel(epoch=400).to_pandas().round(3)
 grokviz.figures.accuracies(run)
 
 # %% [markdown]
-# **Numbers at initialisation.** Some structure is there in random weights: tokens lie some 60 % "round" in any plane. So a finding
-# gives its number beside that of initialisation, and says so where the two are no different.
+# **Numbers at initialisation.** Some structure is there in random weights: tokens lie some 60 % "round" in any plane. So a
+# finding gives its number beside that of initialisation, and says so where the two are no different.
 #
 # ## Findings are titles
 #
@@ -73,19 +76,19 @@ figure.layout.title.text
 #
 # Nanda et al. 2023 describe three phases, and define them by two losses that they invented:
 #
-# - **Restricted loss**: keep only the key frequencies of the logits, throw away all else. It falls *before* the test loss does:
-#   the circuit is there long before it decides anything.
-# - **Excluded loss**: throw away just the key frequencies. What is left is what was memorised. While the network memorises, it
-#   falls like the train loss; when the circuit takes over, it rises.
+# - **Restricted loss**: keep only the key frequencies of the logits, throw away all else. It falls *before* the test loss
+#   does: the circuit is there long before it decides anything.
+# - **Excluded loss**: throw away just the key frequencies. What is left is what was memorised. While the network memorises,
+#   it falls like the train loss; when the circuit takes over, it rises.
 
 # %%
 grokviz.figures.progress_measures(run)
 
 # %% [markdown]
-# *Memorisation* ends where excluded loss is lowest; *cleanup* starts where the test loss first falls below chance, ln n; between
-# the two the circuit forms, while neither of the ordinary losses shows anything of it. Cleanup lasts until the weights have shed what
-# they will shed: the norm of all weights has made 95 % of its fall, and has settled. That test accuracy reaches 95 % somewhere on the
-# way is a moment, and no end of a phase. The rule is kept with the result:
+# *Memorisation* ends where excluded loss is lowest; *cleanup* starts where the test loss first falls below chance, ln n;
+# between the two the circuit forms, while neither of the ordinary losses shows anything of it. Cleanup lasts until the
+# weights have shed what they will shed: the norm of all weights has made 95 % of its fall, and has settled. That test
+# accuracy reaches 95 % somewhere on the way is a moment, and no end of a phase. The rule is kept with the result:
 
 # %%
 for phase in grokviz.find_phases(run):
@@ -137,8 +140,8 @@ table[["loss_train", "loss_test", "restricted_loss_test", "embedding_gini"]].ilo
 run.measurements["restricted_loss"].attrs
 
 # %% [markdown]
-# **Exercise.** When does the restricted loss on test pairs first fall below one half of chance, and how long after that does the
-# test loss itself?
+# **Exercise.** When does the restricted loss on test pairs first fall below one half of chance, and how long after that does
+# the test loss itself?
 #
 # <details><summary>Solution</summary>
 #

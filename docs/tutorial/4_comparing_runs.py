@@ -55,6 +55,16 @@ table = grokviz.scalars(both)
 table.groupby("run")[["loss_test", "accuracy_test", "embedding_gini"]].last()
 
 # %% [markdown]
+# How they differ, when each grokked, and where each ended, without a word of your own, is `grokviz.compare`; on the command line
+# `grokviz compare runs/decay_1 runs/decay_0.5 --csv`, and without `--csv` a page on which both are scrubbed at one cursor.
+
+# %%
+outcome = grokviz.compare(data)
+outcome[
+    [*outcome.attrs["differing"], "grokked_by", "grokked_unmirrored_by", "key_frequencies", "loss_test"]
+].to_dataframe()
+
+# %% [markdown]
 # **Two runs are no experiment.** Seeds matter: `split_seed` decides which pairs are trained on, and, if `seed` is not given, the
 # initial weights too. Before you believe a difference, train each variant with several.
 #
