@@ -215,6 +215,19 @@ def test_headline_and_findings_move_the_cursor_and_open_what_shows_them(opened: 
     assert opened.run("grokviz.state.get('tab')") == "losses"
 
 
+def test_the_page_and_the_figure_call_the_same_frequencies_harmonics(opened: Opened, data: xr.Dataset) -> None:
+    last = grokviz.figures.spectrum(data, "last").data
+    for bars, what in zip(last, ("embedding", "readout"), strict=True):
+        named = opened.run(
+            """what => { const { run } = grokviz; const power = run.at(`${what}_power`, run.stops.length - 1);
+            const largest = Math.max(...power);
+            return Array.from(power, (share, i) => { const harmonic = run.harmonicOf(i + 1);
+              return harmonic && share >= run.harmonicShare * largest ? `${harmonic.multiple}×${harmonic.key}` : ""; }); }""",
+            what,
+        )
+        assert named == list(bars.text)
+
+
 def test_a_frequency_is_shown_off_under_the_pointer_and_pinned_by_a_click_in_all_panels(opened: Opened) -> None:
     key = opened.run("grokviz.run.keys[0]")
     spot = opened.run(
@@ -275,7 +288,7 @@ def test_a_sum_is_worked_as_the_network_works_it(opened: Opened, quick_run: grok
             assert (apart - apart.mean()).std() < 0.1 * spread
             neurons = snapshot.neurons[pair].numpy()
             assert np.abs(np.array(traced["activations"]) - neurons).mean() < 0.1 * neurons[neurons > 0].mean()
-    assert opened.page.inner_text("#asked") == "0 + 41 mod 59 = 41"
+    assert opened.page.inner_text("#asked") == "a + b mod 59 = 41"
     assert "the network answers 41 with 100.0%: right." in opened.page.inner_text("#verdict")
     opened.page.fill("#operand-a", "59")
     assert opened.page.inner_text("#operand-error") == "a must be a whole number from 0 to 58"

@@ -173,3 +173,10 @@ def test_thresholds_are_parameters_and_must_be_accuracies() -> None:
         find_phases(measurements(**GROKS), norm_fall=2.0)
     with pytest.raises(GrokvizError, match=r"test_loss_factor is 0\.5, but must be at least 1"):
         find_phases(measurements(**GROKS), test_loss_factor=0.5)
+
+
+def test_a_run_measured_short_of_its_history_says_why_cleanup_has_no_end() -> None:
+    losses = [1.9, 5.0, 6.0, 1.8, 0.2, 0.1, 0.1, 0.001]  # the last loss is after the last checkpoint
+    found = find_phases(measurements(**{**GROKS, "test_loss": losses}))
+    assert found.cleanup_end is None
+    assert found.not_yet[-1].startswith("cleanup has not ended: the test loss is not near its last value")

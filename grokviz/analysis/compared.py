@@ -41,10 +41,10 @@ def compare(runs: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     variables = {name: ("run", _column([row.get(name) for row in rows])) for name in columns}
-    return xr.Dataset(variables, {"run": distinct_names(parts)}, {"differing": differing})
+    return xr.Dataset(variables, {"run": _distinct_names(parts)}, {"differing": differing})
 
 
-def distinct_names(measurements: Sequence[xr.Dataset]) -> list[str]:
+def _distinct_names(measurements: Sequence[xr.Dataset]) -> list[str]:
     """The names of the runs; of those that share one, with a number."""
     names = [str(part["run"].item()) for part in measurements]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]

@@ -298,4 +298,8 @@ def _cleanup_end(
     fallen = norm <= norm.max() - rule.norm_fall * (norm.max() - last)
     loss, last_loss = test_loss.sel(history_epoch=epochs, method="nearest").values, test_loss[-1].item()
     near = (loss <= rule.test_loss_factor * last_loss) & (loss >= last_loss / rule.test_loss_factor)
-    return _crossing(fallen & near & (norm["epoch"] >= start), held=1), ""
+    end = _crossing(fallen & near & (norm["epoch"] >= start), held=1)
+    why_not = (
+        "cleanup has not ended: the test loss is not near its last value at any checkpoint where the norm has fallen"
+    )
+    return end, "" if end else why_not

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import HARMONIC_SHARE_OF_LARGEST, key_frequencies_of, multiples_of_keys
 from grokviz.analysis.phases import Phases
 from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
@@ -104,7 +104,6 @@ def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Seq
     task = run.config.task.task
     keys = key_frequencies_of(measurements)
     harmonics = task.coordinates is not None
-    simple = task.operation.formula[:5] in ("a + b", "a - b", "a * b")
     at_stops = measurements.sel(epoch=list(stops))
     return {
         "stops": list(stops),
@@ -113,13 +112,13 @@ def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Seq
         "elements": task.elements.tolist(),
         "answers": task.answers.tolist(),
         "asked": task.operation.formula.split(",")[0].replace("mod p", f"mod {task.p}"),
-        "askedSimply": simple,
         "coordinates": task.coordinates.tolist() if task.coordinates is not None else None,
         "components": component_labels(task.n) if harmonics else [str(element) for element in task.elements],
         "frequencies": n_frequencies(task.n) if harmonics else 0,
         "keys": list(keys),
         "keyColours": frequency_colours(measurements, keys),
-        "keysByStrength": sorted(keys, key=lambda k: -_strength(measurements, k)),
+        "multiplesOfKeys": _multiples(measurements, keys, task.n),
+        "harmonicShare": HARMONIC_SHARE_OF_LARGEST,
         "heads": run.config.model.n_heads,
         "neurons": run.config.model.d_mlp,
         "pureNeuron": PURE_NEURON,
@@ -128,7 +127,6 @@ def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Seq
         "name": str(measurements["run"].item()),
         "readings": [reading(measurements, epoch) for epoch in stops],
         "splitColours": {"train": TRAIN, "test": TEST},
-        "measuredEpochs": list(stops),
         "accuracies": {
             split: at_stops["accuracy"].sel(split=split).values.tolist()
             for split in ("test_mirrored", "test_unmirrored")
@@ -161,8 +159,13 @@ def _history(measurements: xr.Dataset) -> dict[str, np.ndarray]:
     return {"epoch": table["history_epoch"].values[rows], **columns}
 
 
-def _strength(measurements: xr.Dataset, k: int) -> float:
-    return float(measurements["readout_share_of_largest"].sel(frequency=k)) if "frequency" in measurements.dims else 0.0
+def _multiples(measurements: xr.Dataset, keys: Sequence[int], n: int) -> dict[int, dict[str, int]]:
+    """Of which key frequency each other one is twice or three times; it is a harmonic where it has the power of one."""
+    if not keys:
+        return {}
+    strength = measurements["readout_share_of_largest"].values.tolist()
+    found = multiples_of_keys(keys, [1.0] * len(strength), n, strength)
+    return {harmonic.frequency: {"key": harmonic.key, "multiple": harmonic.multiple} for harmonic in found}
 
 
 def _purest_neuron(measurements: xr.Dataset) -> int:

@@ -164,7 +164,7 @@ class Band {
     surface.line(along(run.history.test_accuracy, accuracyY), of("test"));
     for (const [split, dash] of alone ? [["test_mirrored", [6, 3]], ["test_unmirrored", [2, 3]]] : []) {
       if (!run.accuracies[split]) continue;
-      const points = run.accuracies[split].map((value, i) => [this.x(run.measuredEpochs[i]), accuracyY(value ?? NaN)]);
+      const points = run.accuracies[split].map((value, i) => [this.x(run.stops[i]), accuracyY(value ?? NaN)]);
       surface.line(points, of("test"), { width: 1.2, dash });
     }
     if (run.grokked !== null) {

@@ -168,7 +168,8 @@ class Spectrum {
       const power = run.at(`${what}_power`, this.stop);
       const slot = (right - left) / power.length;
       const most = this.top(what);
-      const largest = power.reduce((a, b) => Math.max(a, b), 0);
+      const perComponent = power.map((share, i) => share / (2 * (i + 1) === run.n ? 1 : 2)); // the sign (-1)^x is one alone
+      const largest = perComponent.reduce((a, b) => Math.max(a, b), 0);
       surface.text(what, left + 4, top - 7, { colour: "soft" });
       surface.text(percent(most / 1.12, 0), left - 6, bottom - (bottom - top) / 1.12, { align: "right", colour: "soft" });
       surface.text("0", left - 6, bottom, { align: "right", colour: "soft" });
@@ -177,7 +178,7 @@ class Spectrum {
       power.forEach((share, i) => {
         const frequency = i + 1;
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
-        const harmonic = share >= 0.01 * largest ? run.harmonicOf(frequency) : null;
+        const harmonic = perComponent[i] >= run.harmonicShare * largest ? run.harmonicOf(frequency) : null;
         const key = harmonic ? harmonic.key : frequency;
         const colour = run.colour(key) ?? ink("neutral");
         const x = left + i * slot + slot * 0.1;

@@ -99,18 +99,9 @@ class RunData {
     return place < 0 ? null : onPaper(this.keyColours[place]);
   }
 
-  fold(frequency) {
-    const rest = frequency % this.n;
-    return Math.min(rest, this.n - rest);
-  }
-
   // The key frequency that this one is twice or three times, as {key, multiple}; null where there is none.
   harmonicOf(frequency) {
-    if (this.keys.includes(frequency)) return null;
-    for (const multiple of [2, 3]) {
-      for (const key of this.keysByStrength) if (this.fold(multiple * key) === frequency) return { key, multiple };
-    }
-    return null;
+    return this.multiplesOfKeys[frequency] ?? null;
   }
 
   frequencyInWords(frequency) {

@@ -49,9 +49,7 @@ class WorkedSum {
     const right = run.answers[a * run.n + b];
     const probabilities = softmax(this.traced.logits);
     const order = probabilities.map((_, c) => c).sort((one, other) => probabilities[other] - probabilities[one]);
-    const [first, second] = [run.elements[a], run.elements[b]];
-    const asked = run.askedSimply ? run.asked.replace("a", first).replace("b", second) : `a = ${first}, b = ${second}: ${run.asked}`;
-    this.section.querySelector("#asked").textContent = `${asked} = ${run.elements[right]}`;
+    this.section.querySelector("#asked").textContent = `${run.asked} = ${run.elements[right]}`;
     this.section.querySelector("#verdict").textContent = this.verdict(order[0], right, probabilities);
     this.paintAnswers(order.slice(0, BEST_ANSWERS), right, probabilities);
     Object.values(this.surfaces).forEach((surface) => surface.redraw());
