@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from grokviz.errors import InUseError as InUseError
     from grokviz.errors import LackingError as LackingError
     from grokviz.errors import NoRunError as NoRunError
+    from grokviz.importing.options import ImportOptions as ImportOptions
+    from grokviz.importing.run import import_run as import_run
     from grokviz.pipeline import run as run
     from grokviz.presets import PRESETS as PRESETS
     from grokviz.presets import preset as preset
@@ -58,6 +60,7 @@ _HOME = {
     "DamagedError": "grokviz.errors",
     "GrokvizError": "grokviz.errors",
     "GrokvizWarning": "grokviz.errors",
+    "ImportOptions": "grokviz.importing.options",
     "InUseError": "grokviz.errors",
     "Interrupted": "grokviz.errors",
     "LackingError": "grokviz.errors",
@@ -76,6 +79,7 @@ _HOME = {
     "concat": "grokviz.analysis.tables",
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
+    "import_run": "grokviz.importing.run",
     "key_frequencies_of": "grokviz.analysis.derived",
     "measure": "grokviz.analysis.measuring",
     "measure_model": "grokviz.analysis.measuring",

@@ -20,12 +20,12 @@ def outside_known_bands(config: RunConfig) -> tuple[str, ...]:
     >>> outside_known_bands(RunConfig(task=TaskConfig(p=11, train_fraction=0.2)))
     ('p is 11 (known: 23 or more)', 'train_fraction is 0.2 (known: 0.25 or more)')
     """
-    task, training = config.task, config.training
+    task, training = config.task, config.known_training
     outside = []
     if task.p < LEAST_P:
         outside.append(f"p is {task.p} (known: {LEAST_P} or more)")
-    if task.train_fraction < LEAST_FRACTION:
-        outside.append(f"train_fraction is {task.train_fraction:g} (known: {LEAST_FRACTION:g} or more)")
+    if task.known_fraction < LEAST_FRACTION:
+        outside.append(f"train_fraction is {task.known_fraction:g} (known: {LEAST_FRACTION:g} or more)")
     if training.weight_decay > MOST_WEIGHT_DECAY:
         outside.append(f"weight_decay is {training.weight_decay:g} (known: {MOST_WEIGHT_DECAY:g} or less)")
     return tuple(outside)
@@ -34,8 +34,11 @@ def outside_known_bands(config: RunConfig) -> tuple[str, ...]:
 def what_grokking_takes(config: RunConfig) -> str:
     """What a run that did not grok may have lacked, from the known bands, each with what it had."""
     task, training = config.task, config.training
+    fraction = "" if task.split == "unknown" else f" (here {task.known_fraction:g})"
+    decay = f" (here {training.weight_decay:g})" if training else ""
+    epochs = f" (here {training.epochs:,})" if training else ""
     return (
-        f"Networks are known to grok from a train_fraction of {LEAST_FRACTION:g} up (here {task.train_fraction:g}), at a "
-        f"weight_decay of {LEAST_WEIGHT_DECAY:g} to {MOST_WEIGHT_DECAY:g} (here {training.weight_decay:g}) and p from "
-        f"{LEAST_P} up (here {task.p}), and after enough epochs (here {training.epochs:,}): with AdamW, {KNOWN_TIMES}"
+        f"Networks are known to grok from a train_fraction of {LEAST_FRACTION:g} up{fraction}, at a "
+        f"weight_decay of {LEAST_WEIGHT_DECAY:g} to {MOST_WEIGHT_DECAY:g}{decay} and p from "
+        f"{LEAST_P} up (here {task.p}), and after enough epochs{epochs}: with AdamW, {KNOWN_TIMES}"
     )

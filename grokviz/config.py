@@ -9,18 +9,22 @@ from functools import wraps
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, LackingError
+from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
 
 S = TypeVar("S")
 
-Initialisation = Literal["notebook", "nanda2023", "transformer_lens"]
-Biases = Literal["none", "mlp_in", "mlp"]
+Initialisation = Literal["notebook", "nanda2023", "transformer_lens", "unknown"]
+Biases = Literal["none", "mlp_in", "mlp", "all"]
+SplitRecipe = Literal["randperm", "python_shuffle", "numpy_permutation", "unknown"]
 OutputVocabulary = Literal["tokens", "answers"]
 OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 EngineName = Literal["auto", "fused", "torch", "reference"]
+
+SPLIT_UNKNOWN = "it is not known which pairs it was trained on"
 
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in this many evaluations in a row."""
@@ -29,6 +33,9 @@ PURE_NEURON = 0.85
 """A neuron is pure if more than this share of its variance is at one frequency; an ideal ReLU neuron has 0.962."""
 
 MAX_P = 2**15
+
+Split = SplitRecipe | GivenSplit
+"""How a split is given: by the recipe that draws it, or pair by pair."""
 
 Operation = str | Callable[[int, int, int], int]
 """How an operation is given: by its name, as 'package.module:function', or as a function (a, b, p) -> residue mod p. The last
@@ -69,10 +76,13 @@ class TaskConfig:
     x2_xy_y2 (a² + ab + b²); all mod p. Or a function of your own, package.module:function, called as function(a, b, p)."""
     p: int = 97
     """Modulus: operands and answers are residues mod p."""
-    train_fraction: float = 0.3
-    """Fraction of all pairs used for training; the rest form the test set."""
-    split_seed: int = 1412388651
-    """Seed of the train/test split; this one is the notebook's."""
+    train_fraction: float | None = 0.3
+    """Fraction of all pairs used for training; the rest form the test set. None where the split is given or unknown."""
+    split_seed: int | None = 1412388651
+    """Seed of the train/test split; this one is the notebook's. None where the split is given or unknown."""
+    split: Split = "randperm"
+    """What draws the split: 'randperm' (torch, as the notebook and Chughtai et al. 2023), 'python_shuffle' (random.shuffle, as
+    Nanda et al. 2023), 'numpy_permutation', or 'unknown', which an imported network may have, and nothing trains on."""
 
     def __post_init__(self) -> None:
         why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
@@ -83,8 +93,12 @@ class TaskConfig:
                 f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
                 "a frequency needs at least three"
             )
+        if isinstance(self.split, GivenSplit) or self.split == "unknown":
+            self._refuse_drawn_split()
+            return
+        one_of("split", self.split, get_args(SplitRecipe))
         _set(self, train_fraction=number("train_fraction", self.train_fraction))
-        if not 0 < self.train_fraction < 1:
+        if not 0 < self.known_fraction < 1:
             raise GrokvizError(
                 f"train_fraction is {self.train_fraction}, but must lie between 0 and 1, both excluded: "
                 "train and test each need pairs"
@@ -96,6 +110,14 @@ class TaskConfig:
             )
         _set(self, split_seed=seed_number("split_seed", self.split_seed))
 
+    def _refuse_drawn_split(self) -> None:
+        """Refuse what would draw a split, of one that is not drawn."""
+        for name in ("train_fraction", "split_seed"):
+            if getattr(self, name) is not None:
+                raise GrokvizError(f"{name} is {getattr(self, name)}, but the split is {self.split}: let it be None")
+        if isinstance(self.split, GivenSplit) and self.split.n_pairs != self.n_pairs:
+            raise GrokvizError(f"the given split is of {self.split.n_pairs} pairs, but the task has {self.n_pairs}")
+
     @property
     def task(self) -> Task:
         """What is learned, with its pairs, answers and harmonics."""
@@ -104,8 +126,10 @@ class TaskConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The section as a dictionary of plain values, for JSON."""
-        values = dict(vars(self))
-        return values | {"operation": self.operation.to_dict()} if isinstance(self.operation, OwnOperation) else values
+        own = {
+            name: value.to_dict() for name, value in vars(self).items() if isinstance(value, OwnOperation | GivenSplit)
+        }
+        return {**vars(self), **own}
 
     @property
     def n_pairs(self) -> int:
@@ -114,14 +138,38 @@ class TaskConfig:
 
     @property
     def n_train(self) -> int:
-        """Number of train pairs: floor(train_fraction * n²)."""
-        return int(self.train_fraction * self.n_pairs)
+        """Number of train pairs: floor(train_fraction * n²), or as many as are given.
+
+        Raises:
+            LackingError: the split is unknown.
+        """
+        if isinstance(self.split, GivenSplit):
+            return int(self.split.mask().sum())
+        return int(self.known_fraction * self.n_pairs)
+
+    @property
+    def known_fraction(self) -> float:
+        """Fraction of all pairs that are trained on.
+
+        Raises:
+            LackingError: the split is unknown.
+        """
+        if self.split == "unknown":
+            raise LackingError(SPLIT_UNKNOWN)
+        return self.n_train / self.n_pairs if self.train_fraction is None else self.train_fraction
+
+    @property
+    def split_in_words(self) -> str:
+        """How many pairs are trained on, as far as that is known."""
+        if self.split == "unknown":
+            return f"{self.n_pairs:,} pairs, of which it is not known which were trained on"
+        return f"{self.n_train:,} of {self.n_pairs:,} pairs trained on"
 
 
 @_refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The one-layer transformer: ReLU, no LayerNorm, three positions (a, b, =)."""
+    """The one-layer transformer: ReLU, no LayerNorm, read at its last position."""
 
     d_model: int = 128
     """Width of the residual stream."""
@@ -133,18 +181,23 @@ class ModelConfig:
     """Neurons of the MLP."""
     output_vocabulary: OutputVocabulary = "tokens"
     """What the unembedding scores: 'tokens' (the n answers and '=') or 'answers' (those alone)."""
+    positions: int = 3
+    """What it reads: 3 for a, b and '='; 2 for a and b alone, as an imported network may."""
     biases: Biases = "mlp_in"
-    """Biases that are trained, from zero: 'mlp_in' (b_in, before the ReLU), 'mlp' (b_in and b_out) or 'none'."""
+    """Biases that are trained, from zero: 'mlp_in' (b_in, before the ReLU), 'mlp' (b_in and b_out) or 'none'; 'all' for an
+    imported network with others."""
     initialisation: Initialisation = "notebook"
     """Initial weights: 'notebook' draws every matrix from N(0, 1/d_model) and W_U from N(0, 1/d_vocab), in the order and
     orientation of the notebook and of Nanda et al.'s code; 'nanda2023' draws from the same distributions in
-    TransformerLens' orientation, so other numbers; 'transformer_lens' draws every matrix from N(0, 0.64/d_model)."""
+    TransformerLens' orientation, so other numbers; 'transformer_lens' draws every matrix from N(0, 0.64/d_model). 'unknown'
+    for an imported network."""
     seed: int | None = None
     """Seed of the initial weights; if not given, they are drawn from the generator of the split, which goes on after it."""
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
             _set(self, **{name: whole(name, getattr(self, name), least=1, most=10**6, limit="no machine holds more")})
+        _set(self, positions=whole("positions", self.positions, least=2, most=3, limit="a, b and '='"))
         one_of("output_vocabulary", self.output_vocabulary, get_args(OutputVocabulary))
         one_of("biases", self.biases, get_args(Biases))
         one_of("initialisation", self.initialisation, get_args(Initialisation))
@@ -259,22 +312,23 @@ class RunConfig:
 
     task: TaskConfig = field(default_factory=TaskConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig | None = field(default_factory=TrainingConfig)
+    """None for an imported network, of which it is not known how it was trained."""
 
     def __post_init__(self) -> None:
         for name, section in SECTIONS.items():
-            if not isinstance(getattr(self, name), section):
+            if not isinstance(getattr(self, name), section) and not (name == "training" and self.training is None):
                 raise GrokvizError(f"{name} is {shown(getattr(self, name))}, but must be a {section.__name__}(...)")
 
     @property
-    def equals_token(self) -> int:
-        """The token '=', which stands after the two operands: the one after those of the n elements."""
-        return self.task.task.n
+    def equals_token(self) -> int | None:
+        """The token '=', which stands after the two operands: the one after those of the n elements; None where none does."""
+        return self.task.task.n if self.model.positions == 3 else None
 
     @property
     def d_vocab(self) -> int:
-        """Number of input tokens: the n elements and '='."""
-        return self.task.task.n + 1
+        """Number of input tokens: the n elements, and '=' if it is read."""
+        return self.task.task.n + (self.model.positions == 3)
 
     @property
     def d_vocab_out(self) -> int:
@@ -283,17 +337,31 @@ class RunConfig:
 
     def with_training(self, **changes: Any) -> "RunConfig":
         """The configuration with other values in its training section."""
-        return replace(self, training=replace(self.training, **changes))
+        return replace(self, training=replace(self.known_training, **changes))
+
+    @property
+    def known_training(self) -> TrainingConfig:
+        """The training section.
+
+        Raises:
+            LackingError: it is not known how the network was trained.
+        """
+        if self.training is None:
+            raise LackingError("it is not known how the network was trained: it was imported")
+        return self.training
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dictionaries of plain values, for JSON."""
-        return {"task": self.task.to_dict(), "model": asdict(self.model), "training": asdict(self.training)}
+        training = None if self.training is None else asdict(self.training)
+        return {"task": self.task.to_dict(), "model": asdict(self.model), "training": training}
 
     def outline(self) -> dict[str, Any]:
-        """The configuration for people: as `to_dict`, but an operation of one's own by its name, without its answers."""
+        """The configuration for people: as `to_dict`, but an operation of one's own by its name, and a given split in words."""
         values = self.to_dict()
-        values["task"]["operation"] = str(self.task.operation)
-        return values
+        return {
+            **values,
+            "task": {**values["task"], "operation": str(self.task.operation), "split": str(self.task.split)},
+        }
 
     @classmethod
     def from_dict(cls, values: Any) -> "RunConfig":
@@ -305,6 +373,9 @@ class RunConfig:
         same_names("config", values, set(SECTIONS))
         parts: dict[str, Any] = {}
         for name, section in SECTIONS.items():
+            if name == "training" and values[name] is None:
+                parts[name] = None
+                continue
             same_names(f"config section '{name}'", values[name], {f.name for f in fields(section)})
             parts[name] = section(**{field: _read(field, value) for field, value in values[name].items()})
         return cls(**parts)
@@ -312,8 +383,10 @@ class RunConfig:
 
 def _read(name: str, value: Any) -> Any:
     """The value of a field as a file has it. An operation there is a name, or one's own with its answers: nothing that a
-    file names is imported.
+    file names is imported. A split is a recipe, or given pair by pair.
     """
     if name == "operation":
         return operation_named(value).name if isinstance(value, str) else OwnOperation.from_dict(value)
+    if name == "split" and not isinstance(value, str):
+        return GivenSplit.from_dict(value)
     return value

@@ -19,7 +19,7 @@ def _key_components(snapshot: Snapshot, keys: Sequence[int]) -> np.ndarray:
 
 
 AXES: Mapping[str, Labels] = {
-    "split": lambda snapshot, keys: list(snapshot.task.splits),
+    "split": lambda snapshot, keys: list(snapshot.splits),
     "frequency": lambda snapshot, keys: np.arange(1, n_frequencies(snapshot.n) + 1),
     "component": lambda snapshot, keys: component_labels(snapshot.n),
     "other_component": lambda snapshot, keys: component_labels(snapshot.n),
@@ -28,7 +28,7 @@ AXES: Mapping[str, Labels] = {
     "token": lambda snapshot, keys: snapshot.task.elements,
     "other_token": lambda snapshot, keys: snapshot.task.elements,
     "head": lambda snapshot, keys: np.arange(len(snapshot.weights.W_Q)),
-    "source": lambda snapshot, keys: list(SOURCES),
+    "source": lambda snapshot, keys: list(SOURCES[: snapshot.scores.shape[2]]),
     "neuron": lambda snapshot, keys: np.arange(snapshot.weights.W_in.shape[1]),
     "parameter": lambda snapshot, keys: list(snapshot.weights.values),
     "axis": lambda snapshot, keys: ["x", "y"],

@@ -11,6 +11,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz.checks import shown
+from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, open_run
 from grokviz.tasks.frequencies import fold_frequency
@@ -119,6 +120,11 @@ def why_lacking(measurements: xr.Dataset, name: str) -> str:
     if reason:
         return f"the measure '{name}' is absent ({reason})"
     return f"the measure '{name}' has not been taken; run grokviz measure on the run"
+
+
+def why_no_split(measurements: xr.Dataset) -> str:
+    """Why measurements do not tell train pairs from test pairs; '' where they do."""
+    return SPLIT_UNKNOWN if "split" in measurements.dims and "train" not in measurements["split"] else ""
 
 
 def _absent(measurements: xr.Dataset) -> dict[str, str]:

@@ -21,9 +21,9 @@ from grokviz.models.hooked import (
 
 
 def activations_by_hooks(
-    model: HookedTransformer, pairs: Int[Tensor, "pair operand"], equals: int, hooks: Sequence[Hook]
+    model: HookedTransformer, pairs: Int[Tensor, "pair operand"], equals: int | None, hooks: Sequence[Hook]
 ) -> Activations:
-    """The activations at the last position, on the CPU, for each pair with the token `equals` after it."""
+    """The activations at the last position, on the CPU, for each pair with the token `equals` after it, if there is one."""
     seen: dict[str, Tensor] = {}
 
     def keep_last_query(activation: Float[Tensor, "pair head query source"], hook: Any) -> None:
@@ -68,7 +68,7 @@ def passed_hooks(model: HookedTransformer) -> list[str]:
     def note(activation: Tensor, hook: Any) -> None:
         passed.append(hook.name)
 
-    tokens = torch.zeros(1, 3, dtype=torch.long, device=next(model.parameters()).device)
+    tokens = torch.zeros(1, model.cfg.n_ctx, dtype=torch.long, device=next(model.parameters()).device)
     with torch.no_grad():
         model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[(lambda name: True, note)])
     return passed

@@ -79,7 +79,8 @@ def power_per_component(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
 
 
 def _why_none(snapshot: Snapshot, n_strong: int) -> str:
-    if accuracy(snapshot)[snapshot.task.splits.index("test")] < TEST_THRESHOLD:
+    by_split = dict(zip(snapshot.splits, accuracy(snapshot), strict=True))
+    if by_split.get("test", by_split["all"]) < TEST_THRESHOLD:
         return "there are no key frequencies at the last checkpoint: no circuit has formed"
     return (
         f"there are no key frequencies: the network reads its answer from {n_strong} of "

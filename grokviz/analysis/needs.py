@@ -4,18 +4,20 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, Literal, TypeVar, get_args
 
+from grokviz.analysis.snapshot import Snapshot
+from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError
-from grokviz.tasks.task import Task
 
-Need = Literal["harmonics", "key_frequencies"]
+Need = Literal["harmonics", "key_frequencies", "split", "equals"]
 M = TypeVar("M", bound=Callable[..., Any])
 
 
 def needs(*things: Need) -> Callable[[M], M]:
     """Marks a measure as one that needs these `things`. Where one is lacking, it is left out with the reason.
 
-    `harmonics`: a task with `snapshot.harmonics`. `key_frequencies` need not be marked: a measure that uses them has an
-    argument of that name.
+    `harmonics`: a task with `snapshot.harmonics`. `split`: it is known which pairs were trained on. `equals`: the network reads
+    '=' after the pair, so that a score depends on one operand. `key_frequencies` need not be marked: a measure that uses them
+    has an argument of that name.
 
     >>> @needs("harmonics")
     ... def mine(snapshot): ...
@@ -40,11 +42,15 @@ def needs_of(measure: Callable[..., Any]) -> tuple[Need, ...]:
     return (*marked, "key_frequencies") if "key_frequencies" in signature(measure).parameters else marked
 
 
-def lacking(task: Task, why_no_keys: str) -> Mapping[Need, str]:
+def lacking(snapshot: Snapshot, why_no_keys: str) -> Mapping[Need, str]:
     """What is lacking, each with the reason; `why_no_keys` is '' where there are key frequencies."""
     reasons: dict[Need, str] = {}
-    if task.why_no_harmonics:
-        reasons["harmonics"] = task.why_no_harmonics
+    if snapshot.task.why_no_harmonics:
+        reasons["harmonics"] = snapshot.task.why_no_harmonics
+    if snapshot.train_mask is None:
+        reasons["split"] = SPLIT_UNKNOWN
+    if len(snapshot.weights.W_pos) == 2:
+        reasons["equals"] = "the network reads a and b alone, so that a score depends on both"
     if why_no_keys:
         reasons["key_frequencies"] = why_no_keys
     return reasons

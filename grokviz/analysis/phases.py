@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Int
 
-from grokviz.analysis.derived import why_lacking
+from grokviz.analysis.derived import why_lacking, why_no_split
 from grokviz.checks import number, shown
 from grokviz.config import HELD_EVALUATIONS
 from grokviz.errors import GrokvizError, LackingError
@@ -109,6 +109,8 @@ class Phases:
     not_yet: tuple[str, ...]
     rule: PhaseRule
     """By what they were told."""
+    too_few: bool = False
+    """Whether accuracies were evaluated too seldom for a time to be told: fewer than the 3 in a row that one takes."""
     why_no_phases: str = ""
     """Why nothing can be said of the phases, as from a history alone; '' where something can."""
 
@@ -174,10 +176,10 @@ def find_phases(
 
     memorised = _crossing(train_accuracy >= train_threshold, held=HELD_EVALUATIONS)
     if memorised is None:
-        not_yet.append(f"not memorised: {_best('train', train_accuracy, train_threshold)}")
+        not_yet.append(f"{_not(train_accuracy)} memorised: {_best('train', train_accuracy, train_threshold)}")
     grokked = _crossing(test_accuracy >= test_threshold, held=HELD_EVALUATIONS)
     if grokked is None:
-        not_yet.append(f"not grokked: {_best('test', test_accuracy, test_threshold)}")
+        not_yet.append(f"{_not(test_accuracy)} grokked: {_best('test', test_accuracy, test_threshold)}")
     mirrored = _grokked_at_checkpoints(measurements, "test_mirrored", test_threshold)
     unmirrored = _grokked_at_checkpoints(measurements, "test_unmirrored", test_threshold)
     if grokked and mirrored and not unmirrored:
@@ -218,6 +220,7 @@ def find_phases(
         last_epoch=int(measurements["history_epoch"][-1]),
         not_yet=tuple(not_yet),
         rule=rule,
+        too_few=test_accuracy.size < HELD_EVALUATIONS,
         why_no_phases=why_no_phases,
     )
 
@@ -244,9 +247,15 @@ def _crossing(across: xr.DataArray, *, held: int) -> Interval | None:
     return None
 
 
+def _not(accuracy: xr.DataArray) -> str:
+    return "it cannot be told when it" if accuracy.size < HELD_EVALUATIONS else "not"
+
+
 def _best(split: str, accuracy: xr.DataArray, threshold: float) -> str:
     if not accuracy.size:
         return f"{split} accuracy was never evaluated"
+    if accuracy.size < HELD_EVALUATIONS:
+        return f"{split} accuracy is known at {accuracy.size} epoch{"s" * (accuracy.size != 1)}, and a time takes {HELD_EVALUATIONS} in a row"
     return f"{split} accuracy has not held {threshold:g} for {HELD_EVALUATIONS} evaluations (highest {accuracy.max().item():.3f})"
 
 
@@ -254,6 +263,8 @@ def _why_no_phases(measurements: xr.Dataset) -> str:
     if "epoch" not in measurements.dims:
         return "no phases: they need excluded loss, which a history does not hold; run grokviz measure on the run"
     if reason := why_lacking(measurements, "excluded_loss"):
+        return f"no phases: {reason}"
+    if reason := why_no_split(measurements):
         return f"no phases: {reason}"
     known = measurements["excluded_loss"].sel(split="train").notnull()
     if not known.any():

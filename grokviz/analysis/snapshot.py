@@ -16,14 +16,14 @@ from torch import Tensor
 
 from grokviz.analysis.hooks import Hooks, hook_pairs
 from grokviz.checks import Epoch
-from grokviz.config import TaskConfig
-from grokviz.errors import GrokvizError
+from grokviz.config import SPLIT_UNKNOWN, TaskConfig
+from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.forward import last_position
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
-from grokviz.tasks.split import split_masks, train_mask
+from grokviz.tasks.split import known_train_mask, split_masks
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ class Snapshot:
     weights: Weights
     """All parameters: `weights.W_E`, `weights.W_in`, `weights.b_in`, ..., in TransformerLens' orientation."""
     scores: Float[Tensor, "pair head source"]
-    """Attention scores from '=' to the sources a, b and '='."""
+    """Attention scores from the last position to the sources a, b and, if it is read, '='."""
     pattern: Float[Tensor, "pair head source"]
-    """Attention pattern from '=': the softmax of the scores."""
+    """Attention pattern from the last position: the softmax of the scores."""
     neurons: Float[Tensor, "pair neuron"]
     """MLP activations after the ReLU."""
     logits: Float[Tensor, "pair class"]
     """Logits in float64, all d_vocab_out columns."""
     answers: Int[Tensor, "pair"]
     """The token of the right answer."""
-    train_mask: Bool[Tensor, "pair"]
-    """Whether the pair is trained on."""
+    train_mask: Bool[Tensor, "pair"] | None
+    """Whether the pair is trained on; None where that is not known, as of an imported network."""
 
     @property
     def n(self) -> int:
@@ -77,8 +77,23 @@ class Snapshot:
 
     @cached_property
     def splits(self) -> dict[str, Bool[Tensor, "pair"]]:
-        """The pairs of each split: train, test, all, and for a commutative task test_mirrored and test_unmirrored."""
+        """The pairs of each split: train, test, all, and for a commutative task test_mirrored and test_unmirrored. Only all,
+        where it is not known which are trained on.
+        """
+        if self.train_mask is None:
+            return {"all": torch.ones_like(self.answers, dtype=torch.bool)}
         return split_masks(self.task, self.train_mask)
+
+    @property
+    def known_train_mask(self) -> Bool[Tensor, "pair"]:
+        """Whether the pair is trained on.
+
+        Raises:
+            LackingError: that is not known. A measure that uses it says so: `@needs("split")`.
+        """
+        if self.train_mask is None:
+            raise LackingError(SPLIT_UNKNOWN)
+        return self.train_mask
 
     @cached_property
     def W_L(self) -> Float[Tensor, "neuron token"]:
@@ -154,7 +169,8 @@ def snapshot_of(
         parts = [last_position(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
     else:
         chunks = torch.split(pairs, CHUNK_PAIRS_BY_HOOKS)
-        parts = [activations_by_hooks(network, chunk, task.n, hooks) for chunk in chunks]
+        equals = task.n if len(weights.W_pos) == 3 else None
+        parts = [activations_by_hooks(network, chunk, equals, hooks) for chunk in chunks]
     return Snapshot(
         task=task,
         epoch=epoch,
@@ -164,7 +180,7 @@ def snapshot_of(
         neurons=_joined([part.neurons for part in parts]),
         logits=_joined([part.logits.double() for part in parts]),
         answers=torch.from_numpy(task.answers),
-        train_mask=train_mask(task_config),
+        train_mask=known_train_mask(task_config),
     )
 
 
@@ -173,9 +189,16 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _refuse_another_task(weights: Weights, task_config: TaskConfig) -> None:
-    n, vocabulary, classes = task_config.task.n, len(weights.W_E), weights.W_U.shape[1]
-    if vocabulary != n + 1 or classes not in (n, n + 1):
+    n, vocabulary, classes, positions = task_config.task.n, len(weights.W_E), weights.W_U.shape[1], len(weights.W_pos)
+    if positions not in (2, 3):
+        raise GrokvizError(
+            f"the model reads {positions} positions, but measures are of those that read a, b and perhaps '='"
+        )
+    tokens = n + positions - 2
+    if vocabulary != tokens or classes not in (n, tokens):
+        elements = f"{n} elements" + (" and '='" if positions == 3 else "")
         raise GrokvizError(
             f"the model has {vocabulary} tokens and {classes} classes, but {task_config.operation} mod {task_config.p} "
-            f"asks for {n + 1} tokens ({n} elements and '=') and {n} or {n + 1} classes; give the task of the model"
+            f"asks for {tokens} tokens ({elements}) and {' or '.join(str(c) for c in dict.fromkeys((n, tokens)))} classes; "
+            "give the task of the model"
         )

@@ -70,10 +70,16 @@ def run_source(run: Run) -> Source:
         task=run.config.task,
         identities=run.checkpoints,
         model=lambda epoch: Weights.from_arrays(run.config, run.weights(epoch)),
-        history=run.history,
+        history=_history_or_none(run),
         config=run.config.to_dict(),
         status=run.status,
     )
+
+
+def _history_or_none(run: Run) -> xr.Dataset | None:
+    """The history of `run`; None where nothing in it is a number, as of an imported network whose split is not known."""
+    history = run.history
+    return history if any(values.notnull().any() for values in history.data_vars.values()) else None
 
 
 def intervened_source(run: Run, hooks: Hooks) -> Source:

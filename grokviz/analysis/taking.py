@@ -146,7 +146,7 @@ def _taken(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ..
 
 def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dict[str, str]:
     """The measures that cannot be taken, with the reason; and why there are no key frequencies, where there are none."""
-    reasons = lacking(snapshot.task, keys.why_none)
+    reasons = lacking(snapshot, keys.why_none)
     absent = {spec.name: reasons[need] for spec in specs for need in spec.needs if need in reasons}
     return absent | ({"key_frequencies": keys.why_none} if keys.why_none else {})
 

@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional
 
 from grokviz.config import EngineName, RunConfig
+from grokviz.importing.options import ImportOptions
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,19 @@ class ResumeArguments:
     """What computes the gradients: auto, fused, torch or reference; the same as before if not given."""
     threads: int | None = None
     """Number of CPU threads; the same as before if not given."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class ImportArguments:
+    """Arguments of `import`."""
+
+    files: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE...")]
+    """Files of one network, of the networks of a run, or of one run's networks each: .pt, .pth or .safetensors."""
+    out: Path
+    """Directory of the new run. An existing run is never overwritten."""
+    options: ImportOptions = field(default_factory=ImportOptions)
     quiet: bool = False
     """Print nothing but warnings and errors."""
 

@@ -7,6 +7,7 @@ A command imports what it runs, and no more: `report` and `figure` never wait fo
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
@@ -16,6 +17,7 @@ from grokviz.cli.arguments import (
     CompareArguments,
     CompletionArguments,
     FigureArguments,
+    ImportArguments,
     MeasureArguments,
     MeasurementsArguments,
     ReportArguments,
@@ -37,7 +39,7 @@ DIVERGED = 3
 
 def call(command: Command, arguments: Sequence[str]) -> int:
     """Parse `arguments`, run `command`, and return the exit code."""
-    function = globals()[command.name]
+    function = _function(command)
     kind = _kind(command)
     if kind is not TrainArguments:
         return function(parsed(command, kind, arguments))
@@ -49,7 +51,12 @@ def call(command: Command, arguments: Sequence[str]) -> int:
 
 
 def _kind(command: Command) -> Any:
-    return get_type_hints(globals()[command.name])["arguments"]
+    return get_type_hints(_function(command))["arguments"]
+
+
+def _function(command: Command) -> Any:
+    """The function of a command: of its name, with an underscore where Python keeps that for itself."""
+    return globals()[f"{command.name}_" if iskeyword(command.name) else command.name]
 
 
 def run(arguments: TrainArguments, default_out: Path) -> int:
@@ -85,6 +92,25 @@ def resume(arguments: ResumeArguments) -> int:
     _say_trained(trained, arguments.quiet)
     _say(arguments.quiet, f"next: {shell_command('measure', trained.directory)}")
     return _code(trained)
+
+
+def import_(arguments: ImportArguments) -> int:
+    """Make published checkpoints a run: layout, task and split are found."""
+    from grokviz.importing.run import import_run
+
+    imported = import_run(arguments.files, arguments.out, arguments.options, progress=not arguments.quiet)
+    first, last = imported.epochs[0], imported.epochs[-1]
+    kept = (
+        f"1 network, epoch {last:,}"
+        if first == last
+        else f"{len(imported.epochs)} networks, epochs {first:,} to {last:,}"
+    )
+    _say(arguments.quiet, f"imported: {imported.directory} ({kept})")
+    assert imported.origin is not None
+    for name, text in imported.origin.lines():
+        _say(arguments.quiet, f"  {name}: {text}")
+    _say(arguments.quiet, f"next: {shell_command('measure', imported.directory)}")
+    return 0
 
 
 def measure(arguments: MeasureArguments) -> int:

@@ -29,6 +29,12 @@ COMMANDS = (
         "grokviz resume runs/mine --epochs 60000",
     ),
     Command(
+        "import",
+        "import FILE...",
+        "Make published checkpoints a run: layout, task and split are found.",
+        "grokviz import model.pt --out runs/published",
+    ),
+    Command(
         "measure", "measure RUN", "Compute every measure at every checkpoint of a run.", "grokviz measure runs/mine"
     ),
     Command(

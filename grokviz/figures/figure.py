@@ -15,7 +15,13 @@ from typing import Any
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of, measurements_of, why_lacking, why_no_key_frequencies
+from grokviz.analysis.derived import (
+    key_frequencies_of,
+    measurements_of,
+    why_lacking,
+    why_no_key_frequencies,
+    why_no_split,
+)
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
 
@@ -25,10 +31,11 @@ WhyNot = Callable[[xr.Dataset], str]
 
 
 def draws(
-    *measures: str, key_frequencies: bool = False, why_empty: WhyNot | None = None
+    *measures: str, key_frequencies: bool = False, split: bool = False, why_empty: WhyNot | None = None
 ) -> Callable[[DrawingFunction], FigureFunction]:
     """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
-    frequencies if it shows those alone. Where all are there and it would still be empty, `why_empty(measurements)` says why.
+    frequencies if it shows those alone, and the `split` if it tells train pairs from test pairs. Where all are there and it
+    would still be empty, `why_empty(measurements)` says why.
 
     Raises, when the figure is called:
         LackingError: one of them is not there; the message says why.
@@ -51,7 +58,11 @@ def draws(
 
         drawn.__annotations__ = {**function.__annotations__, "return": go.Figure}
         drawn.__dict__.update(
-            measures=measures, needs_key_frequencies=key_frequencies, why_empty=why_empty, drawing=drawing
+            measures=measures,
+            needs_key_frequencies=key_frequencies,
+            needs_split=split,
+            why_empty=why_empty,
+            drawing=drawing,
         )
         return drawn
 
@@ -88,6 +99,8 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
             return reason
     if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
         return why_no_key_frequencies(measurements) or "it shows the key frequencies, and there are none"
+    if getattr(function, "needs_split", False) and (reason := why_no_split(measurements)):
+        return reason
     empty: WhyNot | None = getattr(function, "why_empty", None)
     return empty(measurements) if empty else ""
 

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from grokviz.analysis.derived import why_no_split
 from grokviz.analysis.phases import Phases, find_phases
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
@@ -37,7 +38,7 @@ def losses(measurements: xr.Dataset) -> Drawing:
         ("excluded loss (train)", "excluded_loss", "train", EXCLUDED),
     )
     for name, measure, split, colour in checkpoint_curves:
-        if measure not in measurements:
+        if measure not in measurements or split not in measurements["split"]:
             continue
         values = measurements[measure].sel(split=split)
         hover = f"epoch %{{x:,}}: {name} %{{y:.3g}} nats<extra></extra>"
@@ -51,7 +52,14 @@ def losses(measurements: xr.Dataset) -> Drawing:
     return titled(shade_phases(drawing, times), _grokking_finding(times), phase_names(times))
 
 
-@draws("history_train_accuracy", "history_test_accuracy")
+def _why_no_accuracies(measurements: xr.Dataset) -> str:
+    evaluated = measurements["history_test_accuracy"].notnull().any()
+    return (
+        "" if evaluated else f"accuracies were not evaluated{f': {why}' if (why := why_no_split(measurements)) else ''}"
+    )
+
+
+@draws("history_train_accuracy", "history_test_accuracy", why_empty=_why_no_accuracies)
 def accuracies(measurements: xr.Dataset) -> Drawing:
     """Train and test accuracy, with the phases shaded."""
     times = find_phases(measurements)
@@ -65,7 +73,7 @@ def accuracies(measurements: xr.Dataset) -> Drawing:
     return titled(shade_phases(drawing, times), _accuracy_finding(measurements, times), phase_names(times))
 
 
-@draws("logit_margin")
+@draws("logit_margin", split=True)
 def margins(measurements: xr.Dataset) -> Drawing:
     """Lead of the right answer's logit over the best wrong one, on train and test pairs."""
     (margin,) = variables(measurements, "logit_margin")
@@ -122,7 +130,7 @@ def _grokking_finding(times: Phases) -> str:
     if times.grokked:
         before = f"Memorised {times.memorised}, grokked" if times.memorised else "Grokked"
         return f"{before} {times.grokked}" + ("" if times.memorised else " without memorising first")
-    reasons = "; ".join(reason for reason in times.not_yet if reason.startswith(("not memorised", "not grokked")))
+    reasons = "; ".join(reason for reason in times.not_yet if " memorised: " in reason or " grokked: " in reason)
     return f"Memorised {times.memorised}; {reasons}" if times.memorised else reasons[0].upper() + reasons[1:]
 
 

@@ -26,7 +26,7 @@ from grokviz.figures.theme import (
 TITLE = "Progress measures"
 
 
-@draws("restricted_loss", "excluded_loss", "loss")
+@draws("restricted_loss", "excluded_loss", "loss", split=True)
 def progress_measures(measurements: xr.Dataset) -> Drawing:
     """Restricted and excluded loss beside the losses that they are compared with, over training."""
     restricted, excluded, loss = variables(measurements, "restricted_loss", "excluded_loss", "loss")
@@ -57,7 +57,7 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
     )
 
 
-@draws("excluded_loss_by_frequency", "loss")
+@draws("excluded_loss_by_frequency", "loss", split=True)
 def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Train loss without each single frequency at an epoch, key frequencies in their colours."""
     excluded, loss = at_epoch(measurements, epoch, "excluded_loss_by_frequency", "loss")

@@ -14,7 +14,7 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from grokviz.config import RunConfig
 from grokviz.models.initialisation import initial_weights
-from grokviz.models.parameters import N_POSITIONS, refuse_other_shapes, trained_parameters
+from grokviz.models.parameters import refuse_other_shapes, trained_parameters
 
 __all__ = [
     "HOOK_MLP_POST",
@@ -35,9 +35,9 @@ HOOK_RESID_MID = "blocks.0.hook_resid_mid"
 HOOK_MLP_POST = "blocks.0.mlp.hook_post"
 
 
-def tokens_of(pairs: Int[Tensor, "pair operand"], equals: int) -> Int[Tensor, "pair position"]:
-    """What the model reads of each pair: a, b and the token `equals`."""
-    return torch.cat([pairs, pairs.new_full((len(pairs), 1), equals)], dim=1)
+def tokens_of(pairs: Int[Tensor, "pair operand"], equals: int | None) -> Int[Tensor, "pair position"]:
+    """What the model reads of each pair: a, b and the token `equals`, if there is one."""
+    return pairs if equals is None else torch.cat([pairs, pairs.new_full((len(pairs), 1), equals)], dim=1)
 
 
 def initial_model(config: RunConfig) -> HookedTransformer:
@@ -78,7 +78,7 @@ def bare_model(config: RunConfig) -> HookedTransformer:
                 d_mlp=config.model.d_mlp,
                 act_fn="relu",
                 normalization_type=None,
-                n_ctx=N_POSITIONS,
+                n_ctx=config.model.positions,
                 d_vocab=config.d_vocab,
                 d_vocab_out=config.d_vocab_out,
                 init_weights=False,  # and no seed: that would reseed the global generators

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.parameters import MATRICES, axis_sizes, parameter_shapes
-from grokviz.tasks.split import shuffled_pairs
+from grokviz.tasks.split import generator_after_split
 
 NOTEBOOK_ORDER: Mapping[str, str] = {
     "W_E": "d_model vocab",
@@ -47,6 +48,8 @@ def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
             for matrix in MATRICES:
                 drawn = torch.randn(matrix.shape(sizes), generator=generator)
                 weights[matrix.name] = drawn * (0.8 * config.model.d_model**-0.5)
+        case "unknown":
+            raise LackingError("it is not known how the network was initialised: it was imported")
         case unknown:
             assert_never(unknown)
     return weights
@@ -55,7 +58,11 @@ def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
 def _generator(config: RunConfig) -> torch.Generator:
     if config.model.seed is not None:
         return torch.Generator().manual_seed(config.model.seed)
-    _, generator = shuffled_pairs(config.task)
+    generator = generator_after_split(config.task)
+    if generator is None:
+        raise GrokvizError(
+            "seed is not given, and the split has none whose generator could go on: give the seed of the weights"
+        )
     return generator
 
 

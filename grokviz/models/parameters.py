@@ -7,9 +7,6 @@ from typing import get_args
 from grokviz.config import Biases, RunConfig
 from grokviz.errors import GrokvizError
 
-N_POSITIONS = 3
-"""The positions a, b and =."""
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -39,13 +36,13 @@ PARAMETERS = (
     Parameter("W_in", "blocks.0.mlp.W_in", ("d_model", "neuron")),
     Parameter("W_out", "blocks.0.mlp.W_out", ("neuron", "d_model")),
     Parameter("W_U", "unembed.W_U", ("d_model", "class")),
-    Parameter("b_Q", "blocks.0.attn.b_Q", ("head", "d_head"), trained_with=()),
-    Parameter("b_K", "blocks.0.attn.b_K", ("head", "d_head"), trained_with=()),
-    Parameter("b_V", "blocks.0.attn.b_V", ("head", "d_head"), trained_with=()),
-    Parameter("b_O", "blocks.0.attn.b_O", ("d_model",), trained_with=()),
-    Parameter("b_in", "blocks.0.mlp.b_in", ("neuron",), trained_with=("mlp_in", "mlp")),
-    Parameter("b_out", "blocks.0.mlp.b_out", ("d_model",), trained_with=("mlp",)),
-    Parameter("b_U", "unembed.b_U", ("class",), trained_with=()),
+    Parameter("b_Q", "blocks.0.attn.b_Q", ("head", "d_head"), trained_with=("all",)),
+    Parameter("b_K", "blocks.0.attn.b_K", ("head", "d_head"), trained_with=("all",)),
+    Parameter("b_V", "blocks.0.attn.b_V", ("head", "d_head"), trained_with=("all",)),
+    Parameter("b_O", "blocks.0.attn.b_O", ("d_model",), trained_with=("all",)),
+    Parameter("b_in", "blocks.0.mlp.b_in", ("neuron",), trained_with=("mlp_in", "mlp", "all")),
+    Parameter("b_out", "blocks.0.mlp.b_out", ("d_model",), trained_with=("mlp", "all")),
+    Parameter("b_U", "unembed.b_U", ("class",), trained_with=("all",)),
 )
 """All parameters."""
 
@@ -62,7 +59,7 @@ def axis_sizes(config: RunConfig) -> dict[str, int]:
     """The size of every axis of a parameter."""
     return {
         "vocab": config.d_vocab,
-        "position": N_POSITIONS,
+        "position": config.model.positions,
         "d_model": config.model.d_model,
         "head": config.model.n_heads,
         "d_head": config.model.d_head,

@@ -147,16 +147,24 @@ def _shown(name: str, values: xr.DataArray) -> np.ndarray:
 
 
 def _history(measurements: xr.Dataset) -> dict[str, np.ndarray]:
-    """Losses and accuracies at the epochs at which all are known."""
+    """Losses and accuracies at the epochs at which those on test pairs are known: of imported networks, many losses and few
+    accuracies.
+    """
     names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
     if not all(f"history_{name}" in measurements for name in names):
         return {"epoch": np.zeros(0), **{name: np.zeros(0) for name in names}}
     table = measurements[[f"history_{name}" for name in names]]
-    rows = np.flatnonzero(np.isfinite(table["history_test_accuracy"].values))
-    if len(rows) > MOST_ROWS:
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(int))]
+    rows = _some(np.flatnonzero(np.isfinite(table["history_test_loss"].values)))
+    rows = np.union1d(rows, _some(np.flatnonzero(np.isfinite(table["history_test_accuracy"].values))))
     columns = {name: table[f"history_{name}"].values[rows] for name in names}
     return {"epoch": table["history_epoch"].values[rows], **columns}
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """`rows`, or as many as the band shows, evenly chosen."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return rows[np.unique(np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(int))]
 
 
 def _multiples(measurements: xr.Dataset, keys: Sequence[int], n: int) -> dict[int, dict[str, int]]:

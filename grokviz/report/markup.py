@@ -43,7 +43,7 @@ def header(run: Run, numbers: Iterable[Said]) -> str:
     """What the run is, and its headline numbers."""
     task = run.config.task
     formula = task.task.operation.formula.replace("mod p", f"mod {task.p}")
-    about = f"{formula}, {task.n_train:,} of {task.n_pairs:,} pairs trained on"
+    about = f"{formula}, {task.split_in_words}"
     return (
         f"<h1>{html.escape(f'grokviz: {run.directory.resolve().name}')}</h1> <p class='about'>{html.escape(about)}</p>"
         f"<ul class='headline'>{''.join(linked(said) for said in numbers)}</ul>"
@@ -89,7 +89,7 @@ def tab_contents(
         f"{_left_out(reasons)}<h2>Measures</h2><div class='wide'>{_measure_table(measurements)}</div>"
     )
     shown["reproduce"] = (
-        f"<h2>Command</h2><pre>{html.escape(command_again(run.config))}</pre>"
+        f"<h2>Command</h2><pre>{html.escape(run.origin.command if run.origin else command_again(run.config))}</pre>"
         f"<h2>Configuration</h2><pre>{html.escape(json.dumps(run.config.outline(), indent=2))}</pre>"
     )
     return shown

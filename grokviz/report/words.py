@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies
+from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies, why_no_split
 from grokviz.analysis.phases import Phases
 from grokviz.bands import what_grokking_takes
-from grokviz.config import RunConfig
+from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import command
 from grokviz.presets import PRESETS
 from grokviz.store import Run
@@ -31,20 +31,26 @@ class Said:
 
 def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
     """The five numbers that one wants first, as far as they were measured."""
-    if phases:
+    if phases and not phases.too_few:
         memorised, grokked = phases.memorised, phases.grokked
         yield Said(_by(memorised), "accuracies", memorised.by if memorised else None, "memorised")
         yield Said(_by(grokked) + _mirrored(phases), "accuracies", grokked.by if grokked else None, "grokked")
     keys = key_frequencies_of(measurements)
     yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
-        last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split="test")
+        split = "all" if why_no_split(measurements) else "test"
+        last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split=split)
         end = int(measurements["epoch"][-1])
-        yield Said(f"{last['accuracy'].item():.1%}, loss {last['loss'].item():.2g}", "losses", end, "test, at the end")
+        words = f"{last['accuracy'].item():.1%}, loss {last['loss'].item():.2g}"
+        yield Said(words, "losses", end, f"{split if split == 'test' else 'all pairs'}, at the end")
     if "total_weight_norm" in measurements:
         norm = measurements["total_weight_norm"]
         peak = int(norm["epoch"][norm.argmax("epoch")])
-        words = f"{norm[0].item():.1f}, peak {norm.max().item():.1f}, end {norm[-1].item():.1f}"
+        words = (
+            f"{norm[0].item():.1f}, peak {norm.max().item():.1f}, end {norm[-1].item():.1f}"
+            if norm.size > 1
+            else f"{norm.item():.1f}"
+        )
         yield Said(words, "weight_norms", peak, "weight norm")
 
 
@@ -55,7 +61,7 @@ def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: M
     end = int(measurements["epoch"][-1])
     for sentence in _divergence(measurements):
         yield Said(sentence)
-    if phases and not phases.grokked and measurements["status"].item() != "diverged":
+    if phases and not phases.grokked and not phases.too_few and measurements["status"].item() != "diverged":
         yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
     for name, sentence in drawn.items():
         yield Said(sentence, name, _epoch_of(name, phases) or end)
@@ -78,6 +84,8 @@ def reading(measurements: xr.Dataset, epoch: int) -> str:
     def of(split: str) -> str:
         return f"{split} loss {now['loss'].sel(split=split).item():.2e} ({now['accuracy'].sel(split=split).item():.1%} right)"
 
+    if why_no_split(measurements):
+        return of("all")
     mirrored = [
         f"{now['accuracy'].sel(split=split).item():.1%} {words}"
         for split, words in (("test_mirrored", "with"), ("test_unmirrored", "without"))
@@ -91,7 +99,8 @@ def short_reading(measurements: xr.Dataset, epoch: int) -> str:
     """Test accuracy at an epoch, for one of several runs."""
     if "accuracy" not in measurements:
         return "not measured"
-    return f"{measurements['accuracy'].sel(epoch=epoch, split='test').item():.1%} of test pairs right"
+    split = "all" if why_no_split(measurements) else "test"
+    return f"{measurements['accuracy'].sel(epoch=epoch, split=split).item():.1%} of {split} pairs right"
 
 
 def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tuple[str, str]]:
@@ -104,20 +113,15 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         ("run", f"{measurements['run'].item()} ({run.status})"),
         (
             "task",
-            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, "
-            f"{task.n_train:,} of {task.n_pairs:,} pairs trained on, split seed {task.split_seed}",
+            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, {task.split_in_words}{_seed_of_split(task)}",
         ),
         (
             "model",
             f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
-            f"neurons, trained biases {model.biases}, initialisation {model.initialisation}, "
-            f"seed {'that of the split, going on' if model.seed is None else model.seed}",
+            f"neurons, trained biases {model.biases}{_beginning(model)}",
         ),
-        (
-            "training",
-            f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay "
-            f"{training.weight_decay:g}, full batch, {trained:,} of {training.epochs:,} epochs",
-        ),
+        *(run.origin.lines() if run.origin else []),
+        *([("training", _described_training(training, trained))] if training else []),
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         (
             "key frequencies",
@@ -129,10 +133,28 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         lines.append(("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power"))
     if phases:
         lines.append(("times and phases", f"rule: {phases.rule}"))
-    lines.append(("made with", _described_environment(run.environment)))
+    if training:
+        lines.append(("made with", _described_environment(run.environment)))
     for continuation in run.manifest.continuations:
         lines.append((f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment)))
     return lines
+
+
+def _seed_of_split(task: TaskConfig) -> str:
+    return "" if task.split_seed is None else f", split {task.split} with seed {task.split_seed}"
+
+
+def _beginning(model: ModelConfig) -> str:
+    if model.initialisation == "unknown":
+        return ""
+    return f", initialisation {model.initialisation}, seed {'that of the split, going on' if model.seed is None else model.seed}"
+
+
+def _described_training(training: TrainingConfig, trained: int) -> str:
+    return (
+        f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}, full batch, "
+        f"{trained:,} of {training.epochs:,} epochs"
+    )
 
 
 def command_again(config: RunConfig) -> str:
@@ -147,7 +169,7 @@ def _differences(config: RunConfig, preset: RunConfig) -> dict[str, Any]:
     ours, theirs = (
         {
             field.name: getattr(section, field.name)
-            for section in (each.task, each.model, each.training)
+            for section in (each.task, each.model, each.known_training)
             for field in fields(section)
         }
         for each in (config, preset)

@@ -30,9 +30,11 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
     task, model, training = config.task, config.model, config.training
     kept = f"{len(epochs)}, epochs {epochs[0]:,} to {epochs[-1]:,}" if epochs else "none yet"
     rows = {
-        "task": f"{task.operation} mod {task.p}, {task.n_train:,} of {task.n_pairs:,} pairs trained on",
+        "task": f"{task.operation} mod {task.p}, {task.split_in_words}",
         "model": f"{model.n_heads} heads of {model.d_head}, d_model {model.d_model}, {model.d_mlp} neurons",
-        "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}",
+        "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
+        if training
+        else "elsewhere",
         "status": ", ".join(_progress(config, status, history)),
         "checkpoints": kept,
     }
@@ -48,12 +50,12 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
 
 def _progress(config: RunConfig, status: str, history: xr.Dataset | None) -> list[str]:
     """Status, epochs and accuracy in words."""
-    planned = config.training.epochs
+    planned = config.training.epochs if config.training else None
     if history is None:
-        return [status, f"0 of {planned:,} epochs"]
+        return [status] if planned is None else [status, f"0 of {planned:,} epochs"]
     trained = int(history["epoch"][-1])
     accuracy = history["test_accuracy"].dropna("epoch")
-    epochs = f"{trained:,} epochs" if trained == planned else f"{trained:,} of {planned:,} epochs"
+    epochs = f"{trained:,} epochs" if planned in (trained, None) else f"{trained:,} of {planned:,} epochs"
     return [status, epochs, *([f"test accuracy {accuracy[-1].item():.1%}"] if accuracy.size else [])]
 
 

@@ -148,8 +148,9 @@ def _refuse_not_finite(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _facts(run: Run, manifest: Manifest) -> str:
-    planned = run.config.training.epochs
-    facts = f"{manifest.status}, {manifest.last_epoch:,} of {planned:,} epochs, schema {manifest.schema_version}"
+    training = run.config.training
+    planned = f" of {training.epochs:,}" if training else ""
+    facts = f"{manifest.status}, {manifest.last_epoch:,}{planned} epochs, schema {manifest.schema_version}"
     if manifest.status == "training":
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"
@@ -193,6 +194,8 @@ def rebuilt_manifest(run: Run) -> Manifest:
     if not problem_of(run, HISTORY_FILE):
         manifest = replace(manifest, history=_segments(run.directory, epochs))
     planned = run.config.training
+    if planned is None:
+        return replace(manifest, status="imported")
     if epochs and epochs[-1] > planned.epochs:  # it had been extended
         extension = Continuation(planned.epochs, epochs[-1], None, run.environment)
         manifest = replace(manifest, continuations=(extension,))

@@ -24,7 +24,7 @@ from grokviz.store.layout import (
 from grokviz.store.reading import parse_json, read_file
 from grokviz.store.schemas import SCHEMA_VERSION, check_schema
 
-STATUSES = ("training", "interrupted", "finished", "stopped", "diverged")
+STATUSES = ("training", "interrupted", "finished", "stopped", "diverged", "imported")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from grokviz.checks import Epoch, as_path, epoch_among
 from grokviz.config import RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
+from grokviz.origin import Origin
 from grokviz.store.card import card, line
 from grokviz.store.history import read_history
 from grokviz.store.layout import (
@@ -110,6 +111,15 @@ class Run:
         return environment
 
     @property
+    def origin(self) -> Origin | None:
+        """Where an imported run comes from, and what was found in its files; None for a run that was trained."""
+        values = self._config_file.get("origin")
+        try:
+            return None if values is None else Origin.from_dict(values)
+        except GrokvizError as error:
+            raise DamagedError(f"{self.directory / CONFIG_FILE} is damaged: {error}") from error
+
+    @property
     def has_begun(self) -> bool:
         """Whether there is anything beyond the configuration: a checkpoint, a training state, or rows of history."""
         rows = any(segment.epoch >= 0 for segment in self.manifest.history)
@@ -118,7 +128,8 @@ class Run:
     @property
     def status(self) -> str:
         """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
-        not a finite number; `training` while it trains, or where its process was killed.
+        not a finite number; `training` while it trains, or where its process was killed. `imported` where it came from
+        elsewhere.
         """
         return self.manifest.status
 

@@ -1,9 +1,10 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the
+Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no training section. Schema 4
+added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the
 weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
-optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 and 3
-are read; they become schema 4 when the run is next changed. Schema 1 was never released.
+optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 4
+are read; they become schema 5 when the run is next changed. Schema 1 was never released.
 """
 
 import json
@@ -16,12 +17,17 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 4
-READABLE_SCHEMAS = (2, 3, 4)
+SCHEMA_VERSION = 5
+READABLE_SCHEMAS = (2, 3, 4, 5)
 
-_ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str]]] = {
-    2: {"training": {"optimizer": "adamw", "engine": "torch"}, "model": {"biases": "none"}},
-    3: {"model": {"biases": "none"}},
+_ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str | int]]] = {
+    2: {
+        "training": {"optimizer": "adamw", "engine": "torch"},
+        "model": {"biases": "none", "positions": 3},
+        "task": {"split": "randperm"},
+    },
+    3: {"model": {"biases": "none", "positions": 3}, "task": {"split": "randperm"}},
+    4: {"model": {"positions": 3}, "task": {"split": "randperm"}},
 }
 """By schema: the fields that later ones added to the sections of the configuration, with what they meant before."""
 

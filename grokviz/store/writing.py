@@ -9,6 +9,7 @@ from typing import Any
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, command
+from grokviz.origin import Origin
 from grokviz.store.changing import Change, changing, creating
 from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
 from grokviz.store.history import HEADER, row_bytes
@@ -94,8 +95,8 @@ class RunWriter:
         self._append(row_bytes(epoch, row))
         self._last_row = epoch
 
-    def save(self, epoch: int, *, state: Tensors, checkpoint: Tensors | None, status: str) -> None:
-        """Keep what training can go on from at `epoch`, the weights as a checkpoint if it is one, and the status."""
+    def save(self, epoch: int, *, state: Tensors | None, checkpoint: Tensors | None, status: str) -> None:
+        """Keep what training can go on from at `epoch`, if it can, the weights as a checkpoint if it is one, and the status."""
         with changing(self.directory) as change:
             self._commit_history(change)
             for name, tensors in ((checkpoint_name(epoch), checkpoint), (state_name(epoch), state)):
@@ -139,8 +140,11 @@ class RunWriter:
 
 
 @contextmanager
-def create_run(directory: Path, config: RunConfig, environment: Mapping[str, Any]) -> Iterator[RunWriter]:
-    """The writer of a new run in `directory`, which no other process trains until the block ends.
+def create_run(
+    directory: Path, config: RunConfig, environment: Mapping[str, Any], *, origin: Origin | None = None
+) -> Iterator[RunWriter]:
+    """The writer of a new run in `directory`, which no other process trains until the block ends. An imported one has an
+    `origin`.
 
     Raises:
         GrokvizError: `directory` holds something already, or cannot be written.
@@ -150,6 +154,7 @@ def create_run(directory: Path, config: RunConfig, environment: Mapping[str, Any
     with locked(directory, "training"):
         _refuse_existing(directory)  # another process may have been faster
         described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
+        described |= {} if origin is None else {"origin": origin.to_dict()}
         write_file(directory / CONFIG_FILE, (json.dumps(described, indent=1) + "\n").encode())
         with closing(RunWriter(directory)) as writer:
             writer.begin()

@@ -1,32 +1,81 @@
-"""Which pairs are trained on: the seeded train/test split, and the sets of pairs that are told apart by it."""
+"""Which pairs are trained on: the recipes that draw a train/test split, and the sets of pairs that are told apart by it."""
 
+import random
+from collections.abc import Callable, Mapping
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokviz.config import TaskConfig
+from grokviz.config import SPLIT_UNKNOWN, TaskConfig
+from grokviz.errors import LackingError
+from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.task import Task
+
+Order = Int[Tensor, "pair"]
+
+
+def randperm(n_pairs: int, seed: int) -> Order:
+    """`torch.randperm(n²)` from a generator of its own seeded with `seed`: the recipe of the notebook, and of Chughtai, Chan &
+    Nanda 2023, who seed the global one, which gives the same; `torch.utils.data.random_split` draws so, too.
+    """
+    return torch.randperm(n_pairs, generator=torch.Generator().manual_seed(seed))
+
+
+def python_shuffle(n_pairs: int, seed: int) -> Order:
+    """`random.seed(seed)`, then `random.shuffle` of the list of pairs: the recipe of Nanda et al. 2023."""
+    order = list(range(n_pairs))
+    random.Random(seed).shuffle(order)
+    return torch.tensor(order)
+
+
+def numpy_permutation(n_pairs: int, seed: int) -> Order:
+    """`numpy.random.seed(seed)`, then `numpy.random.permutation(n²)`; `numpy.random.shuffle` of the pairs gives the same."""
+    return torch.from_numpy(np.random.RandomState(seed % 2**32).permutation(n_pairs))
+
+
+RECIPES: Mapping[str, Callable[[int, int], Order]] = {
+    "randperm": randperm,
+    "python_shuffle": python_shuffle,
+    "numpy_permutation": numpy_permutation,
+}
+"""What orders the pairs, by the name that `TaskConfig.split` knows it by; the first of them are trained on."""
 
 
 def train_mask(task: TaskConfig) -> Bool[Tensor, "pair"]:
     """True for the pairs (row-major order, a * n + b) that are trained on; the others are the test set.
 
-    The first floor(train_fraction * n²) of `shuffled_pairs`.
+    The first floor(train_fraction * n²) in the order of the recipe, or those that are given.
+
+    Raises:
+        LackingError: it is not known which they are.
     """
-    order, _ = shuffled_pairs(task)
+    if isinstance(task.split, GivenSplit):
+        return torch.from_numpy(task.split.mask())
+    if task.split == "unknown" or task.split_seed is None:
+        raise LackingError(SPLIT_UNKNOWN)
     mask = torch.zeros(task.n_pairs, dtype=torch.bool)
-    mask[order[: task.n_train]] = True
+    mask[RECIPES[task.split](task.n_pairs, task.split_seed)[: task.n_train]] = True
     return mask
 
 
-def shuffled_pairs(task: TaskConfig) -> tuple[Int[Tensor, "pair"], torch.Generator]:
-    """The numbers of all pairs in the order of the split, and the generator as it stands after that.
+def known_train_mask(task: TaskConfig) -> Bool[Tensor, "pair"] | None:
+    """The pairs that are trained on; None where it is not known which they are."""
+    return None if task.split == "unknown" else train_mask(task)
 
-    `torch.randperm(n²)` from a generator of its own seeded with `split_seed`. It is the recipe of the notebook, and of
-    Chughtai, Chan & Nanda 2023, so that equal seeds give their splits.
+
+def generator_after_split(task: TaskConfig) -> torch.Generator | None:
+    """The generator of the split as it stands after drawing it; None where no seed draws it.
+
+    Only `randperm` uses up numbers of torch's; after the other recipes it stands at its seed.
     """
+    if task.split_seed is None:
+        return None
     generator = torch.Generator().manual_seed(task.split_seed)
-    return torch.randperm(task.n_pairs, generator=generator), generator
+    if task.split == "randperm":
+        torch.randperm(task.n_pairs, generator=generator)
+    return generator
 
 
 def split_masks(task: Task, train: Bool[Tensor, "pair"]) -> dict[str, Bool[Tensor, "pair"]]:

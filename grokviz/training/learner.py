@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError
 from grokviz.models.initialisation import initial_weights
 from grokviz.models.machine import refuse_beyond_memory, training_bytes
 from grokviz.models.parameters import refuse_other_shapes, trained_parameters
@@ -48,15 +49,33 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
     Raises:
         GrokvizError: the device or the engine cannot be used, or there is not enough memory.
     """
-    device = device_named(config.training.device)
+    _refuse_untrainable(config)
+    device = device_named(config.known_training.device)
     train_batch, test_batch = batches(config, device)
     parameters = parameters_of(config, None if state is None else _part(state, "weights"), device)
     engine = engine_for(config, parameters, train_batch, test_batch)
     trained = {name: values for name, values in parameters.items() if values.requires_grad}
-    optimizer = optimizer_for(config.training, trained, engine.adamw)
+    optimizer = optimizer_for(config.known_training, trained, engine.adamw)
     if state is not None:
         optimizer.load({name: torch.tensor(kept, device=device) for name, kept in _part(state, "optimizer").items()})
     return Learner(config, parameters, engine, optimizer)
+
+
+def _refuse_untrainable(config: RunConfig) -> None:
+    """Refuse what only an imported network may be.
+
+    Raises:
+        GrokvizError: the message names it.
+    """
+    model = config.model
+    for name, value, ways in (
+        ("split", config.task.split, "randperm, python_shuffle or numpy_permutation"),
+        ("initialisation", model.initialisation, "notebook, nanda2023 or transformer_lens"),
+        ("biases", model.biases, "none, mlp_in or mlp"),
+        ("positions", model.positions, "3"),
+    ):
+        if value in ("unknown", "all", 2):
+            raise GrokvizError(f"{name} is {value}, which only an imported network has; to train, choose {ways}")
 
 
 def parameters_of(

@@ -26,7 +26,7 @@ def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, audience
         Interrupted: a signal came. All epochs up to then are saved.
         whatever `on_evaluation` of the audience raises; all epochs up to then are saved.
     """
-    training = learner.config.training
+    training = learner.config.known_training
     start = max(first_row - 1, 0)
     title = f"training {writer.directory}"
     with (

@@ -32,7 +32,7 @@ def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
         GrokvizError: the checkpoint is not there or damaged.
     """
     config = run.config.with_training(device="cpu", engine="auto")
-    with cpu_threads(config.training.threads):
+    with cpu_threads(config.known_training.threads):
         device = torch.device("cpu")
         engine = engine_for(config, parameters_of(config, run.weights(epoch), device), *batches(config, device))
         train, test = engine.gradients(), engine.test_scores()

@@ -70,7 +70,7 @@ def train_on(config: RunConfig, directory: Path, audience: Audience) -> Run:
     """
     with continue_run(directory) as (begun, writer):
         _refuse_another(config, begun)
-        asked, planned = config.training, begun.config.training
+        asked, planned = config.known_training, begun.config.known_training
         ended = begun.has_begun and begun.status not in ("training", "interrupted")
         if not ended or asked.epochs > planned.epochs:
             epochs = asked.epochs if asked.epochs != planned.epochs else None
@@ -96,8 +96,8 @@ def _go_on(
                 f"{command('resume', run.directory, '--epochs', 2 * state_epoch)}"
             )
         config = config.with_training(stop_after=None)  # extended in order to train on
-        rule = StoppingRule(config.training)
-    training = config.training
+        rule = StoppingRule(config.known_training)
+    training = config.known_training
     with cpu_threads(training.threads):
         learner = learner_at(config, state)
         environment = environment_of(training, learner.engine.name)
@@ -169,9 +169,8 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
         raise GrokvizError(f"{run.directory} has no history to continue from; see: {command('check', run.directory)}")
     trained = run.manifest.last_epoch
     if run.status == "diverged":
-        raise GrokvizError(
-            f"{run.directory} diverged at epoch {trained:,}, and would do so again; {against_divergence(run.config.training)}"
-        )
+        way_on = against_divergence(run.config.known_training)
+        raise GrokvizError(f"{run.directory} diverged at epoch {trained:,}, and would do so again; {way_on}")
     if epochs is None and run.status in ("finished", "stopped"):
         raise GrokvizError(
             f"{run.directory} is {run.status}: its {trained:,} epochs are trained; to extend it: "
@@ -188,7 +187,7 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
 
 def _rule_after(run: Run, config: RunConfig, state_epoch: int | None) -> StoppingRule:
     """The stopping rule as it stood at `state_epoch`."""
-    rule = StoppingRule(config.training)
+    rule = StoppingRule(config.known_training)
     for epoch, accuracy in _evaluations(run, state_epoch):
         rule.see(epoch, accuracy)
     return rule

@@ -52,11 +52,11 @@ def train(
             return train_on(config, directory, audience)
         except NoRunError:
             pass
-    with cpu_threads(config.training.threads):
+    with cpu_threads(config.known_training.threads):
         learner = learner_at(config, state=None)
-        with create_run(directory, config, environment_of(config.training, learner.engine.name)) as writer:
+        with create_run(directory, config, environment_of(config.known_training, learner.engine.name)) as writer:
             _warn_outside_known_bands(config)
-            train_loop(learner, writer, StoppingRule(config.training), audience, first_row=0)
+            train_loop(learner, writer, StoppingRule(config.known_training), audience, first_row=0)
     return open_run(directory)
 
 

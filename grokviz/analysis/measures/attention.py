@@ -5,12 +5,14 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
+from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
 
 SOURCES = ("a", "b", "=")
 """What the last position can look at."""
 
 
+@needs("equals")
 def attention_score(snapshot: Snapshot) -> Float[Tensor, "head source token"]:
     """Attention score of each token as each operand, before the softmax.
 

@@ -56,7 +56,7 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[T
     return snapshot.split_means(cross_entropies(snapshot.logits - removed, snapshot.answers))
 
 
-@needs("harmonics")
+@needs("harmonics", "split")
 def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
     """Train loss of the network without one frequency, for each frequency: high where the network needs it.
 
@@ -77,13 +77,13 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
     factors = rearrange((shift - removed).exp(), "frequency answer c -> answer c frequency")
     log_totals = rearrange((kept @ factors).log(), "answer pair frequency -> (answer pair) frequency")
     if log_totals.min() < SAFE_LOG:
-        train = snapshot.task.splits.index("train")
+        train = list(snapshot.splits).index("train")
         return torch.stack([excluded_loss(snapshot, (k,))[train] for k in harmonics.frequencies])
     rows = torch.empty_like(log_totals)
     rows[by_answer] = log_totals  # back to row-major order
     log_totals = rows + largest[:, None] - shift[:, answers, 0].T
     right = snapshot.logits.gather(1, answers[:, None]) - removed[:, answers, answers].T
-    return (log_totals - right)[snapshot.train_mask].mean(dim=0)
+    return (log_totals - right)[snapshot.known_train_mask].mean(dim=0)
 
 
 MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency)

@@ -156,12 +156,14 @@ class Band {
     const { surface } = this;
     const { epoch } = run.history;
     const along = (values, y) => Array.from(values, (value, i) => [this.x(epoch[i]), y(value)]);
+    // Of imported networks accuracies are known at fewer epochs than losses.
+    const known = (points) => points.filter(([, y]) => Number.isFinite(y));
     const alone = this.runs.length === 1;
     const of = (split) => (alone ? run.splitColours[split] : onPaper(run.ownColour));
     if (alone) surface.line(along(run.history.train_loss, lossY), of("train"));
     surface.line(along(run.history.test_loss, lossY), of("test"));
-    if (alone) surface.line(along(run.history.train_accuracy, accuracyY), of("train"));
-    surface.line(along(run.history.test_accuracy, accuracyY), of("test"));
+    if (alone) surface.line(known(along(run.history.train_accuracy, accuracyY)), of("train"));
+    surface.line(known(along(run.history.test_accuracy, accuracyY)), of("test"));
     for (const [split, dash] of alone ? [["test_mirrored", [6, 3]], ["test_unmirrored", [2, 3]]] : []) {
       if (!run.accuracies[split]) continue;
       const points = run.accuracies[split].map((value, i) => [this.x(run.stops[i]), accuracyY(value ?? NaN)]);

@@ -21,14 +21,14 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
     Raises:
         GrokvizError: `fused` is asked for and cannot be had.
     """
-    match config.training.engine:
+    match config.known_training.engine:
         case "fused":
             return fused.FusedEngine(config, parameters, train_batch, test_batch)
         case "auto":
             reason = fused.why_not(config)
             if reason is None:
                 return fused.FusedEngine(config, parameters, train_batch, test_batch)
-            if torch.device(config.training.device).type == "cpu":
+            if torch.device(config.known_training.device).type == "cpu":
                 warnings.warn(
                     f"the fused engine is missing: {reason}; training two to three times slower, with torch",
                     GrokvizWarning,

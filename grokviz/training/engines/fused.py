@@ -96,8 +96,10 @@ class FusedEngine:
 
 def why_not(config: RunConfig) -> str | None:
     """Why the fused engine cannot train `config` here; None where it can."""
-    if torch.device(config.training.device).type != "cpu":
-        return f"it computes on the CPU, and the device is {config.training.device}"
+    if torch.device(config.known_training.device).type != "cpu":
+        return f"it computes on the CPU, and the device is {config.known_training.device}"
+    if config.equals_token is None:
+        return "it reads a, b and '=', and the network reads a and b alone"
     if not kernels():
         return "its kernel is not built; install a C++ compiler such as g++, and install grokviz again"
     return None
@@ -129,7 +131,7 @@ def _batch(config: RunConfig, batch: Batch) -> tuple[ctypes.Array[ctypes.c_int],
     model = config.model
     sizes = (
         len(batch.pairs),
-        config.equals_token,
+        config.task.task.n,
         model.n_heads,
         model.d_model,
         model.d_head,

@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere, as runs: read safely, recognised by their tensors, with their split found."""

@@ -1,0 +1,149 @@
+"""What a file holds: the networks in it with their epochs, and what it says beside them. What a network is is not known here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.checks import plain_number
+from grokviz.errors import GrokvizError
+from grokviz.importing.files import Content, Fields, plain
+
+StateDict = Mapping[str, Tensor]
+
+SERIES = {"checkpoints": "checkpoint_epochs", "state_dicts": "epochs"}
+"""The networks of a whole run and their epochs, as TransformerLens' grokking demo calls them, and as Nanda et al. do."""
+SINGLE = ("model", "state_dict", "model_state_dict", "weights")
+CONFIGS = ("config", "cfg", "args", "hparams")
+PREFIXES = ("module.", "_orig_mod.", "model.", "_original_component.")
+"""What wrappers of a model put before all of its names."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The networks of a file, and what it says beside them."""
+
+    networks: tuple[tuple[int | None, StateDict], ...]
+    """Each with its epoch as the file calls it; None where it does not."""
+    after_update: bool = False
+    """Whether a network's epoch is that of the update just made, as in the loops of both published layouts of whole runs."""
+    tested_after_update: bool = False
+    """Whether a test loss is that of the network after the update of its epoch, as in the loop of TransformerLens' demo."""
+    train_losses: Float[np.ndarray, "evaluation"] | None = None
+    test_losses: Float[np.ndarray, "evaluation"] | None = None
+    train_indices: Sequence[int] | None = None
+    """The pairs that were trained on, where the file says so."""
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration in it, as plain values."""
+
+
+def bundle_of(path: Path, content: Content) -> Bundle:
+    """The networks in the file at `path`.
+
+    Raises:
+        GrokvizError: there are none; the message says what was found.
+    """
+    values = content.values
+    if not isinstance(values, Mapping):
+        raise GrokvizError(
+            f"{path} holds a {type(values).__name__}, but the weights of a network were expected: a state dict"
+        )
+    if _is_state_dict(values):
+        return Bundle(((None, _without_prefix(values)),))
+    stated = _stated(values)
+    train_losses, test_losses = (_losses(path, values, name) for name in ("train_losses", "test_losses"))
+    networks = _networks(path, values, train_losses)
+    if not networks:
+        found = ", ".join(map(str, islice(values, 12)))
+        raise GrokvizError(
+            f"{path} holds {found}, but no network: neither a state dict, nor one as 'model' or 'checkpoints'"
+        )
+    return Bundle(
+        networks,
+        after_update=train_losses is not None,
+        tested_after_update="checkpoints" in values,
+        train_losses=train_losses,
+        test_losses=test_losses,
+        train_indices=_indices(values.get("train_indices")),
+        stated=stated,
+    )
+
+
+def _networks(
+    path: Path, values: Mapping[str, Any], train_losses: np.ndarray | None
+) -> tuple[tuple[int | None, StateDict], ...]:
+    networks: list[tuple[int | None, StateDict]] = []
+    for many, epochs_name in SERIES.items():
+        states, epochs = values.get(many), values.get(epochs_name)
+        if isinstance(states, list | tuple) and states and all(_is_state_dict(state) for state in states):
+            epochs = _epochs(path, epochs, len(states), epochs_name)
+            networks += zip(epochs, map(_without_prefix, states), strict=True)
+    single = next((values[name] for name in SINGLE if _is_state_dict(values.get(name))), None)
+    if single is not None:
+        epoch = plain_number(values.get("epoch"))
+        if networks and epoch is None and train_losses is not None:
+            epoch = len(train_losses) - 1  # the network at the end of a whole run
+        known = {epoch for epoch, _ in networks}
+        if not networks or (epoch is not None and epoch not in known):
+            networks.append((None if epoch is None else int(epoch), _without_prefix(single)))
+    return tuple(networks)
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
+        and any(tensor.ndim > 1 for tensor in value.values())
+    )
+
+
+def _without_prefix(state: StateDict) -> StateDict:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            return _without_prefix({name.removeprefix(prefix): tensor for name, tensor in state.items()})
+    return state
+
+
+def _epochs(path: Path, epochs: Any, count: int, name: str) -> list[int]:
+    numbers = (
+        [plain_number(epoch) for epoch in epochs] if isinstance(epochs, list | tuple | Tensor | np.ndarray) else []
+    )
+    whole = [int(number) for number in numbers if number is not None and number == int(number) and number >= 0]
+    if len(whole) != count or sorted(set(whole)) != whole:
+        raise GrokvizError(f"{path} holds {count} networks, but its {name!r} is not {count} ascending epochs")
+    return whole
+
+
+def _losses(path: Path, values: Mapping[str, Any], name: str) -> Float[np.ndarray, "evaluation"] | None:
+    given = values.get(name)
+    if given is None or (hasattr(given, "__len__") and len(given) == 0):
+        return None
+    try:
+        return np.array([float(loss) for loss in given], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise GrokvizError(f"{path} holds {name!r} that are no numbers ({error})") from error
+
+
+def _indices(given: Any) -> Sequence[int] | None:
+    if isinstance(given, Tensor | np.ndarray) and given.ndim == 1:
+        return [int(index) for index in given.tolist()]
+    return list(given) if isinstance(given, list | tuple) and given else None
+
+
+def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says of its training: the configuration, or what of it lies beside the weights."""
+    for name in CONFIGS:
+        if isinstance(values.get(name), Mapping | Fields):
+            stated: dict[str, Any] = plain(values[name])
+            return {field: value for field, value in stated.items() if _is_short(value)}
+    return {}
+
+
+def _is_short(value: Any) -> bool:
+    return value is not None and not isinstance(value, dict) and len(str(value)) <= 80

@@ -1,0 +1,70 @@
+"""What may be told of networks that are imported, where their files do not say it or it cannot be found. No torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from grokviz.checks import as_path, number, one_of, seed_number, whole
+from grokviz.config import Operation, SplitRecipe
+from grokviz.errors import GrokvizError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What is known of the networks. What is not given is read off the files, or found."""
+
+    operation: Operation | None = None
+    """Operation that they were trained on; found by their answers if not given. Or a function of your own,
+    package.module:function."""
+    p: int | None = None
+    """Modulus; the number of elements, or what gives so many, if not given."""
+    split: SplitRecipe | None = None
+    """What drew the train pairs; found, if not given, by how well they are fitted. 'unknown' leaves them unknown."""
+    split_seed: int | None = None
+    """Seed of the split; found if not given."""
+    train_fraction: float | None = None
+    """Fraction of all pairs that was trained on; found if not given."""
+    train_pairs: Path | None = None
+    """File of the pairs that were trained on: indices a * n + b, or pairs a b a line; as text, JSON or .npy."""
+    config: Path | None = None
+    """JSON file of the configuration that they were trained with; what it states goes before what is found."""
+    epochs: tuple[int, ...] | None = None
+    """Epochs of the files, one for each; read off the files, or off the numbers in their names, if not given."""
+    attention_coefficient: float | None = None
+    """Share of the softmax in attention, of networks of the pizza paper, in which the rest of it is constant."""
+    heads: int | None = None
+    """Number of heads, where the tensors do not say it, as those of TransformerLens 4; found if not given."""
+
+    def __post_init__(self) -> None:
+        if self.p is not None:
+            whole("p", self.p, least=3)
+        if self.split is not None:
+            one_of("split", self.split, get_args(SplitRecipe))
+        if self.split_seed is not None:
+            seed_number("split_seed", self.split_seed)
+        for name in ("train_fraction", "attention_coefficient"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= number(name, value) <= 1:
+                raise GrokvizError(f"{name} is {value}, but must lie in [0, 1]")
+        if self.train_fraction in (0, 1):
+            raise GrokvizError(f"train_fraction is {self.train_fraction}, but train and test each need pairs")
+        if self.heads is not None:
+            whole("heads", self.heads, least=1)
+        for name in ("train_pairs", "config"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_path(name, getattr(self, name)))
+        for epoch in self.epochs or ():
+            whole("epochs", epoch, least=0)
+        drawn = [name for name in ("split", "split_seed", "train_fraction") if getattr(self, name) is not None]
+        if self.train_pairs is not None and drawn:
+            raise GrokvizError(f"train_pairs are given, which {drawn[0]} would give otherwise; give one of them")
+        if self.split == "unknown" and len(drawn) > 1:
+            raise GrokvizError(f"split is unknown, but {drawn[1]} is given; give one of them")
+
+    def flags(self) -> list[str]:
+        """The options that are given, as on the command line."""
+        words: list[str] = []
+        for name, value in vars(self).items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return words

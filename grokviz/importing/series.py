@@ -1,0 +1,222 @@
+"""The networks of one or several files as one series: each with its epoch, all of one architecture."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from grokviz.checks import plain_number
+from grokviz.config import Biases, ModelConfig, OutputVocabulary
+from grokviz.errors import GrokvizError
+from grokviz.importing.bundles import Bundle, StateDict, bundle_of
+from grokviz.importing.files import plain, read_content, read_json
+from grokviz.importing.layouts import Choices, Network, heads_left_open, read_network
+from grokviz.importing.options import ImportOptions
+from grokviz.importing.tasks import learnt_share
+from grokviz.models.parameters import PARAMETERS
+from grokviz.models.weights import Weights
+from grokviz.origin import SourceFile
+
+EPOCH_UNKNOWN = "not stated; the network is put at epoch 0, which does not say that it is untrained"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Networks of one run, by epoch."""
+
+    files: tuple[SourceFile, ...]
+    states: Mapping[int, tuple[str, StateDict]]
+    """By epoch, ascending: the name of the file, and the state dict in it."""
+    choices: Choices
+    bundle: Bundle
+    """What the file that says most says beside its networks."""
+    stated: Mapping[str, Any]
+    about_epochs: str
+    """What is to be said of the epochs; '' where they are what the files say."""
+
+    def network(self, epoch: int) -> Network:
+        """The network of `epoch`.
+
+        Raises:
+            GrokvizError: it is none of this architecture.
+        """
+        name, state = self.states[epoch]
+        try:
+            return read_network(state, self.choices)
+        except GrokvizError as error:
+            at = f" at epoch {epoch:,}" if len(self.states) > 1 else ""
+            raise GrokvizError(f"{name}{at} cannot be imported: {error}") from error
+
+    @cached_property
+    def last(self) -> Network:
+        """The network of the last epoch."""
+        return self.network(max(self.states))
+
+    def earlier(self, epochs: int) -> "Series":
+        """The networks, so many epochs earlier."""
+        return replace(self, states={epoch - epochs: state for epoch, state in self.states.items()})
+
+    def weights(self, epoch: int) -> Weights:
+        """The weights of `epoch`'s network, zero biases left out."""
+        return weights_of(self.network(epoch))
+
+    def model(self, networks: Iterator[Network]) -> ModelConfig:
+        """The configuration of the `networks`, of which every bias counts as trained that is not zero in all of them.
+
+        Raises:
+            GrokvizError: they are not alike.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.last.parameters.items()}
+        used: set[str] = set()
+        for network in networks:
+            for parameter in PARAMETERS:
+                tensor = network.parameters[parameter.name]
+                if tuple(tensor.shape) != shapes[parameter.name]:
+                    raise GrokvizError(
+                        f"the networks are not of one run: {parameter.name} has the shape {tuple(tensor.shape)} in one and "
+                        f"{shapes[parameter.name]} in the last"
+                    )
+                if parameter.short_name.startswith("b_") and tensor.any():
+                    used.add(parameter.short_name)
+        heads, d_model, d_head = shapes["blocks.0.attn.W_Q"]
+        return ModelConfig(
+            d_model=d_model,
+            n_heads=heads,
+            d_head=d_head,
+            d_mlp=shapes["blocks.0.mlp.W_in"][1],
+            positions=_positions(shapes),
+            output_vocabulary=_output_vocabulary(shapes),
+            biases=_biases(used),
+            initialisation="unknown",
+        )
+
+
+def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
+    """The networks in the files at `paths`.
+
+    Raises:
+        GrokvizError: one cannot be read; or two have one epoch.
+    """
+    stated = plain(read_json(options.config)) if options.config else {}
+    contents = [read_content(path) for path in paths]
+    bundles = [bundle_of(path, content) for path, content in zip(paths, contents, strict=True)]
+    most = max(bundles, key=lambda bundle: (bundle.train_losses is not None, len(bundle.stated)))
+    stated = {**most.stated, **stated}
+    states, about = _by_epoch(paths, bundles, options, stated)
+    choices = Choices(options.heads or _heads(stated), _coefficient(options, stated))
+    last = states[max(states)][1]
+    if choices.heads is None and (width := _width(paths[-1], last)) is not None:
+        choices = Choices(_found_heads(last, width, choices), choices.attention_coefficient)
+    return Series(tuple(content.source for content in contents), states, choices, most, stated, about)
+
+
+def weights_of(network: Network) -> Weights:
+    """The weights of a network, zero biases left out."""
+    found = {p.short_name: network.parameters[p.name] for p in PARAMETERS}
+    return Weights({name: tensor for name, tensor in found.items() if not name.startswith("b_") or tensor.any()})
+
+
+def _by_epoch(
+    paths: Sequence[Path], bundles: Sequence[Bundle], options: ImportOptions, stated: Mapping[str, Any]
+) -> tuple[dict[int, tuple[str, StateDict]], str]:
+    """The state dicts by epoch, and what is to be said of the epochs."""
+    if options.epochs is not None and len(options.epochs) != len(paths):
+        raise GrokvizError(f"epochs are {len(options.epochs)}, but the files are {len(paths)}; give one for each")
+    about = ""
+    states: dict[int, tuple[str, StateDict]] = {}
+    for number, (path, bundle) in enumerate(zip(paths, bundles, strict=True)):
+        for label, state in bundle.networks:
+            if options.epochs is not None and len(bundle.networks) == 1:
+                epoch = options.epochs[number]
+            elif label is not None:
+                epoch = label + bundle.after_update
+            else:
+                epoch, about = _unlabelled_epoch(path, len(paths), stated)
+            if epoch in states:
+                raise GrokvizError(
+                    f"{path} holds a network of epoch {epoch:,}, and so does {states[epoch][0]}; give --epochs, one for each file"
+                )
+            states[epoch] = (path.name, state)
+    return dict(sorted(states.items())), about
+
+
+def _unlabelled_epoch(path: Path, n_files: int, stated: Mapping[str, Any]) -> tuple[int, str]:
+    """The epoch of a network whose file does not say it, and what is to be said of that."""
+    numbers = re.findall(r"\d+", path.stem)
+    if n_files > 1 and numbers:
+        return int(numbers[-1]), "read off the names of the files"
+    if n_files > 1:
+        raise GrokvizError(f"{path} does not say its epoch, nor does its name; give --epochs, one for each file")
+    planned = plain_number(stated.get("num_epochs"))
+    if isinstance(planned, int) and planned > 0:
+        return planned, "not stated; taken to be the last of those that its configuration plans"
+    return 0, EPOCH_UNKNOWN
+
+
+def _heads(stated: Mapping[str, Any]) -> int | None:
+    found = next((stated[name] for name in ("n_heads", "num_heads") if name in stated), None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _coefficient(options: ImportOptions, stated: Mapping[str, Any]) -> float | None:
+    if options.attention_coefficient is not None:
+        return options.attention_coefficient
+    found = plain_number(stated.get("attn_coeff"))
+    return None if found is None else float(found)
+
+
+def _width(path: Path, state: StateDict) -> int | None:
+    try:
+        return heads_left_open(state)
+    except GrokvizError as error:
+        raise GrokvizError(f"{path} cannot be imported: {error}") from error
+
+
+def _found_heads(state: StateDict, width: int, choices: Choices) -> int:
+    """The number of heads with which the network has learnt something: with any other it mixes what belongs to several.
+
+    Raises:
+        GrokvizError: that cannot be told.
+    """
+    by_heads = {
+        heads: learnt_share(weights_of(read_network(state, Choices(heads, choices.attention_coefficient))))
+        for heads in range(1, width + 1)
+        if width % heads == 0
+    }
+    ranked = sorted(by_heads, key=lambda heads: -by_heads[heads])
+    if by_heads[ranked[0]] < 2 * by_heads[ranked[1]] or by_heads[ranked[0]] < 0.1:
+        raise GrokvizError(
+            f"its heads are {width} wide together, and how many they are cannot be told by its answers; say so with --heads"
+        )
+    return ranked[0]
+
+
+def _positions(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    positions = shapes["pos_embed.W_pos"][0]
+    if positions not in (2, 3):
+        raise GrokvizError(
+            f"it reads {positions} positions (pos_embed.W_pos), but expected were 3 (a, b and '=') or 2 (a and b)"
+        )
+    return positions
+
+
+def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]]) -> OutputVocabulary:
+    tokens, classes = shapes["embed.W_E"][0], shapes["unembed.W_U"][1]
+    n = tokens - (_positions(shapes) == 3)
+    if classes not in (n, tokens):
+        expected = " or ".join(dict.fromkeys((str(n), str(tokens))))
+        raise GrokvizError(
+            f"it has {tokens} tokens and {classes} classes, but expected were {expected} classes; operands with "
+            "tokens of their own, or answers of another kind, are another task"
+        )
+    return "answers" if classes == n else "tokens"
+
+
+def _biases(used: set[str]) -> Biases:
+    if not used:
+        return "none"
+    if used == {"b_in"}:
+        return "mlp_in"
+    return "mlp" if used <= {"b_in", "b_out"} else "all"

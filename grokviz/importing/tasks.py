@@ -1,0 +1,142 @@
+"""What a network was trained on, told by its answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokviz.config import Operation, TaskConfig
+from grokviz.errors import GrokvizError
+from grokviz.models.forward import last_position_logits
+from grokviz.models.loss import correct, cross_entropies
+from grokviz.models.weights import Weights
+from grokviz.tasks.operations import OPERATIONS
+from grokviz.tasks.task import Task
+
+AT_ONCE = 16_384
+"""Pairs that go through the network at once."""
+
+LEAST_BEYOND_CHANCE = 0.1
+AHEAD = 2.0
+
+NAMES_ELSEWHERE = {
+    "add": "addition",
+    "addition": "addition",
+    "CyclicGroup": "addition",
+    "subtract": "subtraction",
+    "subtraction": "subtraction",
+    "minus": "subtraction",
+    "multiply": "multiplication",
+    "multiplication": "multiplication",
+    "x2xyy2": "x2_xy_y2",
+}
+"""What configurations elsewhere call our operations."""
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """An operation mod p, with what speaks for it."""
+
+    config: TaskConfig
+    """The task; its split is not known yet."""
+    because: str
+
+
+def answers_of(weights: Weights, n: int) -> Int[Tensor, "pair"]:
+    """The answer that a network gives to each pair in row-major order: the largest logit among the n answers."""
+    return torch.cat([logits[:, :n].argmax(dim=1) for logits in _logits(weights, n)])
+
+
+def losses_of(weights: Weights, task: Task) -> Float[Tensor, "pair"]:
+    """The cross-entropy of each pair, in float64."""
+    return losses_and_hits_of(weights, task)[0]
+
+
+def losses_and_hits_of(weights: Weights, task: Task) -> tuple[Float[Tensor, "pair"], Bool[Tensor, "pair"]]:
+    """The cross-entropy of each pair, in float64, and whether it is answered rightly."""
+    answers = torch.split(torch.from_numpy(task.answers), AT_ONCE)
+    both = [
+        (cross_entropies(logits, right), correct(logits, right))
+        for logits, right in zip(_logits(weights, task.n), answers, strict=True)
+    ]
+    return torch.cat([losses for losses, _ in both]), torch.cat([hits for _, hits in both])
+
+
+@torch.no_grad()
+def _logits(weights: Weights, n: int) -> Iterator[Float[Tensor, "pair class"]]:
+    tokens = torch.arange(n)
+    for pairs in torch.split(torch.cartesian_prod(tokens, tokens), AT_ONCE):
+        yield last_position_logits(weights, pairs)
+
+
+def find_task(
+    weights: Weights, *, operation: Operation | None, p: int | None, stated: Mapping[str, object]
+) -> FoundTask:
+    """The operation that a network computes, and its modulus.
+
+    What is given holds. Otherwise it is the operation whose answers the network gives, of those with as many elements as it
+    has tokens: at least 10 % of what chance leaves, and twice as much as the answers of any other. Otherwise what its
+    configuration states.
+
+    Raises:
+        GrokvizError: none can be told, or it does not fit the network.
+    """
+    n = len(weights.W_E) - (len(weights.W_pos) == 3)
+    given = [task for task in _candidates(n, p) if operation in (None, str(task.operation))]
+    if operation is not None:
+        config = given[0] if given else _without_split(operation, p or n)
+        _refuse_another_size(config, n)
+        return FoundTask(config, "given")
+    answers = answers_of(weights, n)
+    shares = {task: _beyond_chance(answers, task.task) for task in given}
+    ranked = sorted(shares, key=lambda task: -shares[task])
+    if ranked:
+        best, second = shares[ranked[0]], shares[ranked[1]] if len(ranked) > 1 else 0.0
+        if best >= LEAST_BEYOND_CHANCE and best >= AHEAD * second:
+            right = (answers == torch.from_numpy(ranked[0].task.answers)).double().mean().item()
+            return FoundTask(ranked[0], f"found: it answers {right:.1%} of all pairs so")
+    for name in ("fn_name", "operation", "group", "fn"):
+        named = NAMES_ELSEWHERE.get(str(stated.get(name)))
+        match = next((task for task in given if task.operation == named), None)
+        if match:
+            return FoundTask(match, f"as its configuration states ({name} {stated[name]})")
+    tried = ", ".join(f"{task.operation} mod {task.p}" for task in ranked) or "none with so many elements"
+    raise GrokvizError(
+        f"what it was trained on cannot be told: of {n} elements, its answers are those of none of {tried}; say so with "
+        "--operation (one of your own: package.module:function) and --p"
+    )
+
+
+def _candidates(n: int, p: int | None) -> Iterator[TaskConfig]:
+    """Every operation with n elements, at `p` if that is given."""
+    for operation in OPERATIONS:
+        for modulus in (n, n + 1) if p is None else (p,):
+            if len(operation.elements(modulus)) == n and modulus >= 3:
+                yield _without_split(operation.name, modulus)
+                break
+
+
+def _without_split(operation: Operation, p: int) -> TaskConfig:
+    return TaskConfig(operation=operation, p=p, split="unknown", train_fraction=None, split_seed=None)
+
+
+def _beyond_chance(answers: Int[Tensor, "pair"], task: Task) -> float:
+    """Share of right answers, as a share of what chance leaves: 0 for chance, 1 for all."""
+    right = (answers == torch.from_numpy(task.answers)).double().mean().item()
+    return (right - 1 / task.n) / (1 - 1 / task.n)
+
+
+def _refuse_another_size(task: TaskConfig, n: int) -> None:
+    if task.task.n != n:
+        raise GrokvizError(
+            f"the network has {n} elements, but {task.operation} mod {task.p} has {task.task.n}; give another --operation or --p"
+        )
+
+
+def learnt_share(weights: Weights) -> float:
+    """How far the answers of a network are those of the operation that fits it best: 0 for chance, 1 for all."""
+    n = len(weights.W_E) - (len(weights.W_pos) == 3)
+    answers = answers_of(weights, n)
+    return max((_beyond_chance(answers, task.task) for task in _candidates(n, None)), default=0.0)
