@@ -13,6 +13,11 @@ from crashes import CrashError
 
 # Every module that handles tensors; not config, which must itself refuse what has the wrong type.
 CHECKED = [f"grokviz.{name}" for name in ("tasks", "models", "store", "training", "analysis", "figures", "report")]
+# Nor what takes its arguments from the user.
+CHECKED += [
+    f"grokviz.importing.{name}" for name in ("bundles", "evaluating", "files", "known_split", "layouts", "losses")
+]
+CHECKED += [f"grokviz.importing.{name}" for name in ("pairs", "series", "splits", "tasks")]
 
 with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz

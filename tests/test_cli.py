@@ -64,7 +64,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("tran", "did you mean train?"),
         (
             "frobnicate",
-            "choose one of: run, train, resume, measure, report, watch, measurements, figure, compare, check, ",
+            "choose one of: run, train, resume, import, measure, report, watch, measurements, figure, compare, check, ",
         ),
         ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick"),
         ("train --foo 3", "Unrecognized options: --foo"),
@@ -73,8 +73,8 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("train --epochs", "--epochs"),
         ("train --initialisation xavier", "nanda2023"),
         (
-            "train --biases all",
-            "invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')",
+            "train --biases some",
+            "invalid choice 'some' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp', 'all')",
         ),
         ("train --train-fraction 1.5", "between 0 and 1"),
         ("train --device cuda:99 --out new", "try --device cpu"),
@@ -126,7 +126,7 @@ def test_help_lists_every_command_in_its_own_words(capsys) -> None:
     said = capsys.readouterr().out
     for command in COMMANDS:
         assert command.summary in said
-        assert getattr(commands, command.name).__doc__ == command.summary
+        assert commands.function_of(command).__doc__ == command.summary
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])

@@ -1,18 +1,18 @@
-"""A published network (Chughtai, Chan & Nanda 2023) has its published values. Skipped where the files are not."""
+"""Networks of Chughtai et al. 2023 and Nanda et al. 2023 have their published values. Skipped where the files are not."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import grokviz
 from grokviz.analysis.keys import find_keys
 from grokviz.analysis.measures.fourier import embedding_constant_share, embedding_power, readout_power
 from grokviz.analysis.measures.performance import accuracy, loss
 from grokviz.analysis.measures.superposition import frequencies_per_neuron, token_capacity
-from grokviz.analysis.snapshot import Snapshot, snapshot_of
-from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.models.hooked import model_with_weights
+from grokviz.analysis.snapshot import Snapshot
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,31 @@ def values(folder: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def snapshot(folder: Path) -> Snapshot:
-    config = RunConfig(
-        task=TaskConfig(p=113, split_seed=2), model=ModelConfig(output_vocabulary="answers", biases="none")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> grokviz.Run:
+    """The network from its weights alone, without its configuration."""
+    return grokviz.import_run(folder / "model.pt", tmp_path_factory.mktemp("published") / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def snapshot(run: grokviz.Run) -> Snapshot:
+    return grokviz.take_snapshot(run, "last")
+
+
+def test_its_task_and_split_are_found_in_its_weights_alone(run: grokviz.Run, folder: Path) -> None:
+    task, model = run.config.task, run.config.model
+    assert (task.operation, task.p, task.split, task.split_seed, task.train_fraction) == (
+        "addition",
+        113,
+        "randperm",
+        2,
+        0.3,
     )
-    state = torch.load(folder / "model.pt", weights_only=True, map_location="cpu")
-    not_parameters = ("x_embed", "y_embed", "blocks.0.attn.mask", "blocks.0.attn.IGNORE")
-    weights = {name: tensor.numpy() for name, tensor in state.items() if name not in not_parameters}
-    return snapshot_of(model_with_weights(config, weights), config.task, epoch=50_000)
+    assert (model.n_heads, model.d_mlp, model.biases, model.output_vocabulary) == (4, 512, "none", "answers")
+    stated = grokviz.ImportOptions(config=folder / "cfg.json")
+    again = grokviz.import_run(folder / "model.pt", run.directory.parent / "stated", stated, progress=False)
+    assert (again.config.task, again.epochs) == (task, (50_000,))
+    assert again.origin is not None
+    assert again.origin.found["split, found"].startswith("randperm: as its configuration states; found")
 
 
 def test_its_losses_and_accuracies_are_the_published_ones_to_five_digits(snapshot: Snapshot, values) -> None:
@@ -60,3 +77,36 @@ def test_its_key_frequencies_are_the_published_ones(snapshot: Snapshot, folder: 
 def test_its_neurons_and_tokens_are_those_of_a_grokked_network(snapshot: Snapshot) -> None:
     assert frequencies_per_neuron(snapshot).nanmedian().item() < 1.2
     assert token_capacity(snapshot).item() < 12
+
+
+@pytest.fixture(scope="module")
+def progress_measures_run(published: Path, tmp_path_factory: pytest.TempPathFactory) -> grokviz.Run:
+    path = published / "progress_measures" / "wd_10-1_mod_addition_loss_curve.pth"
+    return grokviz.import_run(path, tmp_path_factory.mktemp("published") / "run", progress=False)
+
+
+def test_the_other_network_has_the_split_of_its_code_and_its_stored_losses(progress_measures_run: grokviz.Run) -> None:
+    run = progress_measures_run
+    task = run.config.task
+    assert (task.operation, task.p, task.split) == ("addition", 113, "python_shuffle")
+    assert (task.split_seed, task.train_fraction) == (1, 0.3)
+    assert (run.config.model.biases, run.epochs) == ("mlp", (107_791,))  # its non-zero biases are kept
+    measured = grokviz.measure(run, measures=(loss, accuracy), progress=False)
+    ours = measured["loss"].sel(split=["train", "test"]).values.ravel()
+    stored = run.history.sel(epoch=107_790)[["train_loss", "test_loss"]].to_array().values
+    np.testing.assert_allclose(ours, stored, rtol=1e-3)  # one update later, and theirs are of float32 logits
+    assert stored == pytest.approx([9.20252816696153e-09, 4.991517682242705e-07], rel=1e-12)
+    assert run.history.sizes["epoch"] == 107_792
+    assert run.history["test_loss"].notnull().sum() == 10_781
+
+
+def test_the_logits_of_the_other_network_are_those_of_its_own_layout(
+    progress_measures_run: grokviz.Run, published: Path
+) -> None:
+    from published_layouts import all_tokens, logits_by_hand
+
+    weights = {name: torch.from_numpy(values) for name, values in progress_measures_run.weights("last").items()}
+    with torch.no_grad():
+        ours = progress_measures_run.model("last").double()(all_tokens(113))[:, -1]
+    expected = logits_by_hand(weights, all_tokens(113))
+    assert ((ours - expected).norm() / expected.norm()).item() < 1e-6

@@ -51,11 +51,14 @@ def _distinct_names(measurements: Sequence[xr.Dataset]) -> list[str]:
 
 
 def _flat(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The fields of all sections; no two sections have one of the same name. An operation of one's own is its name."""
-    fields = {name: value for section in config.values() for name, value in section.items()}
-    return {
-        name: value["name"] if isinstance(value, dict) and "name" in value else value for name, value in fields.items()
-    }
+    """The fields of all sections; no two sections have one of the same name."""
+    fields = {name: value for section in config.values() if section for name, value in section.items()}
+    return {name: _short(value) for name, value in fields.items()}
+
+
+def _short(value: Any) -> Any:
+    """A value as a table shows it: an operation of one's own by its name, a split that is given as that."""
+    return value.get("function", "given") if isinstance(value, dict) else value
 
 
 def _outcome(part: xr.Dataset) -> dict[str, Any]:

@@ -255,7 +255,8 @@ def _best(split: str, accuracy: xr.DataArray, threshold: float) -> str:
     if not accuracy.size:
         return f"{split} accuracy was never evaluated"
     if accuracy.size < HELD_EVALUATIONS:
-        return f"{split} accuracy is known at {accuracy.size} epoch{"s" * (accuracy.size != 1)}, and a time takes {HELD_EVALUATIONS} in a row"
+        known = f"{accuracy.size} epoch{'s' * (accuracy.size != 1)}"
+        return f"{split} accuracy is known at {known}, and a time takes {HELD_EVALUATIONS} in a row"
     return f"{split} accuracy has not held {threshold:g} for {HELD_EVALUATIONS} evaluations (highest {accuracy.max().item():.3f})"
 
 

@@ -52,7 +52,7 @@ class ImportArguments:
     """Files of one network, of the networks of a run, or of one run's networks each: .pt, .pth or .safetensors."""
     out: Path
     """Directory of the new run. An existing run is never overwritten."""
-    options: ImportOptions = field(default_factory=ImportOptions)
+    given: ImportOptions = field(default_factory=ImportOptions)
     quiet: bool = False
     """Print nothing but warnings and errors."""
 

@@ -39,7 +39,7 @@ DIVERGED = 3
 
 def call(command: Command, arguments: Sequence[str]) -> int:
     """Parse `arguments`, run `command`, and return the exit code."""
-    function = _function(command)
+    function = function_of(command)
     kind = _kind(command)
     if kind is not TrainArguments:
         return function(parsed(command, kind, arguments))
@@ -51,10 +51,10 @@ def call(command: Command, arguments: Sequence[str]) -> int:
 
 
 def _kind(command: Command) -> Any:
-    return get_type_hints(_function(command))["arguments"]
+    return get_type_hints(function_of(command))["arguments"]
 
 
-def _function(command: Command) -> Any:
+def function_of(command: Command) -> Any:
     """The function of a command: of its name, with an underscore where Python keeps that for itself."""
     return globals()[f"{command.name}_" if iskeyword(command.name) else command.name]
 
@@ -98,7 +98,7 @@ def import_(arguments: ImportArguments) -> int:
     """Make published checkpoints a run: layout, task and split are found."""
     from grokviz.importing.run import import_run
 
-    imported = import_run(arguments.files, arguments.out, arguments.options, progress=not arguments.quiet)
+    imported = import_run(arguments.files, arguments.out, arguments.given, progress=not arguments.quiet)
     first, last = imported.epochs[0], imported.epochs[-1]
     kept = (
         f"1 network, epoch {last:,}"

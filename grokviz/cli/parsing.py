@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, Union, cast, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_type_hints
 
 import tyro
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from grokviz.cli.table import Command
-from grokviz.config import Operation
+from grokviz.config import Operation, Split, SplitRecipe
 from grokviz.errors import GrokvizError
 from grokviz.presets import PRESETS
 
@@ -39,7 +39,7 @@ def parsed(
                 description=f"{command.summary} {preset_note}".strip(),
                 args=list(arguments),
                 default=tyro.MISSING_NONPROP if default is None else default,
-                config=(OmitArgPrefixes,),
+                config=(OmitArgPrefixes, AvoidSubcommands),
                 registry=_registry(),
             )
     except SystemExit as stop:
@@ -62,7 +62,7 @@ def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
             cast(Any, Union[branches]),  # noqa: UP007 - its members are not known before
             prog="grokviz",
             args=["--tyro-print-completion", shell],
-            config=(OmitArgPrefixes,),
+            config=(OmitArgPrefixes, AvoidSubcommands),
             registry=_registry(),
         )
     except SystemExit as stop:
@@ -71,22 +71,29 @@ def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
 
 
 def _registry() -> ConstructorRegistry:
-    """What tyro cannot know: an operation is typed as a word, though in Python it may also be a function."""
-
-    def operation(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        if info.type != Operation:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="STR",
-            instance_from_str=lambda words: words[0],
-            is_instance=lambda value: isinstance(value, str) or callable(value),
-            str_from_instance=lambda value: [str(value)],
-        )
-
+    """What tyro cannot know: what is typed as a word, though in Python it may also be something else."""
     registry = ConstructorRegistry()
-    registry.primitive_rule(operation)
+
+    @registry.primitive_rule
+    def operation(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        return _word("STR") if info.type in (Operation, Operation | None) else None
+
+    @registry.primitive_rule
+    def split(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        return _word(f"{{{','.join(get_args(SplitRecipe))}}}") if info.type == Split else None
+
     return registry
+
+
+def _word(metavar: str) -> PrimitiveConstructorSpec[Any]:
+    """A word, which whoever takes it checks."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _one_line(box: str) -> str:
@@ -119,7 +126,8 @@ def _near(word: str, flags: Sequence[str]) -> list[str]:
 
 def _flags(kind: type) -> Iterator[str]:
     for part, hint in ((part, get_type_hints(kind)[part.name]) for part in fields(cast(Any, kind))):
-        if is_dataclass(hint):
-            yield from _flags(cast(type, hint))
+        section = next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)
+        if section is not None and hint != Split:
+            yield from _flags(cast(type, section))
         else:
             yield f"--{part.name.replace('_', '-')}"

@@ -55,8 +55,9 @@ def curves_of(series: Series) -> dict[str, StoredLosses]:
     """
     bundle = series.bundle
     labels = list(series.states)
-    n_epochs = max(labels[-1], 1)
     curves = {"train": bundle.train_losses, "test": bundle.test_losses}
+    # A curve that is longer than the networks go is of every epoch, and says how many there were.
+    n_epochs = max(labels[-1], 1, *(len(values) for values in curves.values() if values is not None))
     stored = {split: stored_losses(values, labels, n_epochs=n_epochs) for split, values in curves.items()}
     found = {split: curve for split, curve in stored.items() if curve is not None}
     if "test" in found and bundle.tested_after_update and len(found["test"].epochs) != len(labels):

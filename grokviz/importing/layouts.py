@@ -56,8 +56,8 @@ NATIVE = {
     "blocks.0.mlp.b_in": ("blocks.0.mlp.in.bias", "neuron -> neuron"),
     "blocks.0.mlp.W_out": ("blocks.0.mlp.out.weight", "d_model neuron -> neuron d_model"),
     "blocks.0.mlp.b_out": ("blocks.0.mlp.out.bias", "d_model -> d_model"),
-    "unembed.W_U": ("unembed.weight", "class d_model -> d_model class"),
-    "unembed.b_U": ("unembed.bias", "class -> class"),
+    "unembed.W_U": ("unembed.weight", "output d_model -> d_model output"),
+    "unembed.b_U": ("unembed.bias", "output -> output"),
 }
 """The names and axes of the native models of TransformerLens 4."""
 

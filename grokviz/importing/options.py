@@ -1,10 +1,11 @@
 """What may be told of networks that are imported, where their files do not say it or it cannot be found. No torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from grokviz.checks import as_path, number, one_of, seed_number, whole
+from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
 from grokviz.config import Operation, SplitRecipe
 from grokviz.errors import GrokvizError
 
@@ -53,8 +54,10 @@ class ImportOptions:
         for name in ("train_pairs", "config"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, as_path(name, getattr(self, name)))
-        for epoch in self.epochs or ():
-            whole("epochs", epoch, least=0)
+        if self.epochs is not None:
+            if not isinstance(self.epochs, Sequence):
+                raise GrokvizError(f"epochs is {shown(self.epochs)}, but must be whole numbers, one for each file")
+            object.__setattr__(self, "epochs", tuple(whole("epochs", epoch, least=0) for epoch in self.epochs))
         drawn = [name for name in ("split", "split_seed", "train_fraction") if getattr(self, name) is not None]
         if self.train_pairs is not None and drawn:
             raise GrokvizError(f"train_pairs are given, which {drawn[0]} would give otherwise; give one of them")

@@ -19,6 +19,8 @@ def train_pairs_in(path: Path, n: int) -> Sequence[int]:
     if source_of(path).size > MOST_BYTES_AT_ONCE:
         raise GrokvizError(f"{path} is too large for a list of pairs")
     pairs = _read_list(path)
+    if not np.issubdtype(pairs.dtype, np.integer):
+        raise GrokvizError(f"{path} lists no whole numbers, but must list indices a * n + b, or pairs a b")
     if pairs.ndim == 2 and pairs.shape[1] == 2:
         if pairs.min() < 0 or pairs.max() >= n:
             raise GrokvizError(
@@ -26,7 +28,7 @@ def train_pairs_in(path: Path, n: int) -> Sequence[int]:
                 f"numbered 0 to {n - 1}"
             )
         pairs = pairs[:, 0] * n + pairs[:, 1]
-    if pairs.ndim != 1 or not np.issubdtype(pairs.dtype, np.integer):
+    if pairs.ndim != 1:
         raise GrokvizError(
             f"{path} lists numbers of shape {pairs.shape}, but must list indices a * n + b, or pairs a b"
         )
@@ -44,6 +46,6 @@ def _read_list(path: Path) -> np.ndarray:
             return np.load(path, allow_pickle=False)
         if path.suffix == ".json":
             return np.array(json.loads(path.read_bytes()))
-        return np.loadtxt(path, dtype=np.int64, delimiter="," if "," in path.read_text()[:200] else None)
+        return np.loadtxt(path, dtype=np.int64, delimiter="," if "," in path.read_text()[:200] else None, ndmin=1)
     except (ValueError, RecursionError, EOFError) as error:
         raise GrokvizError(f"{path} lists no whole numbers ({str(error).splitlines()[0][:100]})") from error

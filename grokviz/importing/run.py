@@ -42,9 +42,7 @@ def import_run(
     options = options or ImportOptions()
     if not isinstance(options, ImportOptions):
         raise GrokvizError(f"options is {shown(options)}, but must be grokviz.ImportOptions(...)")
-    paths = (
-        [as_path("files", files)] if isinstance(files, str | PathLike) else [as_path("files", file) for file in files]
-    )
+    paths = [as_path("files", file) for file in (files if isinstance(files, list | tuple) else [files])]
     if not paths:
         raise GrokvizError("files is empty; give at least one file of a network")
     directory = as_path("directory", directory)

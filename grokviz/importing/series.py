@@ -14,7 +14,7 @@ from grokviz.importing.bundles import Bundle, StateDict, bundle_of
 from grokviz.importing.files import plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, read_network
 from grokviz.importing.options import ImportOptions
-from grokviz.importing.tasks import learnt_share
+from grokviz.importing.tasks import find_heads
 from grokviz.models.parameters import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.origin import SourceFile
@@ -108,7 +108,7 @@ def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
     choices = Choices(options.heads or _heads(stated), _coefficient(options, stated))
     last = states[max(states)][1]
     if choices.heads is None and (width := _width(paths[-1], last)) is not None:
-        choices = Choices(_found_heads(last, width, choices), choices.attention_coefficient)
+        choices = replace(choices, heads=_found_heads(last, width, options))
     return Series(tuple(content.source for content in contents), states, choices, most, stated, about)
 
 
@@ -174,23 +174,21 @@ def _width(path: Path, state: StateDict) -> int | None:
         raise GrokvizError(f"{path} cannot be imported: {error}") from error
 
 
-def _found_heads(state: StateDict, width: int, choices: Choices) -> int:
-    """The number of heads with which the network has learnt something: with any other it mixes what belongs to several.
+def _found_heads(state: StateDict, width: int, options: ImportOptions) -> int:
+    """The number of heads by which a network that leaves it open fits its pairs best.
 
     Raises:
         GrokvizError: that cannot be told.
     """
-    by_heads = {
-        heads: learnt_share(weights_of(read_network(state, Choices(heads, choices.attention_coefficient))))
-        for heads in range(1, width + 1)
-        if width % heads == 0
-    }
-    ranked = sorted(by_heads, key=lambda heads: -by_heads[heads])
-    if by_heads[ranked[0]] < 2 * by_heads[ranked[1]] or by_heads[ranked[0]] < 0.1:
+    choices = (Choices(heads) for heads in range(1, width + 1) if width % heads == 0)
+    by_heads = {each.heads or 1: weights_of(read_network(state, each)) for each in choices}
+    found = find_heads(by_heads, operation=options.operation, p=options.p)
+    if found is None:
         raise GrokvizError(
-            f"its heads are {width} wide together, and how many they are cannot be told by its answers; say so with --heads"
+            f"its heads are {width} wide together, and how many they are cannot be told by how well it fits its pairs; "
+            "say so with --heads"
         )
-    return ranked[0]
+    return found
 
 
 def _positions(shapes: Mapping[str, tuple[int, ...]]) -> int:

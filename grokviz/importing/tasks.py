@@ -20,6 +20,7 @@ AT_ONCE = 16_384
 
 LEAST_BEYOND_CHANCE = 0.1
 AHEAD = 2.0
+LOWER = 0.8
 
 NAMES_ELSEWHERE = {
     "add": "addition",
@@ -83,7 +84,7 @@ def find_task(
     Raises:
         GrokvizError: none can be told, or it does not fit the network.
     """
-    n = len(weights.W_E) - (len(weights.W_pos) == 3)
+    n = _n_elements(weights)
     given = [task for task in _candidates(n, p) if operation in (None, str(task.operation))]
     if operation is not None:
         config = given[0] if given else _without_split(operation, p or n)
@@ -135,8 +136,27 @@ def _refuse_another_size(task: TaskConfig, n: int) -> None:
         )
 
 
-def learnt_share(weights: Weights) -> float:
-    """How far the answers of a network are those of the operation that fits it best: 0 for chance, 1 for all."""
-    n = len(weights.W_E) - (len(weights.W_pos) == 3)
-    answers = answers_of(weights, n)
-    return max((_beyond_chance(answers, task.task) for task in _candidates(n, None)), default=0.0)
+def find_heads(by_heads: Mapping[int, Weights], *, operation: Operation | None, p: int | None) -> int | None:
+    """The number of heads of a network, told by how well it fits its pairs with each; None where that cannot be told.
+
+    With another number than it was trained with, it is another network, and fits worse the pairs that it was trained on. Among
+    those lies the lower quartile of all losses; it is to be a fifth lower than with any other number.
+    """
+    n = _n_elements(next(iter(by_heads.values())))
+    tasks = list(_candidates(n, p)) if operation is None else [_without_split(operation, p or n)]
+    learnt = {
+        (heads, i): _beyond_chance(answers_of(weights, n), task.task)
+        for heads, weights in by_heads.items()
+        for i, task in enumerate(tasks)
+        if task.task.n == n
+    }
+    if not learnt or max(learnt.values()) < LEAST_BEYOND_CHANCE:
+        return None
+    _, best_task = max(learnt, key=lambda each: learnt[each])
+    quartiles = {h: losses_of(w, tasks[best_task].task).quantile(0.25).item() for h, w in by_heads.items()}
+    ranked = sorted(quartiles, key=lambda heads: quartiles[heads])
+    return ranked[0] if len(ranked) == 1 or quartiles[ranked[0]] <= LOWER * quartiles[ranked[1]] else None
+
+
+def _n_elements(weights: Weights) -> int:
+    return len(weights.W_E) - (len(weights.W_pos) == 3)

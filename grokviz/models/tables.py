@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from grokviz.errors import LackingError
 from grokviz.models.parameters import PARAMETERS
 
 
@@ -32,7 +33,13 @@ class Tables:
 
 
 def tables_of(weights: Mapping[str, np.ndarray]) -> Tables:
-    """The tables of a network of these `weights`, by their TransformerLens names, in float64."""
+    """The tables of a network of these `weights`, by their TransformerLens names, in float64.
+
+    Raises:
+        LackingError: it reads a and b alone: then its scores are no table of tokens.
+    """
+    if len(weights["pos_embed.W_pos"]) == 2:
+        raise LackingError("the network reads a and b alone, and sums are worked for those that read '=' after them")
     w = {parameter.short_name: weights[parameter.name].astype(np.float64) for parameter in PARAMETERS}
     tokens, equals = w["W_E"][:-1], w["W_E"][-1] + w["W_pos"][2]
     query = (np.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])

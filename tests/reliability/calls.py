@@ -138,6 +138,25 @@ grokviz.find_phases(measurements, test_threshold=2) | test_threshold is 2, but a
 grokviz.find_phases(measurements, train_threshold="high") | train_threshold is 'high', but must be a finite number
 grokviz.key_frequencies_of(3) | key_frequencies_of needs measurements, but got 3
 grokviz.harmonics_of_keys(config) | harmonics_of_keys needs measurements, but got
+grokviz.import_run([], "new") | files is empty
+grokviz.import_run(3, "new") | files is 3, but must be a path
+grokviz.import_run([3], "new") | files is 3, but must be a path
+grokviz.import_run("nowhere.pt", "new") | nowhere.pt is not there
+grokviz.import_run("copy", "new") | copy is not a file
+grokviz.import_run("copy/history.csv", "new") | neither a file of torch nor of safetensors
+grokviz.import_run("copy/checkpoints/epoch_000040.safetensors", "copy") | is not empty, and nothing in it is overwritten
+grokviz.import_run("copy/checkpoints/epoch_000040.safetensors", "new", 3) | options is 3, but must be grokviz.ImportOptions
+grokviz.import_run("copy/checkpoints/epoch_000040.safetensors", 3) | directory is 3, but must be a path
+grokviz.ImportOptions(split_seed=-1) | split_seed is -1
+grokviz.ImportOptions(split="alphabet") | split is 'alphabet', which is unknown
+grokviz.ImportOptions(train_fraction=1) | train_fraction is 1, but train and test each need pairs
+grokviz.ImportOptions(attention_coefficient=2) | attention_coefficient is 2, but must lie in [0, 1]
+grokviz.ImportOptions(heads=0) | heads is 0
+grokviz.ImportOptions(train_pairs=3) | train_pairs is 3, but must be a path
+grokviz.ImportOptions(train_pairs="x", split_seed=3) | train_pairs are given, which split_seed would give otherwise
+grokviz.ImportOptions(split="unknown", split_seed=3) | split is unknown, but split_seed is given
+grokviz.ImportOptions(p=2) | p is 2
+grokviz.ImportOptions(epochs=3) | epochs is 3, but must be whole numbers, one for each file
 grokviz.scalars(3) | scalars needs measurements, but got 3
 grokviz.concat(measurements) | concat needs several measurements
 grokviz.concat([measurements, measurements]) | two of the measurements are called 'copy'

@@ -40,7 +40,7 @@ BAD = """
 | train --split-seed 99999999999999999999 | seeds have 63 bits
 | train --seed x | x
 | train --d-model 0 | d_model is 0
-| train --biases all | invalid choice 'all' for argument '--biases'. Expected one of ('none', 'mlp_in', 'mlp')
+| train --biases all | biases is all, which only an imported network has; to train, choose none, mlp_in or mlp
 | train --d-head -32 | d_head is -32
 | train --d-mlp 0 | d_mlp is 0
 | train --d-mlp 99999999 | at most 1000000: no machine holds more
@@ -69,6 +69,16 @@ BAD = """
 | train --device cuda:99 --out new | try --device cpu
 | train --device potato --out new | device 'potato' cannot be used
 | train --threads 0 | threads is 0
+| import --out new | files is empty; give at least one
+| import nothere.pt --out new | nothere.pt is not there
+| import copy --out new | copy is not a file
+| import copy/config.json --out new | neither a file of torch nor of safetensors
+| import copy/checkpoints/epoch_000040.safetensors --out copy | is not empty, and nothing in it is overwritten
+| import copy/checkpoints/epoch_000040.safetensors | Missing from grokviz import: --out
+| import copy/checkpoints/epoch_000040.safetensors --out new --p 11 | say so with --operation
+| import copy/checkpoints/epoch_000040.safetensors --out n --operation addition --p 11 | the network has 7 elements
+| import copy/checkpoints/epoch_000040.safetensors --out new --epochs 1 2 | epochs are 2, but the files are 1
+| import copy/checkpoints/epoch_000040.safetensors --out n --operation addition --train-pairs copy/config.json | no whole numbers
 | train --threads 100000 | at most 1024: no machine has more
 | train --out copy | never overwritten
 | train --out copy/config.json | is a file, not a directory
