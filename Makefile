@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability bench docs extras readme clean
+.PHONY: help demo test check reliability bench docs extras transformer-lens-4 readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
+	@echo "make transformer-lens-4   hold exports to TransformerLens 4, in an environment of its own (three minutes)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make readme  write the table of commands into README.md"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
@@ -40,6 +41,16 @@ docs: $(VENV)/installed-test
 # Slow: an environment of its own for each.
 extras: $(VENV)/installed-test
 	$(BIN)/python tests/extras.py
+
+# TransformerLens 4 has no HookedTransformer, so it cannot be in the same environment.
+transformer-lens-4: $(VENV)/installed-test
+	test -d .venv-4 || $(PYTHON) -m venv .venv-4
+	.venv-4/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt torch
+	grep -iv '^transformer' constraints.txt > .venv-4/constraints.txt
+	.venv-4/bin/pip install --disable-pip-version-check --quiet --constraint .venv-4/constraints.txt 'transformer-lens>=4'
+	rm -rf .venv-4/exports
+	$(BIN)/python tests/transformer_lens_4.py write .venv-4/exports
+	.venv-4/bin/python -W ignore tests/transformer_lens_4.py check .venv-4/exports
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

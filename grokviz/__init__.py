@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from grokviz.errors import InUseError as InUseError
     from grokviz.errors import LackingError as LackingError
     from grokviz.errors import NoRunError as NoRunError
+    from grokviz.exporting.export import export_run as export_run
     from grokviz.importing.options import ImportOptions as ImportOptions
     from grokviz.importing.run import import_run as import_run
     from grokviz.pipeline import run as run
@@ -77,6 +78,7 @@ _HOME = {
     "check_run": "grokviz.store",
     "compare": "grokviz.analysis.compared",
     "concat": "grokviz.analysis.tables",
+    "export_run": "grokviz.exporting.export",
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
     "import_run": "grokviz.importing.run",

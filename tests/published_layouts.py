@@ -13,10 +13,10 @@ StateDict = dict[str, Tensor]
 
 
 def random_parameters(
-    p: int, *, biases: bool, positions: int = 3, classes: str = "answers", seed: int = 0
+    p: int, *, biases: bool, positions: int = 3, classes: str = "answers", d_head: int = 5, seed: int = 0
 ) -> StateDict:
     """All parameters of a random network for addition mod p, by TransformerLens' names; biases zero or not."""
-    model = ModelConfig(d_model=12, n_heads=3, d_head=5, d_mlp=14, positions=positions, output_vocabulary=classes)
+    model = ModelConfig(d_model=12, n_heads=3, d_head=d_head, d_mlp=14, positions=positions, output_vocabulary=classes)
     shapes = parameter_shapes(RunConfig(task=TaskConfig(p=p), model=model))
     generator = torch.Generator().manual_seed(seed)
     drawn = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}

@@ -58,6 +58,20 @@ class ImportArguments:
 
 
 @dataclass(frozen=True)
+class ExportArguments:
+    """Arguments of `export`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    format: Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"] = "transformer-lens"
+    """Whose layout: TransformerLens 1 to 3, its version 4, the progress-measures code; or a folder for a model hub."""
+    epoch: str = "last"
+    """Epoch of the network: a number, first or last."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
+    """New file, of torch, or of safetensors if it ends so; or a new folder for the hub. Named after the run if not given."""
+
+
+@dataclass(frozen=True)
 class CheckArguments:
     """Arguments of `check`."""
 

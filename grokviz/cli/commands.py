@@ -16,6 +16,7 @@ from grokviz.cli.arguments import (
     CheckArguments,
     CompareArguments,
     CompletionArguments,
+    ExportArguments,
     FigureArguments,
     ImportArguments,
     MeasureArguments,
@@ -231,6 +232,20 @@ def compare(arguments: CompareArguments) -> int:
         return 0
     write_file(arguments.out, content.encode())
     _say(arguments.quiet, f"comparison: {arguments.out} ({len(table)} runs)")
+    return 0
+
+
+def export(arguments: ExportArguments) -> int:
+    """Write a network of a run for other code: TransformerLens, the progress-measures code, a model hub."""
+    found = open_run(arguments.run)
+    epoch = found.epoch(cast(Epoch, _epoch(arguments.epoch)))
+    suffix = "_hub" if arguments.format == "hub" else ".pt"
+    out = arguments.out or Path(f"{found.directory.resolve().name}_epoch_{epoch}{suffix}")
+    refuse_existing(out)
+    from grokviz.exporting.export import export_run
+
+    export_run(found, out, format=arguments.format, epoch=epoch)
+    print(f"exported: {out} ({arguments.format}, epoch {epoch:,})")
     return 0
 
 

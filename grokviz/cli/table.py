@@ -68,6 +68,12 @@ COMMANDS = (
         "grokviz compare runs/mine runs/quick -o compare.html",
     ),
     Command(
+        "export",
+        "export RUN",
+        "Write a network of a run for other code: TransformerLens, the progress-measures code, a model hub.",
+        "grokviz export runs/mine --format transformer-lens-4 -o mine.pt",
+    ),
+    Command(
         "check",
         "check RUN",
         "Verify every file of a run, and say what is damaged and what is still good.",

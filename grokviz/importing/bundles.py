@@ -88,6 +88,8 @@ def _networks(
         epoch = plain_number(values.get("epoch"))
         if networks and epoch is None and train_losses is not None:
             epoch = len(train_losses) - 1  # the network at the end of a whole run
+        if epoch is not None and (epoch < 0 or epoch != int(epoch)):
+            raise GrokvizError(f"{path} holds a network of epoch {epoch}, but an epoch is a whole number from 0")
         known = {epoch for epoch, _ in networks}
         if not networks or (epoch is not None and epoch not in known):
             networks.append((None if epoch is None else int(epoch), _without_prefix(single)))

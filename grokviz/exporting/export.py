@@ -1,0 +1,93 @@
+"""Exporting: one network of a run as a file of another layout, or as a folder that a model hub takes."""
+
+import io
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors.torch import save
+
+from grokviz.checks import Epoch, as_path, one_of, refuse_existing
+from grokviz.config import RunConfig
+from grokviz.exporting.hub import hub_files
+from grokviz.exporting.layouts import LAYOUTS, StateDict
+from grokviz.store import Run, open_run, write_file
+
+Format = Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"]
+
+
+def export_run(
+    run: Run | str | Path, out: str | Path, *, format: Format = "transformer-lens", epoch: Epoch = "last"
+) -> Path:
+    """Write the network of `epoch` to the new file `out`, and return its path.
+
+    transformer-lens: the parameters of a HookedTransformer (TransformerLens 1 to 3), for `load_state_dict(..., strict=False)`.
+    transformer-lens-4: the state dict of `TransformerBridge.boot_native(config)`. progress-measures: the dictionary that the
+    code of Nanda et al. 2023 saves, with 'model', 'config', 'epoch' and the losses. These are files of torch, or of safetensors
+    where `out` ends so. hub: a folder with the weights, the configuration, and a model card with the findings and figures of the
+    run, which has to be measured; `huggingface_hub.upload_folder` takes it as it is.
+
+    Raises:
+        GrokvizError: there is no such epoch; the layout cannot hold the network; or `out` is there already.
+    """
+    one_of("format", format, get_args(Format))
+    run, out = open_run(run), as_path("out", out)
+    number = run.epoch(epoch)
+    refuse_existing(out)
+    if format == "hub":
+        for name, content in hub_files(run, number):
+            write_file(out / name, content, in_new_folder=True)
+        return out
+    parameters = {name: torch.from_numpy(values) for name, values in run.weights(number).items()}
+    state = LAYOUTS[format](parameters)
+    content = _safetensors(state, number) if out.suffix == ".safetensors" else _torch(run, state, number, format)
+    write_file(out, content, in_new_folder=True)
+    return out
+
+
+def _safetensors(state: StateDict, epoch: int) -> bytes:
+    return save(
+        {name: tensor.contiguous() for name, tensor in state.items()}, metadata={"epoch": str(epoch), "format": "pt"}
+    )
+
+
+def _torch(run: Run, state: StateDict, epoch: int, format: Format) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(_as_progress_measures(run, state, epoch) if format == "progress-measures" else state, buffer)
+    return buffer.getvalue()
+
+
+def _as_progress_measures(run: Run, state: StateDict, epoch: int) -> dict[str, Any]:
+    """What that code saves: its epoch is that of the update just made, and its losses go up to there."""
+    history = run.history.sel(epoch=slice(0, max(epoch - 1, 0)))
+    losses = {name: history[name].dropna("epoch").values.tolist() for name in ("train_loss", "test_loss")}
+    updated = {"epoch": epoch - 1} if epoch else {}  # before the first update it would have saved nothing
+    return {
+        "model": state,
+        "config": _config_of_progress_measures(run.config),
+        **updated,
+        "train_losses": losses["train_loss"],
+        "test_losses": losses["test_loss"],
+    }
+
+
+def _config_of_progress_measures(config: RunConfig) -> dict[str, Any]:
+    """The fields of that code's configuration, as far as they are known."""
+    functions = {"addition": "add", "subtraction": "subtract", "x2_xy_y2": "x2xyy2"}
+    task, model, training = config.task, config.model, config.training
+    fields: dict[str, Any] = {
+        "p": task.p,
+        "d_model": model.d_model,
+        "d_mlp": model.d_mlp,
+        "num_heads": model.n_heads,
+        "n_ctx": model.positions,
+        "d_vocab": config.d_vocab,
+        "fn_name": functions.get(str(task.operation), str(task.operation)),
+    }
+    if task.split != "unknown":
+        fields["frac_train"] = task.known_fraction
+    if task.split == "python_shuffle":
+        fields["seed"] = task.split_seed
+    if training is not None:
+        fields |= {"lr": training.learning_rate, "weight_decay": training.weight_decay, "num_epochs": training.epochs}
+    return fields

@@ -1,0 +1,153 @@
+"""A run as a folder that a model hub takes: weights, configuration, and a model card with what was found."""
+
+import json
+from collections.abc import Iterator
+
+import torch
+import xarray as xr
+from safetensors.torch import save
+
+from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.phases import Phases, find_phases
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError, LackingError, command
+from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
+from grokviz.figures.files import facts_of, file_of
+from grokviz.report.words import facts, findings, headline
+from grokviz.store import Run
+
+SHOWN = ("losses", "token_circles", "spectrum", "neuron_frequencies", "progress_measures")
+"""The figures of a card, as far as they can be drawn."""
+
+
+def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of the files in the folder.
+
+    Raises:
+        GrokvizError: the run has not been measured at `epoch`.
+    """
+    measurements = run.measurements
+    if epoch not in measurements["epoch"]:
+        raise GrokvizError(f"epoch {epoch:,} has not been measured; run: {command('measure', run.directory)}")
+    until = measurements.sel(epoch=slice(0, epoch))
+    parameters = {name: torch.from_numpy(values) for name, values in run.weights(epoch).items()}
+    yield "model.safetensors", save(parameters, metadata={"epoch": str(epoch), "format": "pt"})
+    yield "config.json", (json.dumps(_config(run, epoch), indent=2) + "\n").encode()
+    drawings = dict(_drawings(until, epoch))
+    images = dict(_images(until, drawings, epoch))
+    yield from images.items()
+    phases = find_phases(until) if "history_test_loss" in until else None
+    yield "README.md", _card(run, until, phases, drawings, tuple(images), epoch).encode()
+
+
+def architecture(config: RunConfig) -> dict[str, object]:
+    """The arguments of TransformerLens' HookedTransformerConfig for a network of `config`."""
+    model = config.model
+    return {
+        "n_layers": 1,
+        "d_model": model.d_model,
+        "n_heads": model.n_heads,
+        "d_head": model.d_head,
+        "d_mlp": model.d_mlp,
+        "act_fn": "relu",
+        "normalization_type": None,
+        "n_ctx": model.positions,
+        "d_vocab": config.d_vocab,
+        "d_vocab_out": config.d_vocab_out,
+    }
+
+
+def _config(run: Run, epoch: int) -> dict[str, object]:
+    origin = {"origin": run.origin.to_dict()} if run.origin else {}
+    return {"architecture": architecture(run.config), "epoch": epoch, "grokviz": run.config.outline(), **origin}
+
+
+def _drawings(measurements: xr.Dataset, epoch: int) -> Iterator[tuple[str, Drawing]]:
+    for figure in FIGURES:
+        if not why_not(figure, measurements):
+            try:
+                drawing = drawing_of(figure, measurements, *((epoch,) if shows_an_epoch(figure) else ()))
+            except LackingError:
+                continue
+            yield figure.__name__, drawing
+
+
+def _images(measurements: xr.Dataset, drawings: dict[str, Drawing], epoch: int) -> Iterator[tuple[str, bytes]]:
+    """The shown figures as images; as pages, where this machine makes no images."""
+    kind = "png"
+    for name in SHOWN:
+        if name in drawings:
+            figure = drawings[name].figure()
+            kept = facts_of(figure, name, measurements, epoch)
+            try:
+                content = file_of(figure, kind, kept)
+            except GrokvizError:
+                kind = "html"
+                content = file_of(figure, kind, kept)
+            yield f"figures/{name}.{kind}", content
+
+
+def _card(
+    run: Run,
+    measurements: xr.Dataset,
+    phases: Phases | None,
+    drawings: dict[str, Drawing],
+    images: tuple[str, ...],
+    epoch: int,
+) -> str:
+    task = run.config.task
+    formula = task.task.operation.formula.replace("mod p", f"mod {task.p}")
+    numbers = "\n".join(f"| {said.name} | {said.text} |" for said in headline(measurements, phases))
+    said = {name: drawing.finding for name, drawing in drawings.items()}
+    found = "\n".join(f"- {each.text}" for each in findings(run, measurements, phases, said))
+    about = "\n".join(f"- **{name}**: {text}" for name, text in facts(run, measurements, phases))
+    shown = "\n\n".join(_shown(image, drawings) for image in images)
+    keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
+    arguments = ", ".join(f"{name}={value!r}" for name, value in architecture(run.config).items())
+    reading = f"[a, b, {task.task.n}]" if run.config.model.positions == 3 else "[a, b]"
+    return f"""---
+library_name: transformer-lens
+tags:
+- grokking
+- mechanistic-interpretability
+- modular-arithmetic
+- transformer-lens
+---
+
+# {run.directory.resolve().name}: {formula}
+
+A one-layer transformer at epoch {epoch:,}, key frequencies {keys}. Measured with grokviz.
+
+| | |
+|---|---|
+{numbers}
+
+## Use
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+model = HookedTransformer(HookedTransformerConfig({arguments}))
+model.load_state_dict(load_file("model.safetensors"), strict=False)
+a, b = 3, 4
+logits = model(torch.tensor([{reading}]))[0, -1]
+```
+
+## Findings
+
+{found}
+
+{shown}
+
+## What it is
+
+{about}
+"""
+
+
+def _shown(image: str, drawings: dict[str, Drawing]) -> str:
+    name = image.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    finding = drawings[name].finding
+    return f"![{finding}]({image})" if image.endswith(".png") else f"[{finding}]({image})"
