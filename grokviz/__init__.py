@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz import trackers as trackers
     from grokviz.analysis import measures as measures
+    from grokviz.analysis import operators as operators
     from grokviz.analysis.compared import compare as compare
     from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
+    from grokviz.analysis.evidence import key_evidence as key_evidence
     from grokviz.analysis.measures import MEASURES as MEASURES
     from grokviz.analysis.measuring import measure as measure
     from grokviz.analysis.measuring import measure_model as measure_model
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from grokviz.analysis.sources import Source as Source
     from grokviz.analysis.tables import concat as concat
     from grokviz.analysis.tables import scalars as scalars
+    from grokviz.analysis.verifying import verify as verify
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
     from grokviz.config import TaskConfig as TaskConfig
@@ -82,6 +85,7 @@ _HOME = {
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
     "import_run": "grokviz.importing.run",
+    "key_evidence": "grokviz.analysis.evidence",
     "key_frequencies_of": "grokviz.analysis.derived",
     "measure": "grokviz.analysis.measuring",
     "measure_model": "grokviz.analysis.measuring",
@@ -94,12 +98,18 @@ _HOME = {
     "scalars": "grokviz.analysis.tables",
     "take_snapshot": "grokviz.analysis.snapshot",
     "train": "grokviz.training.starting",
+    "verify": "grokviz.analysis.verifying",
     "watch": "grokviz.watching",
     "write_comparison": "grokviz.report",
     "write_report": "grokviz.report",
 }
 
-_SUBPACKAGES = {"figures": "grokviz.figures", "measures": "grokviz.analysis.measures", "trackers": "grokviz.trackers"}
+_SUBPACKAGES = {
+    "figures": "grokviz.figures",
+    "measures": "grokviz.analysis.measures",
+    "operators": "grokviz.analysis.operators",
+    "trackers": "grokviz.trackers",
+}
 
 __all__ = [*_HOME, *_SUBPACKAGES, "__version__"]
 

@@ -101,6 +101,17 @@ class Snapshot:
         return self.weights.W_out.double() @ self.weights.W_U[:, : self.n].double()
 
     @cached_property
+    def centred_logits(self) -> Float[Tensor, "pair token"]:
+        """The logits of the n answers, without those of '=', centred over them."""
+        logits = self.logits[:, : self.n]
+        return logits - logits.mean(dim=1, keepdim=True)
+
+    @cached_property
+    def cube_projections(self) -> Float[Tensor, "frequency"]:
+        """<L, t_k> / <t_k, t_k> of each frequency, t_k = sum over its waves of wave(s) wave(c): (2 / n) cos w_k(s - c)."""
+        return self.harmonics.along_cube(self.centred_logits)
+
+    @cached_property
     def neuron_frequency_shares(self) -> Float[Tensor, "frequency neuron"]:
         """Share of each neuron's variance at each frequency, NaN for dead neurons; see `pair_frequency_shares`."""
         by_pair = rearrange(self.neurons, "(a b) neuron -> a b neuron", a=self.n)

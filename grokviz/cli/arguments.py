@@ -72,6 +72,20 @@ class ExportArguments:
 
 
 @dataclass(frozen=True)
+class VerifyArguments:
+    """Arguments of `verify`."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    against: Path
+    """File of published values: the universality paper's summary_metrics.json, or CSV with name, value, tolerance, source."""
+    epoch: str = "last"
+    """Epoch of the network: a number, first or last."""
+    all: bool = False
+    """Print every value; otherwise only those that differ, and the first of each kind."""
+
+
+@dataclass(frozen=True)
 class CheckArguments:
     """Arguments of `check`."""
 

@@ -24,6 +24,7 @@ from grokviz.cli.arguments import (
     ReportArguments,
     ResumeArguments,
     TrainArguments,
+    VerifyArguments,
     WatchArguments,
 )
 from grokviz.cli.parsing import parsed, print_completion
@@ -247,6 +248,19 @@ def export(arguments: ExportArguments) -> int:
     export_run(found, out, format=arguments.format, epoch=epoch)
     print(f"exported: {out} ({arguments.format}, epoch {epoch:,})")
     return 0
+
+
+def verify(arguments: VerifyArguments) -> int:
+    """Hold published values of a network against ours, one by one."""
+    found = open_run(arguments.run)
+    epoch = found.epoch(cast(Epoch, _epoch(arguments.epoch)))
+    from grokviz.analysis.verifying import as_table
+    from grokviz.analysis.verifying import verify as verify_run
+
+    verification = verify_run(found, arguments.against, epoch=epoch)
+    print(as_table(verification, every=arguments.all))
+    print(f"verified: {found.directory} at epoch {epoch:,} against {arguments.against}: {verification}")
+    return 0 if verification.holds else 1
 
 
 def check(arguments: CheckArguments) -> int:

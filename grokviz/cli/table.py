@@ -74,6 +74,12 @@ COMMANDS = (
         "grokviz export runs/mine --format transformer-lens-4 -o mine.pt",
     ),
     Command(
+        "verify",
+        "verify RUN",
+        "Hold published values of a network against ours, one by one.",
+        "grokviz verify runs/published --against summary_metrics.json",
+    ),
+    Command(
         "check",
         "check RUN",
         "Verify every file of a run, and say what is damaged and what is still good.",

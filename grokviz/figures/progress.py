@@ -1,11 +1,14 @@
 """Progress measures: what the key frequencies do alone, and the loss without them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.evidence import WITNESSES, disagreements
+from grokviz.analysis.evidence import key_evidence as evidence_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
@@ -13,10 +16,12 @@ from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     EXCLUDED,
     RESTRICTED,
+    SEQUENTIAL,
     TEST,
     TRAIN,
     at_epoch,
     frequency_colours,
+    listed,
     log_range,
     small,
     titled,
@@ -92,4 +97,41 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     )
 
 
-FIGURES = (progress_measures, excluded_losses)
+@draws("readout_power", "embedding_power", "neurons_per_frequency", "logit_cosine")
+def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
+    """What the witnesses say of each frequency at an epoch, each as a share of its largest; key frequencies in their colours."""
+    evidence = evidence_of(measurements, "last" if epoch is None else epoch)
+    names = [name for name in WITNESSES if name in evidence]
+    frequencies = evidence["frequency"].values
+    drawing = Drawing()
+    drawing.add(
+        "heatmap", x=frequencies, y=[WITNESSES[name] for name in names],
+        customdata=small(np.stack([evidence[name].values for name in names])),
+        z=small(np.stack([evidence[f"strength_{name}"].values for name in names])), zmin=0, zmax=1,
+        colorscale=SEQUENTIAL, colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
+        hovertemplate="frequency %{x}, %{y}: %{customdata:.3g} (%{z:.1%} of the largest)<extra></extra>",
+    )  # fmt: skip
+    keys = [int(k) for k in frequencies[evidence["is_key"].values]]
+    marks = {"symbol": "square", "size": 10, "color": frequency_colours(measurements, keys)}
+    drawing.add(
+        "scatter", x=keys, y=["key by the readout"] * len(keys), mode="markers", marker=marks, showlegend=False,
+        hovertemplate="frequency %{x} is key<extra></extra>",
+    )  # fmt: skip
+    drawing.axis("x", title="frequency")
+    drawing.axis("y", automargin=True)
+    shows = f"Each as a share of its largest, at epoch {int(evidence['epoch']):,}; the readout decides which are key"
+    return titled(drawing, _evidence_finding(evidence, keys, len(names)), shows)
+
+
+def _evidence_finding(evidence: xr.Dataset, keys: Sequence[int], n_witnesses: int) -> str:
+    """Whether the witnesses agree with the rule, and where not."""
+    said = [f"{k} is {what}" for k, what in disagreements(evidence).items()]
+    if said:
+        more = f"; and of {len(said) - 2} more frequencies not all say the same" if len(said) > 2 else ""
+        return f"Witnesses differ: {'; '.join(said[:2])}{more}"
+    if not keys:
+        return "There are no key frequencies, and none stands out"
+    return f"All {n_witnesses} witnesses single out the key frequencies {listed(keys)}, but for their harmonics"
+
+
+FIGURES = (progress_measures, excluded_losses, key_evidence)

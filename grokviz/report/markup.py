@@ -9,6 +9,7 @@ import xarray as xr
 from grokviz.analysis.phases import Phases
 from grokviz.figures import FAMILIES, FigureFunction
 from grokviz.report.contents import Contents
+from grokviz.report.evidence import evidence_table
 from grokviz.report.words import Said, command_again, facts, stops_note
 from grokviz.store import Run
 
@@ -83,6 +84,7 @@ def tab_contents(
         ]
         drawn = (own_figure(f) if f.__name__ in OWN else _plotly_figure(f) for f in here)
         shown[name] = f"<div class='grid'>{''.join(drawn)}</div>" if here else ""
+    shown["algorithm"] += evidence_table(measurements)
     shown["neurons"] = _neuron_views(contents, measurements)
     shown["tables"] = (
         f"<h2>Run</h2><div class='wide'><table><tbody>{_rows(facts(run, measurements, phases))}</tbody></table></div>"

@@ -62,6 +62,17 @@ class Harmonics:
         parts = [einsum(waves, waves, means, "w s, w t, t c -> s c") for waves in map(self.waves, frequencies)]
         return torch.stack(parts) if parts else means.new_zeros(0, *means.shape)
 
+    def along_cube(self, functions: Float[Tensor, "pair token"]) -> Float[Tensor, "frequency"]:
+        """How much of functions of the pair, one for each class c, lies along t_k = sum over the waves of k of wave(s) wave(c), s
+        the answer: <F, t_k> / <t_k, t_k>. For two waves t_k is (2 / n) cos w_k(s - c), and |t_k|² is 2 n.
+        """
+        means = functions.new_zeros(self.n, self.n)
+        means.index_add_(0, self.answers, functions / self.n)
+        parts = [
+            einsum(means, waves, waves, "s c, w s, w c ->") / len(waves) for waves in map(self.waves, self.frequencies)
+        ]
+        return torch.stack(parts)
+
 
 @cache
 def harmonics_of(task: Task) -> Harmonics:

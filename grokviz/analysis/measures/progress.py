@@ -86,4 +86,19 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
     return (log_totals - right)[snapshot.known_train_mask].mean(dim=0)
 
 
-MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency)
+@needs("harmonics")
+def logit_cosine(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
+    """Cosine between the logits and the ideal logits of each frequency: how much the network computes that cosine and no more.
+
+    Formula: <L, t_k> / (|L| |t_k|), t_k = cos w_k(s - c) over all pairs and answers c, s the answer; L centred over c.
+    Unit: cosine
+    Range: -1 to 1; the squares sum to at most 1. Near 0 for a frequency that is not used, 0.1 to 0.9 for a key frequency.
+    Source: Chughtai, Chan & Nanda 2023, arXiv 2302.03025, section 4: the trace similarity of logits
+    """
+    waves = torch.tensor(
+        [len(snapshot.harmonics.waves(k)) for k in snapshot.harmonics.frequencies], dtype=torch.float64
+    )
+    return snapshot.cube_projections * (waves * snapshot.n).sqrt() / snapshot.centred_logits.norm()
+
+
+MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency, logit_cosine)

@@ -15,6 +15,7 @@ SCRIPTS = (
     "sum.js",
     "plots.js",
     "views.js",
+    "tables.js",
     "live.js",
     "main.js",
 )

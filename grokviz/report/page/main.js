@@ -137,6 +137,7 @@ async function build(view = null) {
   };
   for (const each of [new Tabs(state), new Words(clock, run, state), band, ...spoken, ...views, plots, fragment]) state.subscribe(each);
   listenToControls(run, band, state);
+  for (const table of document.querySelectorAll(".sortable")) makeSortable(table);
   return { run, runs, clock, network, state, band, plots, views };
 }
 

@@ -1,0 +1,44 @@
+"""The evidence for key frequencies as a table that is sorted by a click on a column's head."""
+
+import html
+from collections.abc import Sequence
+
+import xarray as xr
+
+from grokviz.analysis.evidence import WITNESSES, as_texts, key_evidence
+from grokviz.errors import LackingError
+
+
+def evidence_table(measurements: xr.Dataset) -> str:
+    """The table of all frequencies at the last epoch; '' where there is no evidence to be had."""
+    try:
+        evidence = key_evidence(measurements)
+    except LackingError:
+        return ""
+    names = [name for name in WITNESSES if name in evidence]
+    heads = ["frequency", *(WITNESSES[name] for name in names), "witnesses", "what it is"]
+    texts = [as_texts(evidence, name) for name in names]
+    numbers = [evidence[name].values.tolist() for name in names]
+    frequencies, counts = evidence["frequency"].values.tolist(), evidence["witnesses"].values.tolist()
+    rows = [
+        [
+            (str(k), k),
+            *((text[i], number[i]) for text, number in zip(texts, numbers, strict=True)),
+            (f"{counts[i]} of {len(names)}", counts[i]),
+            (str(evidence["what"].values[i]), 0.0 if evidence["what"].values[i] else 1.0),
+        ]
+        for i, k in enumerate(frequencies)
+    ]
+    order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
+    body = "".join(_row(rows[i], key=bool(evidence["is_key"][i])) for i in order)
+    head = "".join(f"<th scope='col'><button type='button'>{html.escape(text)}</button></th>" for text in heads)
+    return (
+        f"<h2>Evidence for key frequencies, at epoch {int(evidence['epoch']):,}</h2><p>A click on a head sorts. Powers are shares "
+        f"of the largest, per component; the readout decides.</p><div class='wide'><table id='evidence' class='sortable'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(cells: Sequence[tuple[str, float]], *, key: bool) -> str:
+    inside = "".join(f"<td data-value='{number!r}'>{html.escape(text)}</td>" for text, number in cells)
+    return f"<tr{' class=key' if key else ''}>{inside}</tr>"
