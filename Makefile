@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability bench docs extras transformer-lens-4 readme clean
+.PHONY: help demo test check reliability bench docs extras transformer-lens-4 ledger readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
 	@echo "make transformer-lens-4   hold exports to TransformerLens 4, in an environment of its own (three minutes)"
+	@echo "make ledger   write docs/ledger.md, the published values that are reproduced (FILES=the folder of published networks)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make readme  write the table of commands into README.md"
 	@echo "make clean   remove the virtual environment and caches; runs are kept"
@@ -57,6 +58,9 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+ledger: $(VENV)/installed
+	$(BIN)/python tests/ledger.py $(or $(FILES),../shared/data)
 
 readme: $(VENV)/installed
 	$(BIN)/python -c "from pathlib import Path; from grokviz.cli.table import with_commands; p = Path('README.md'); p.write_text(with_commands(p.read_text()))"

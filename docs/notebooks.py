@@ -24,6 +24,7 @@ from nbclient import NotebookClient
 from plotly.offline import get_plotlyjs
 
 from grokviz.analysis.measures import attention, fourier, performance, progress, superposition, weights
+from grokviz.analysis.operators import OPERATORS
 from grokviz.analysis.specs import specs_of
 
 PLOTLY = "assets/plotly.min.js"
@@ -59,10 +60,15 @@ def measures() -> str:
         "of each is also in `measurements[name].attrs`.",
     ]
     families = (performance, fourier, progress, attention, superposition, weights)
-    for family in families:
-        name = family.__name__.rpartition(".")[2]
+    named = [(family.__name__.rpartition(".")[2], family.MEASURES) for family in families]
+    for name, functions in (*named, ("operators", OPERATORS)):
         parts.append(f"## {name.capitalize()}")
-        for spec in specs_of(family.MEASURES):
+        if name == "operators":
+            parts.append(
+                "The forms in which restricted and excluded loss stand in print, in `grokviz.operators`. They are measured where they are "
+                "asked for: `grokviz.measure(run, (*grokviz.MEASURES, grokviz.operators.restricted_loss_of_cube))`."
+            )
+        for spec in specs_of(functions):
             axes = " by ".join(f"`{axis}`" for axis in ("epoch", *spec.axes))
             text = inspect.getdoc(spec.function) or ""
             prose = re.split(r"^(?:Formula|Unit|Range|Source):", text, maxsplit=1, flags=re.MULTILINE)[0].strip()

@@ -44,11 +44,11 @@ def test_every_public_name_is_in_the_api_and_every_notebook_has_a_page_with_its_
 
     api = "".join(page.read_text() for page in (site / "api").glob("*.html"))
     for name in grokviz.__all__:
-        if name not in ("figures", "measures", "trackers", "__version__", "PRESETS", "MEASURES"):
+        if name not in ("figures", "measures", "operators", "trackers", "__version__", "PRESETS", "MEASURES"):
             assert f'id="grokviz.{name}"' in api, name
     for figure in grokviz.figures.FIGURES:
         assert f'.{figure.__name__}"' in api, figure.__name__
-    for measure in grokviz.MEASURES:
+    for measure in (*grokviz.MEASURES, *grokviz.operators.OPERATORS):
         assert f'.{measure.__name__}"' in api, measure.__name__
     for source in TUTORIAL:
         page = (site / "tutorial" / f"{source.stem}.html").read_text()

@@ -448,7 +448,7 @@ def test_the_command_says_what_was_found_and_what_comes_next(quick_run: grokviz.
     assert main(["import", str(path), "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert f"imported: {tmp_path / 'run'} (1 network, epoch 0)" in said
-    assert "task, found: addition mod 59: found: it answers 100.0% of all pairs so" in said
+    assert "task of the network: addition mod 59 (found: it answers 100.0% of all pairs so)" in said
     assert "rank-sum test of losses" in said
     assert said.endswith(f"next: grokviz measure {tmp_path / 'run'}\n")
     assert main(["import", str(path), "--out", str(tmp_path / "run")]) == 2

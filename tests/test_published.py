@@ -50,7 +50,8 @@ def test_its_task_and_split_are_found_in_its_weights_alone(run: grokviz.Run, fol
     again = grokviz.import_run(folder / "model.pt", run.directory.parent / "stated", stated, progress=False)
     assert (again.config.task, again.epochs) == (task, (50_000,))
     assert again.origin is not None
-    assert again.origin.found["split, found"].startswith("randperm: as its configuration states; found")
+    assert again.origin.found["split of the network"].startswith("randperm with seed 2, 3,830 of 12,769")
+    assert "(as its configuration states; found" in again.origin.found["split of the network"]
 
 
 def test_its_losses_and_accuracies_are_the_published_ones_to_five_digits(snapshot: Snapshot, values) -> None:

@@ -35,10 +35,9 @@ def read_claims(path: str | Path) -> list[Claim]:
     """
     path = as_path("against", path)
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise GrokvizError(
-                f"{path} has {path.stat().st_size:,} bytes, but a file of published values has at most {MOST_BYTES:,}"
-            )
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise GrokvizError(f"{path} has {size:,} bytes, but a file of published values has at most {MOST_BYTES:,}")
         text = path.read_text()
     except OSError as error:
         raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error

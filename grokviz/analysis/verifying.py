@@ -1,11 +1,12 @@
 """Holding a network's published values against ours, one by one.
 
-Names are those of the universality paper's summary, or of our measures: `loss[test]`, `embedding_power[14]`, `token_plane[14,0,x]`,
-with a label for every axis. Some published values are known to be wrong in print; they are listed with the reason.
+Names are those of the universality paper's summary, or of our measures: `loss[test]`, `embedding_power[14]`,
+`token_plane[14,0,x]`, with a label for every axis. Some published values are known to be wrong in print; they are listed with
+the reason.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,10 +103,12 @@ def as_table(verification: Verification, *, every: bool) -> str:
         more = f"{'largest difference' if shown[0].ours is not None else 'one'} of {len(rows)}" if of_many else ""
         lines += [(*_cells(row), "; ".join(said for said in (row.why, more) if said)) for row in shown]
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line[:5], widths, strict=True)), line[5]]).rstrip()
-        for line in lines
-    )
+    return "\n".join(_padded(line, widths) for line in lines)
+
+
+def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+    return "  ".join([*cells, line[-1]]).rstrip()
 
 
 def _cells(row: Checked) -> tuple[str, str, str, str, str]:

@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from grokviz.checks import as_path, shown
-from grokviz.config import SPLIT_UNKNOWN, RunConfig
+from grokviz.config import SPLIT_UNKNOWN, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, command
 from grokviz.importing.evaluating import curves_of, evaluated
 from grokviz.importing.known_split import split_of
@@ -61,8 +61,8 @@ def import_run(
     series = results.series
 
     found = {
-        "task, found": f"{split.task.operation} mod {split.task.p}: {task.because}",
-        "split, found": f"{split.task.split}: {split.because}",
+        "task of the network": f"{split.task.operation} mod {split.task.p} ({task.because})",
+        "split of the network": f"{_split_in_words(split.task)} ({split.because})",
         "stored losses": results.in_words(),
         "epochs": series.about_epochs,
         "made of its tensors": series.last.remark,
@@ -86,6 +86,15 @@ def import_run(
         said = f"{directory}: {SPLIT_UNKNOWN}, and measures that need it are absent: {split.because}"
         warnings.warn(said, GrokvizWarning, stacklevel=2)
     return open_run(directory)
+
+
+def _split_in_words(task: TaskConfig) -> str:
+    drawn = (
+        ""
+        if task.split_seed is None
+        else f" with seed {task.split_seed}, {task.n_train:,} of {task.n_pairs:,} pairs trained on"
+    )
+    return f"{task.split}{drawn}"
 
 
 def _read(series: Series, progress: bool) -> Iterator[Network]:

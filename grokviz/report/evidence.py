@@ -32,13 +32,14 @@ def evidence_table(measurements: xr.Dataset) -> str:
     order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
     body = "".join(_row(rows[i], key=bool(evidence["is_key"][i])) for i in order)
     head = "".join(f"<th scope='col'><button type='button'>{html.escape(text)}</button></th>" for text in heads)
+    epoch = f"{int(evidence['epoch']):,}"
     return (
-        f"<h2>Evidence for key frequencies, at epoch {int(evidence['epoch']):,}</h2><p>A click on a head sorts. Powers are shares "
+        f"<h2>Evidence for key frequencies, at epoch {epoch}</h2><p>A click on a head sorts. Powers are shares "
         f"of the largest, per component; the readout decides.</p><div class='wide'><table id='evidence' class='sortable'>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _row(cells: Sequence[tuple[str, float]], *, key: bool) -> str:
+def _row(cells: Sequence[tuple[str, float | int]], *, key: bool) -> str:
     inside = "".join(f"<td data-value='{number!r}'>{html.escape(text)}</td>" for text, number in cells)
     return f"<tr{' class=key' if key else ''}>{inside}</tr>"

@@ -53,7 +53,12 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
     device = device_named(config.known_training.device)
     train_batch, test_batch = batches(config, device)
     parameters = parameters_of(config, None if state is None else _part(state, "weights"), device)
-    engine = engine_for(config, parameters, train_batch, test_batch)
+    try:
+        engine = engine_for(config, parameters, train_batch, test_batch)
+    except torch.OutOfMemoryError as error:  # of a GPU; that of the machine was asked before
+        raise GrokvizError(
+            f"training p = {config.task.p} needs more memory than {device} has; choose a smaller p or model, or --device cpu"
+        ) from error
     trained = {name: values for name, values in parameters.items() if values.requires_grad}
     optimizer = optimizer_for(config.known_training, trained, engine.adamw)
     if state is not None:
