@@ -65,8 +65,8 @@ def measures() -> str:
         parts.append(f"## {name.capitalize()}")
         if name == "operators":
             parts.append(
-                "The forms in which restricted and excluded loss stand in print, in `grokviz.operators`. They are measured where they are "
-                "asked for: `grokviz.measure(run, (*grokviz.MEASURES, grokviz.operators.restricted_loss_of_cube))`."
+                "The forms in which restricted and excluded loss stand in print, in `grokviz.operators`. They are measured where "
+                "they are asked for: `grokviz.measure(run, (*grokviz.MEASURES, grokviz.operators.restricted_loss_of_cube))`."
             )
         for spec in specs_of(functions):
             axes = " by ".join(f"`{axis}`" for axis in ("epoch", *spec.axes))
