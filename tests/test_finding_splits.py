@@ -69,6 +69,17 @@ def test_a_fraction_of_whole_per_cent_is_found_and_another_is_not_guessed() -> N
     assert isinstance(given, FoundSplit)
 
 
+def test_a_stated_fraction_is_taken_where_the_losses_do_not_speak_against_it() -> None:
+    weak = fit_ranks([losses_of("randperm", 41, 0.3, better=0.27)])
+    split = find_split(weak, Sought(seeds=(41,), stated=0.3), progress=False)
+    assert isinstance(split, FoundSplit)
+    assert split.fraction == 0.3
+    strong = fit_ranks([losses_of("randperm", 41, 0.3, better=5.0)])
+    split = find_split(strong, Sought(seeds=(41,), stated=0.5), progress=False)
+    assert isinstance(split, FoundSplit)
+    assert split.fraction == 0.3
+
+
 def test_fractions_between_which_the_losses_do_not_tell_are_not_guessed() -> None:
     # given a fit just good enough to tell the seed
     weak = losses_of("randperm", 41, 0.3, better=0.27)

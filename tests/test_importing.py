@@ -108,6 +108,18 @@ def test_two_positions_without_a_coefficient_are_refused_with_what_to_give(tmp_p
     assert grokviz.import_run(path, tmp_path / "run", stated, progress=False).config.model.n_heads == 6
 
 
+def test_a_configuration_that_states_another_kind_of_network_refuses_it(tmp_path: Path) -> None:
+    path = saved(as_transformer_lens(random_parameters(7, biases=True)), tmp_path / "model.pt")
+    for stated, says in (
+        ({"act_fn": "GeLU"}, "the activation GeLU"),
+        ({"diff_vocab": 1}, "both operands have tokens of their own"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(stated))
+        options = ImportOptions(operation="addition", split="unknown", config=tmp_path / "config.json")
+        with pytest.raises(GrokvizError, match=says):
+            grokviz.import_run(path, tmp_path / "run", options)
+
+
 def test_the_number_of_heads_is_found_by_what_the_network_has_learnt(quick_run: grokviz.Run, tmp_path: Path) -> None:
     weights = {name: torch.from_numpy(values) for name, values in quick_run.weights("last").items()}
     path = saved(as_transformer_lens_4(weights), tmp_path / "native.pt")

@@ -89,7 +89,8 @@ def _searches(options: ImportOptions, stated: Mapping[str, object]) -> list[tupl
     fraction = options.train_fraction if options.train_fraction is not None else _stated(stated, FRACTION_NAMES)
     searches = []
     if isinstance(fraction, float) and 0 < fraction < 1:
-        whole = replace(whole, fractions=(fraction, *(f for f in whole.fractions if f != fraction)))
+        others = (f for f in whole.fractions if f != fraction)
+        whole = replace(whole, fractions=(fraction, *others), stated=fraction)
     if isinstance(seed, int) and seed >= 0:
         searches.append(
             (replace(whole, seeds=(seed,)), "as its configuration states; " if options.split_seed is None else "")

@@ -104,12 +104,29 @@ def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
     bundles = [bundle_of(path, content) for path, content in zip(paths, contents, strict=True)]
     most = max(bundles, key=lambda bundle: (bundle.train_losses is not None, len(bundle.stated)))
     stated = {**most.stated, **stated}
+    _refuse_stated(stated)
     states, about = _by_epoch(paths, bundles, options, stated)
     choices = Choices(options.heads or _heads(stated), _coefficient(options, stated))
     last = states[max(states)][1]
     if choices.heads is None and (width := _width(paths[-1], last)) is not None:
         choices = replace(choices, heads=_found_heads(last, width, options))
     return Series(tuple(content.source for content in contents), states, choices, most, stated, about)
+
+
+def _refuse_stated(stated: Mapping[str, Any]) -> None:
+    """Refuse what a configuration states and tensors do not tell.
+
+    Raises:
+        GrokvizError: the network is of another kind.
+    """
+    activation = next((stated[name] for name in ("act_fn", "act_type") if name in stated), "relu")
+    if str(activation).lower() != "relu":
+        raise GrokvizError(f"its configuration states the activation {activation}, but measures are of ReLU neurons")
+    if stated.get("diff_vocab"):
+        raise GrokvizError(
+            "its configuration states that both operands have tokens of their own (diff_vocab), but measures are of one "
+            "embedding for both"
+        )
 
 
 def weights_of(network: Network) -> Weights:

@@ -61,6 +61,8 @@ class Sought:
     recipes: tuple[str, ...] = tuple(RECIPES)
     seeds: Sequence[int] = SEEDS
     fractions: tuple[float, ...] = FRACTIONS
+    stated: float | None = None
+    """The fraction that a configuration states: taken, where the losses do not speak against it."""
 
     @property
     def n_orders(self) -> int:
@@ -117,7 +119,7 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
     if chance_of(runner_up, tried) <= MOST_CHANCE:
         return f"two orders fit beyond doubt, with z = {best.z:.1f} and {runner_up:.1f}, and only one can be right"
     order = RECIPES[best.recipe](n_pairs, best.seed)
-    settled = _settled_cut(fit, order, cuts)
+    settled = _settled_cut(fit, order, cuts, None if sought.stated is None else int(sought.stated * n_pairs))
     if settled is None:
         return (
             f"the order of {best.recipe} with seed {best.seed} fits beyond doubt (z = {best.z:.1f}), but how many of its "
@@ -226,8 +228,11 @@ def _best_cut(
     return min((Fit(recipe, seed, cut, _z(sums[cut - 1], cut, len(fit))) for cut in cuts), key=lambda found: found.z)
 
 
-def _settled_cut(fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"], cuts: Sequence[int]) -> int | None:
-    """The number of train pairs, where one of `cuts`, or else a whole number of per cent, is the likeliest beyond doubt.
+def _settled_cut(
+    fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"], cuts: Sequence[int], stated: int | None
+) -> int | None:
+    """The number of train pairs: the `stated` one, if none is likelier beyond doubt; or one of `cuts`, or else a whole number of
+    per cent, that is itself the likeliest beyond doubt.
 
     The train pairs of the right order are its first ones, so z is lowest where they end; z² / 2 is the logarithm of a likelihood.
     """
@@ -236,6 +241,8 @@ def _settled_cut(fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"], cuts: S
     per_cent = [int(n_pairs * k / 100) for k in range(1, 100)]
     squares = {cut: _z(sums[cut - 1], cut, n_pairs) ** 2 for cut in range(1, n_pairs)}
     highest = max(squares.values())
+    if stated in squares and highest - squares[stated] < LIKELIHOOD:
+        return stated
     for choices in (cuts, per_cent):
         near = [cut for cut in dict.fromkeys(choices) if 0 < cut < n_pairs and highest - squares[cut] < LIKELIHOOD]
         if len(near) == 1:

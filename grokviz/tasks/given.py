@@ -42,7 +42,7 @@ class GivenSplit:
         return np.unpackbits(np.frombuffer(content, np.uint8), count=self.n_pairs).astype(bool)
 
     @classmethod
-    def of(cls, indices: Iterable[int], n_pairs: int) -> "GivenSplit":
+    def of(cls, indices: Iterable[Any], n_pairs: int) -> "GivenSplit":
         """The split that trains on the pairs of these `indices`, a * n + b each.
 
         Raises:
