@@ -8,6 +8,8 @@ from pathlib import Path
 
 import plotly.io
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import grokviz
 from grokviz.cli.main import main
@@ -30,6 +32,10 @@ def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(quick_run.directory, in_tmp_path / "runs" / "quick")
     shutil.copytree(quick_run.directory, in_tmp_path / "runs" / "other")
     grokviz.measure("runs/other")  # under its own name
+    networks = {epoch: quick_run.directory / "checkpoints" / f"epoch_{epoch:06d}.safetensors" for epoch in (200, 4000)}
+    for name, epoch in (("model", 4000), ("epoch_100", 200), ("epoch_200", 4000)):
+        torch.save(load_file(networks[epoch]), in_tmp_path / f"{name}.pt")
+    (in_tmp_path / "cfg.json").write_text('{"seed": 1412388651, "frac_train": 0.5}')
     monkeypatch.setattr(plotly.io.renderers, "default", "json")
     return in_tmp_path
 

@@ -109,10 +109,10 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
     [
         ("models/forward.py", ".relu_()", ".sigmoid()"),
         ("models/weights.py", "if p in trained or", "if"),
-        ("models/parameters.py", "N_POSITIONS = 3", "N_POSITIONS = 4"),
+        ("models/parameters.py", "config.model.positions,", "config.model.positions + 1,"),
         ("analysis/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
-        ("tasks/split.py", "mask[order[: task.n_train]] = True", "mask[order[: task.n_train - 1]] = True"),
-        ("config.py", "int(self.train_fraction * self.n_pairs)", "round(self.train_fraction * self.n_pairs)"),
+        ("tasks/split.py", "[: task.n_train]] = True", "[: task.n_train - 1]] = True"),
+        ("config.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
     ],
 )

@@ -7,12 +7,13 @@ made; but for the configuration objects of TransformerLens, in whose place comes
 import hashlib
 import json
 import math
+import os
 import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def read_content(path: Path) -> Content:
         GrokvizError: it cannot be read safely, or not at all; the message says why, in one line.
     """
     source = source_of(path)
-    with path.open("rb") as file:
+    with _opened(path) as file:
         begins = file.read(16)
     if begins[:2] == b"PK" or (begins[:1] == b"\x80" and not _begins_safetensors(begins, source.size)):
         values = _read_torch(path, source, is_zip=begins[:2] == b"PK")
@@ -98,10 +99,15 @@ def source_of(path: Path) -> SourceFile:
     if not 0 < size <= MOST_BYTES:
         raise GrokvizError(f"{path} has {size:,} bytes, but a file to be imported has 1 to {MOST_BYTES:,}")
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
+    with _opened(path) as file:
         while part := file.read(1 << 20):
             hashed.update(part)
     return SourceFile(path.name, size, hashed.hexdigest())
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file at `path`, opened to be read."""
+    return os.fdopen(os.open(path, os.O_RDONLY), "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:
