@@ -43,11 +43,15 @@ FRACTIONS = (
     2 / 3,
 )
 """Shares of all pairs that networks are known to be trained on, and near ones."""
+UNUSUAL_FRACTIONS = (1 / 3, 2 / 3, 1 / 6, 5 / 6, 1 / 8, 3 / 8, 5 / 8, 7 / 8)
+"""Shares that are tried, as are all per cent, where none of these fits."""
 
 MOST_CHANCE = 1e-9
 """Chance that a wrong order fits so well, up to which it counts as beyond doubt; that of all orders tried together."""
-LIKELIHOOD = 20.0
-"""How far the squares of two z lie apart where one number of train pairs is likelier beyond doubt: e^10 times as likely."""
+BEYOND_DOUBT, MORE_USUAL = 10.0, 6.0
+"""Logarithms of how much likelier one number of train pairs must be than any other of its kind; and than what a more usual one may
+be, so that it is not taken for noise.
+"""
 LOSS_TOLERANCE = 0.01
 """How near a mean loss must come to the stored one."""
 MOST_CHANCE_BY_LOSSES = 1e-3
@@ -95,6 +99,8 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
     """The split of a network whose pairs are fitted as the ranks `fit` say, from 1 for the best; or why none can be told."""
     n_pairs = len(fit)
     cuts = sorted({cut for f in sought.fractions if 0 < (cut := int(f * n_pairs)) < n_pairs})
+    if not cuts:
+        return f"the fraction {sought.fractions[0]:g} leaves no pair of {n_pairs:,} on one side"
     best: Fit | None = None
     runner_up = 0.0
     tried = 0
@@ -125,7 +131,7 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
             f"the order of {best.recipe} with seed {best.seed} fits beyond doubt (z = {best.z:.1f}), but how many of its "
             "pairs were trained on is not clear; say so with --train-fraction"
         )
-    fraction = next((f for f in sought.fractions if int(f * n_pairs) == settled), settled / n_pairs)
+    fraction = _fraction_of(settled, n_pairs, sought)
     return FoundSplit(
         best.recipe,
         best.seed,
@@ -133,6 +139,12 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
         f"found: of {tested}, its train pairs are fitted better than the others by z = {z_of_cut(fit, order, settled):.1f} "
         f"(rank-sum test of losses; p = {chance:.1g} for the best of so many), the next best order by {runner_up:.1f}",
     )
+
+
+def _fraction_of(cut: int, n_pairs: int, sought: Sought) -> float:
+    """The fraction that gives so many train pairs."""
+    whole = (k / 100 for k in range(1, 100))
+    return next(f for f in (*sought.fractions, *whole, *UNUSUAL_FRACTIONS) if int(f * n_pairs) == cut)
 
 
 def z_of_mask(fit: Float[Tensor, "pair"], mask: Bool[Tensor, "pair"]) -> float:
@@ -231,26 +243,43 @@ def _best_cut(
 def _settled_cut(
     fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"], cuts: Sequence[int], stated: int | None
 ) -> int | None:
-    """The number of train pairs: the `stated` one, if none is likelier beyond doubt; or one of `cuts`, or else a whole number of
-    per cent, that is itself the likeliest beyond doubt.
+    """The number of train pairs, where the losses say it beyond doubt: the stated one, or one of `cuts`, or of the other
+    fractions; of a kind that is less usual only if no more usual one comes near.
 
-    The train pairs of the right order are its first ones, so z is lowest where they end; z² / 2 is the logarithm of a likelihood.
+    The train pairs of the right order are its first ones. How much likelier a pair with its rank is among them than among the others is
+    read off those that surely belong to either, and summed over the first pairs: the sum is highest where the train pairs end.
     """
     n_pairs = len(fit)
-    sums = fit[order].cumsum(0)
-    per_cent = [int(n_pairs * k / 100) for k in range(1, 100)]
-    squares = {cut: _z(sums[cut - 1], cut, n_pairs) ** 2 for cut in range(1, n_pairs)}
-    highest = max(squares.values())
-    if stated in squares and highest - squares[stated] < LIKELIHOOD:
-        return stated
-    for choices in (cuts, per_cent):
-        near = [cut for cut in dict.fromkeys(choices) if 0 < cut < n_pairs and highest - squares[cut] < LIKELIHOOD]
-        if len(near) == 1:
-            return near[0]
-        if near:  # of several that are alike, none is beyond doubt
-            ordered = sorted(near, key=lambda cut: -squares[cut])
-            return ordered[0] if squares[ordered[0]] - squares[ordered[1]] >= LIKELIHOOD else None
+    likelihood = _log_likelihoods(fit, order)
+    highest = likelihood[1:n_pairs].max().item()
+    others = [int(n_pairs * fraction) for fraction in (*(k / 100 for k in range(1, 100)), *UNUSUAL_FRACTIONS)]
+    for choices in ([] if stated is None else [stated], cuts, others):
+        near = [cut for cut in dict.fromkeys(choices) if 0 < cut < n_pairs and highest - likelihood[cut] < MORE_USUAL]
+        if near:
+            best = max(near, key=lambda cut: likelihood[cut].item())
+            rivals = [cut for cut in dict.fromkeys(choices) if 0 < cut < n_pairs and cut != best]
+            clear = all(likelihood[best] - likelihood[cut] >= BEYOND_DOUBT for cut in rivals)
+            return best if clear else None
     return None
+
+
+def _log_likelihoods(fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"]) -> Float[Tensor, "cut"]:
+    """By the number of train pairs, from 0: the logarithm of how much likelier the ranks are with so many than with none."""
+    n_pairs = len(fit)
+    sums = fit[order].cumsum(0)
+    peak = min(range(1, n_pairs), key=lambda cut: _z(sums[cut - 1], cut, n_pairs))
+    surely_train, surely_test = (
+        order[: max(1, int(0.8 * peak))],
+        order[min(n_pairs - 1, peak + (n_pairs - peak) // 5) :],
+    )
+    n_bins = max(3, min(32, int(math.sqrt(min(len(surely_train), len(surely_test)) / 5))))
+    bins = ((fit - 1) / n_pairs * n_bins).long().clamp(0, n_bins - 1)
+    shares = [
+        (torch.bincount(bins[some], minlength=n_bins) + 0.5) / (len(some) + 0.5 * n_bins)
+        for some in (surely_train, surely_test)
+    ]
+    by_pair = (shares[0].double() / shares[1].double()).log()[bins[order]]
+    return torch.cat([by_pair.new_zeros(1), by_pair.cumsum(0)])
 
 
 def _z(rank_sum: Tensor | float, m: int, n: int) -> float:
