@@ -111,8 +111,8 @@ def test_two_positions_without_a_coefficient_are_refused_with_what_to_give(tmp_p
 def test_a_configuration_that_states_another_kind_of_network_refuses_it(tmp_path: Path) -> None:
     path = saved(as_transformer_lens(random_parameters(7, biases=True)), tmp_path / "model.pt")
     for stated, says in (
-        ({"act_fn": "GeLU"}, "the activation GeLU"),
-        ({"diff_vocab": 1}, "both operands have tokens of their own"),
+        ({"act_fn": "GeLU"}, "states act_fn = 'GeLU', but measures are of networks with ReLU neurons"),
+        ({"diff_vocab": 1}, "states diff_vocab = 1, but measures are of networks with one embedding"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(stated))
         options = ImportOptions(operation="addition", split="unknown", config=tmp_path / "config.json")
@@ -143,6 +143,12 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> grokviz.Run:
     return grokviz.train(config, tmp_path_factory.mktemp("small") / "run", progress=False)
 
 
+def demo_config() -> HookedTransformerConfig:
+    """The configuration of the small run, as TransformerLens' demo keeps one."""
+    sizes = {"d_model": 32, "d_head": 16, "d_mlp": 64, "n_ctx": 3}
+    return HookedTransformerConfig(n_layers=1, act_fn="relu", normalization_type=None, seed=999, **sizes)
+
+
 def states_of(run: grokviz.Run, epochs: Sequence[int]) -> list[dict[str, torch.Tensor]]:
     return [{name: torch.from_numpy(values) for name, values in run.weights(epoch).items()} for epoch in epochs]
 
@@ -153,7 +159,7 @@ def test_the_file_of_the_grokking_demo_becomes_the_run_that_it_is_of(small_run: 
     states = [as_transformer_lens(state) for state in states_of(small_run, epochs)]
     demo = {
         "model": states[-1],
-        "config": HookedTransformerConfig(n_layers=1, d_model=32, n_ctx=3, d_head=16, act_fn="relu", seed=999),
+        "config": demo_config(),
         "checkpoints": states,
         "checkpoint_epochs": [epoch - 1 for epoch in epochs],
         "train_losses": small_run.history["train_loss"].values[:-1].tolist(),
@@ -401,11 +407,13 @@ def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
 
 def test_loss_curves_of_numpy_and_configurations_of_transformer_lens_are_read(tmp_path: Path) -> None:
     values = {
-        "model": another(),
+        "model": as_transformer_lens(random_parameters(7, biases=True, d_head=4)),
         "epoch": 4,
         "train_losses": list(np.linspace(1, 2, 5)),
         "test_losses": np.linspace(2, 3, 5),
-        "config": HookedTransformerConfig(n_layers=1, d_model=12, n_ctx=3, d_head=4, act_fn="relu"),
+        "config": HookedTransformerConfig(
+            n_layers=1, d_model=12, n_ctx=3, d_head=4, d_mlp=14, act_fn="relu", normalization_type=None
+        ),
     }
     run = grokviz.import_run(saved(values, tmp_path / "run.pth"), tmp_path / "run", UNTRAINED, progress=False)
     assert run.history["train_loss"].values[:5] == pytest.approx(np.linspace(1, 2, 5))
@@ -476,3 +484,103 @@ def test_chance_of_an_untrained_network_is_ln_of_its_classes(tiny_config: grokvi
     run = grokviz.import_run(saved(state, tmp_path / "model.pt"), tmp_path / "run", UNTRAINED, progress=False)
     measured = grokviz.measure(run, progress=False)
     assert measured["loss"].item() == pytest.approx(math.log(8), rel=1e-5)
+
+
+def odd(**changes: object) -> dict[str, object]:
+    return {"model": another(), "train_losses": [1.0, 0.5], **changes}
+
+
+def selfish() -> dict[str, object]:
+    config: dict[str, object] = {"p": 7}
+    config["self"] = config
+    return config
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (odd(epoch=float("inf")), "network of epoch inf, but an epoch is a whole number"),
+        (odd(epoch=float("nan")), "network of epoch nan, but"),
+        (odd(epoch=-3), "network of epoch -3, but"),
+        (odd(epoch=10**30), "but at most 1,000,000,000 is one"),
+        (odd(train_losses=torch.tensor(1.0)), "'train_losses' that is no list of numbers"),
+        (odd(train_losses=[10**400]), "'train_losses' that are no numbers"),
+        (odd(checkpoints={"0": another()}), "'checkpoints', but it is not a list of state dicts"),
+        (
+            odd(checkpoints=[another(), None], checkpoint_epochs=[1, 2]),
+            "'checkpoints', but it is not a list of state dicts",
+        ),
+        (
+            odd(checkpoints=[another()], checkpoint_epochs=[float("nan")]),
+            "'checkpoint_epochs' is not 1 ascending epochs",
+        ),
+        (odd(train_indices=torch.zeros(3, 2)), "'train_indices' that are no list of indices"),
+        (odd(train_indices=[1.5, 2]), "hold 1.5, but must be indices"),
+        (odd(train_indices=[float("inf")]), "hold inf, but must be indices"),
+        (odd(config={"n_layers": 2}), "states n_layers = 2, but measures are of networks with one layer"),
+        (odd(config={"normalization_type": "LNPre"}), "states normalization_type = 'LNPre', but"),
+        (odd(config={"use_attn_scale": False}), "states use_attn_scale = False, but"),
+        (odd(config={"p": 11}), "states p = 11, but the network has 7"),
+        (odd(config={"n_heads": 4}), "4 heads are given or stated, but its tensors are of 3"),
+        (
+            odd(config={"attn_coeff": 0.5}),
+            "an attention coefficient of 0.5 is given or stated, but the layout of TransformerLens",
+        ),
+        (another(**{"embed.W_E": torch.ones(8, 12).to_sparse()}), "embed.W_E is sparse, quantised or empty of values"),
+        (another(**{"embed.W_E": torch.empty(0, 12)}), "embed.W_E has vocab = 0: it is empty"),
+        (another(**{"bad\x1b[31m": torch.ones(3)}), "which no parameter is"),
+    ],
+    ids=range(21),
+)
+def test_odd_content_ends_in_one_line_and_nothing_is_written(values: object, says: str, tmp_path: Path) -> None:
+    path = saved(values, tmp_path / "odd.pt")
+    options = ImportOptions(operation="addition", split=None if "indices" in says else "unknown")
+    with pytest.raises(GrokvizError) as error:
+        grokviz.import_run(path, tmp_path / "run", options, progress=False)
+    assert says in str(error.value)
+    assert str(error.value).isprintable()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_configuration_that_holds_itself_is_kept_as_far_as_it_is_plain(tmp_path: Path) -> None:
+    path = saved(odd(config=selfish(), train_losses=[0.0] * 3, epoch=2), tmp_path / "self.pt")
+    run = grokviz.import_run(path, tmp_path / "run", UNTRAINED, progress=False)
+    assert run.origin is not None
+    assert run.origin.stated["p"] == 7
+
+
+def test_losses_of_an_interval_are_put_at_its_epochs(small_run: grokviz.Run, tmp_path: Path) -> None:
+    every = small_run.history["train_loss"].sel(epoch=list(range(0, 601, 100))).values.tolist()
+    (state,) = states_of(small_run, [600])
+    path = saved({"model": state, "epoch": 600, "train_losses": every}, tmp_path / "interval.pt")
+    run = grokviz.import_run(path, tmp_path / "run", progress=False)
+    assert run.epochs[0] - 600 in (0, 1)  # whether it was kept before or after that update, one network cannot tell
+    stored = run.history.sel(epoch=list(range(0, 501, 100)))["train_loss"].values.tolist()
+    assert stored == every[:6]
+
+
+def test_several_files_with_losses_are_one_run_with_the_longest_curve(small_run: grokviz.Run, tmp_path: Path) -> None:
+    paths = []
+    for epoch in (100, 600):
+        (state,) = states_of(small_run, [epoch])
+        losses = small_run.history["train_loss"].values[:epoch].tolist()
+        paths.append(saved({"model": state, "epoch": epoch - 1, "train_losses": losses}, tmp_path / f"{epoch}.pth"))
+    run = grokviz.import_run(paths, tmp_path / "run", progress=False)
+    assert run.epochs == (100, 600)
+    np.testing.assert_array_equal(run.history["train_loss"][:600], small_run.history["train_loss"][:600])
+
+
+def test_losses_of_other_networks_are_left_out_and_that_is_said(small_run: grokviz.Run, tmp_path: Path) -> None:
+    epochs = [100, 200, 300]
+    whole = {
+        "state_dicts": states_of(small_run, epochs),
+        "epochs": [epoch - 1 for epoch in epochs],
+        "train_losses": (small_run.history["train_loss"].values[:-1] * 7).tolist(),
+    }
+    run = grokviz.import_run(saved(whole, tmp_path / "other.pth"), tmp_path / "run", progress=False)
+    assert run.origin is not None
+    assert (
+        "train: the stored losses are not those of these networks (median ratio 7), and left out"
+        in run.origin.found["stored losses"]
+    )
+    assert run.history["epoch"].values.tolist() == epochs

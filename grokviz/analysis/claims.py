@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grokviz.checks import as_path, plain_number
 from grokviz.errors import GrokvizError
@@ -13,6 +15,7 @@ from grokviz.errors import GrokvizError
 MOST_BYTES = 1 << 26
 COLUMNS = ("name", "value", "tolerance", "source")
 USUAL_TOLERANCE = 1e-5
+LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,13 @@ def read_claims(path: str | Path) -> list[Claim]:
         GrokvizError: it holds none.
     """
     path = as_path("against", path)
+    if path.exists() and not path.is_file():
+        raise GrokvizError(f"{path} is not a file; give one with published values")
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise GrokvizError(f"{path} has {size:,} bytes, but a file of published values has at most {MOST_BYTES:,}")
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -57,26 +62,37 @@ def _of_json(path: Path, text: str) -> list[Claim]:
     except (ValueError, RecursionError) as error:
         raise GrokvizError(f"{path} is not JSON ({error})") from error
     numbers = {str(name): plain_number(value) for name, value in values.items()}
-    return [
-        Claim(name, float(value), USUAL_TOLERANCE, path.name) for name, value in numbers.items() if value is not None
-    ]
+    known = {name: float(value) for name, value in numbers.items() if value is not None and abs(value) < LARGEST}
+    return [Claim(name, value, USUAL_TOLERANCE, path.name) for name, value in known.items()]
 
 
 def _of_csv(path: Path, text: str) -> list[Claim]:
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     if not {"name", "value"} <= set(reader.fieldnames or ()):
         found = ", ".join(reader.fieldnames or ())
         raise GrokvizError(
             f"{path} has the columns {found:.80}, but needs name and value (and may have tolerance and source)"
         )
     claims = []
-    for line, row in enumerate(reader, start=2):
+    for line, row in enumerate(_rows(path, reader), start=2):
+        if None in row:
+            raise GrokvizError(
+                f"{path}, line {line}: there are more cells than columns; put a name with commas in quotes"
+            )
         value = _number(path, line, "value", row["value"])
         tolerance = _number(path, line, "tolerance", row.get("tolerance") or str(USUAL_TOLERANCE))
         if not tolerance >= 0:
             raise GrokvizError(f"{path}, line {line}: tolerance is {tolerance}, but must not be negative")
         claims.append(Claim(row["name"].strip(), value, tolerance, row.get("source") or path.name))
     return claims
+
+
+def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[dict[Any, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise GrokvizError(f"{path} is not CSV ({error})") from error
 
 
 def _number(path: Path, line: int, name: str, text: str | None) -> float:

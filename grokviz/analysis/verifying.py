@@ -23,6 +23,7 @@ from grokviz.analysis.operators import OPERATORS
 from grokviz.analysis.snapshot import Snapshot, take_snapshot
 from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.checks import Epoch
+from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.store import Run
 
@@ -71,8 +72,8 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing that should agree differs."""
-        return not self.of("differs")
+        """Whether something agrees, and nothing that should differs."""
+        return bool(self.of("agrees")) and not self.of("differs")
 
     def __str__(self) -> str:
         said = {"agrees": "agree", "differs": "differ"}
@@ -133,7 +134,10 @@ class _Ours:
         """
         for pattern, compute in _SUMMARY.items():
             if match := re.fullmatch(pattern, name):
-                return compute(self, *map(int, match.groups()))
+                frequencies = [int(group) for group in match.groups()]
+                if wrong := [k for k in frequencies if k not in self.snapshot.harmonics.frequencies]:
+                    raise GrokvizError(f"there is no frequency {wrong[0]} among {self.snapshot.n} elements")
+                return compute(self, *frequencies)
         return self._of_measure(name)
 
     def on(self, split: str, by_split: np.ndarray) -> float:
@@ -174,6 +178,8 @@ class _Ours:
             )
         place = []
         for axis, label in zip(spec.axes, given, strict=True):
+            if axis == "split" and label in self.snapshot.task.splits and label not in self.labels[axis]:
+                raise LackingError(SPLIT_UNKNOWN)
             if label not in self.labels[axis]:
                 raise GrokvizError(f"{label!r} is no label of its axis {axis}")
             place.append(self.labels[axis].index(label))
@@ -225,20 +231,20 @@ _SUMMARY: Mapping[str, Callable[..., float]] = {
     r"all_loss": _split("loss", "all"),
     r"train_acc": _split("accuracy", "train"),
     r"test_acc": _split("accuracy", "test"),
-    r"percent_[xy]_embed_freq_(\d+)_rep": lambda ours, k: _share(ours, "embedding", k),
+    r"percent_[xy]_embed_freq_(\d{1,6})_rep": lambda ours, k: _share(ours, "embedding", k),
     r"percent_[xy]_embed_trivial_rep": lambda ours: _constant(ours, "embedding"),
     r"percent_[xy]_embed_explained": lambda ours: sum(_share(ours, "embedding", k) for k in ours.keys),
-    r"percent_unembed_freq_(\d+)_rep": lambda ours, k: _share(ours, "readout", k),
+    r"percent_unembed_freq_(\d{1,6})_rep": lambda ours, k: _share(ours, "readout", k),
     r"percent_unembed_trivial_rep": lambda ours: _constant(ours, "readout"),
     r"percent_unembed_explained": lambda ours: sum(_share(ours, "readout", k) for k in ours.keys),
-    r"logit_freq_(\d+)_rep_trace_similarity": lambda ours, k: float(ours.of(_SPECS["logit_cosine"])[k - 1]),
+    r"logit_freq_(\d{1,6})_rep_trace_similarity": lambda ours, k: float(ours.of(_SPECS["logit_cosine"])[k - 1]),
     r"percent_logits_explained": lambda ours: sum(
         float(ours.of(_SPECS["logit_cosine"])[k - 1]) ** 2 for k in ours.keys
     ),
-    r"logit_excluded_loss_freq_(\d+)_rep": lambda ours, k: ours.on(
+    r"logit_excluded_loss_freq_(\d{1,6})_rep": lambda ours, k: ours.on(
         "train", ours.of(_SPECS["excluded_loss_of_cube"], (k,))
     ),
-    r"logit_restricted_loss_freq_(\d+)_rep": lambda ours, k: ours.on(
+    r"logit_restricted_loss_freq_(\d{1,6})_rep": lambda ours, k: ours.on(
         "all", ours.of(_SPECS["restricted_loss_of_cube"], (k,))
     ),
     r"total_logit_excluded_loss": _split("excluded_loss_of_cube", "train"),

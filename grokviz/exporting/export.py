@@ -1,6 +1,7 @@
 """Exporting: one network of a run as a file of another layout, or as a folder that a model hub takes."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,7 +10,7 @@ from safetensors.torch import save
 
 from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
-from grokviz.exporting.hub import hub_files
+from grokviz.exporting.hub import architecture, hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
 from grokviz.store import Run, open_run, write_file
 
@@ -40,15 +41,15 @@ def export_run(
         return out
     parameters = {name: torch.from_numpy(values) for name, values in run.weights(number).items()}
     state = LAYOUTS[format](parameters)
-    content = _safetensors(state, number) if out.suffix == ".safetensors" else _torch(run, state, number, format)
+    content = _safetensors(run, state, number) if out.suffix == ".safetensors" else _torch(run, state, number, format)
     write_file(out, content, in_new_folder=True)
     return out
 
 
-def _safetensors(state: StateDict, epoch: int) -> bytes:
-    return save(
-        {name: tensor.contiguous() for name, tensor in state.items()}, metadata={"epoch": str(epoch), "format": "pt"}
-    )
+def _safetensors(run: Run, state: StateDict, epoch: int) -> bytes:
+    """The file, with the shape of the network in its metadata: not every layout tells the number of heads."""
+    metadata = {"epoch": str(epoch), "format": "pt", "config": json.dumps(architecture(run.config))}
+    return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata=metadata)
 
 
 def _torch(run: Run, state: StateDict, epoch: int, format: Format) -> bytes:
@@ -61,11 +62,10 @@ def _as_progress_measures(run: Run, state: StateDict, epoch: int) -> dict[str, A
     """What that code saves: its epoch is that of the update just made, and its losses go up to there."""
     history = run.history.sel(epoch=slice(0, max(epoch - 1, 0)))
     losses = {name: history[name].dropna("epoch").values.tolist() for name in ("train_loss", "test_loss")}
-    updated = {"epoch": epoch - 1} if epoch else {}  # before the first update it would have saved nothing
     return {
         "model": state,
         "config": _config_of_progress_measures(run.config),
-        **updated,
+        "epoch": max(epoch - 1, 0),
         "train_losses": losses["train_loss"],
         "test_losses": losses["test_loss"],
     }

@@ -104,6 +104,13 @@ def _card(
     shown = "\n\n".join(_shown(image, drawings) for image in images)
     keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
     arguments = ", ".join(f"{name}={value!r}" for name, value in architecture(run.config).items())
+    elements = task.task.elements.tolist()
+    tokens = f"Token t is the residue t, from 0 to {elements[-1]}."
+    if elements != list(range(len(elements))):
+        first, last = elements[0], elements[-1]
+        tokens = (
+            f"Tokens are the {len(elements)} residues with an inverse, in order: token 0 is {first}, the last {last}."
+        )
     reading = f"[a, b, {task.task.n}]" if run.config.model.positions == 3 else "[a, b]"
     return f"""---
 library_name: transformer-lens
@@ -131,9 +138,11 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 model = HookedTransformer(HookedTransformerConfig({arguments}))
 model.load_state_dict(load_file("model.safetensors"), strict=False)
-a, b = 3, 4
+a, b = 3, 4  # tokens
 logits = model(torch.tensor([{reading}]))[0, -1]
 ```
+
+{tokens}
 
 ## Findings
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from grokviz.checks import plain_number
+from grokviz.checks import plain_number, shown
 from grokviz.errors import GrokvizError
 from grokviz.importing.files import Content, Fields, plain
 
@@ -69,7 +69,7 @@ def bundle_of(path: Path, content: Content) -> Bundle:
         tested_after_update="checkpoints" in values,
         train_losses=train_losses,
         test_losses=test_losses,
-        train_indices=_indices(values.get("train_indices")),
+        train_indices=_indices(path, values.get("train_indices")),
         stated=stated,
     )
 
@@ -80,19 +80,26 @@ def _networks(
     networks: list[tuple[int | None, StateDict]] = []
     for many, epochs_name in SERIES.items():
         states, epochs = values.get(many), values.get(epochs_name)
-        if isinstance(states, list | tuple) and states and all(_is_state_dict(state) for state in states):
-            epochs = _epochs(path, epochs, len(states), epochs_name)
-            networks += zip(epochs, map(_without_prefix, states), strict=True)
+        if states is None or (isinstance(states, list | tuple) and not states):
+            continue
+        if not isinstance(states, list | tuple) or not all(_is_state_dict(state) for state in states):
+            raise GrokvizError(
+                f"{path} holds {many!r}, but it is not a list of state dicts, one for each of {epochs_name!r}"
+            )
+        epochs = _epochs(path, epochs, len(states), epochs_name)
+        networks += zip(epochs, map(_without_prefix, states), strict=True)
     single = next((values[name] for name in SINGLE if _is_state_dict(values.get(name))), None)
     if single is not None:
-        epoch = plain_number(values.get("epoch"))
+        epoch = _whole(values.get("epoch"))
+        if epoch is None and values.get("epoch") is not None:
+            raise GrokvizError(
+                f"{path} holds a network of epoch {shown(values['epoch'])}, but an epoch is a whole number from 0"
+            )
         if networks and epoch is None and train_losses is not None:
             epoch = len(train_losses) - 1  # the network at the end of a whole run
-        if epoch is not None and (epoch < 0 or epoch != int(epoch)):
-            raise GrokvizError(f"{path} holds a network of epoch {epoch}, but an epoch is a whole number from 0")
         known = {epoch for epoch, _ in networks}
         if not networks or (epoch is not None and epoch not in known):
-            networks.append((None if epoch is None else int(epoch), _without_prefix(single)))
+            networks.append((epoch, _without_prefix(single)))
     return tuple(networks)
 
 
@@ -113,29 +120,47 @@ def _without_prefix(state: StateDict) -> StateDict:
 
 
 def _epochs(path: Path, epochs: Any, count: int, name: str) -> list[int]:
-    numbers = (
-        [plain_number(epoch) for epoch in epochs] if isinstance(epochs, list | tuple | Tensor | np.ndarray) else []
-    )
-    whole = [int(number) for number in numbers if number is not None and number == int(number) and number >= 0]
+    whole = [number for number in map(_whole, _listed(epochs) or []) if number is not None]
     if len(whole) != count or sorted(set(whole)) != whole:
         raise GrokvizError(f"{path} holds {count} networks, but its {name!r} is not {count} ascending epochs")
     return whole
 
 
 def _losses(path: Path, values: Mapping[str, Any], name: str) -> Float[np.ndarray, "evaluation"] | None:
-    given = values.get(name)
-    if given is None or (hasattr(given, "__len__") and len(given) == 0):
-        return None
+    given = _listed(values.get(name))
+    if given is None and values.get(name) is not None and values.get(name) != []:
+        raise GrokvizError(f"{path} holds {name!r} that is no list of numbers")
     try:
-        return np.array([float(loss) for loss in given], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        return np.array([float(loss) for loss in given], dtype=np.float64) if given else None
+    except (TypeError, ValueError, OverflowError) as error:
         raise GrokvizError(f"{path} holds {name!r} that are no numbers ({error})") from error
 
 
-def _indices(given: Any) -> Sequence[int] | None:
-    if isinstance(given, Tensor | np.ndarray) and given.ndim == 1:
-        return [int(index) for index in given.tolist()]
-    return list(given) if isinstance(given, list | tuple) and given else None
+def _indices(path: Path, given: Any) -> Sequence[int] | None:
+    """The indices of the pairs that were trained on; a mask of all pairs is understood, too."""
+    if isinstance(given, Tensor | np.ndarray) and str(given.dtype).removeprefix("torch.") == "bool":
+        return [i for i, is_trained in enumerate(given.flatten().tolist()) if is_trained]
+    listed = _listed(given)
+    if listed is None and given is not None:
+        raise GrokvizError(
+            f"{path} holds 'train_indices' that are no list of indices; give the train pairs with --train-pairs"
+        )
+    return listed
+
+
+def _listed(given: Any) -> list[Any] | None:
+    """The plain values in a list, a tensor or an array of one axis; None where it is neither, or empty."""
+    if isinstance(given, Tensor | np.ndarray):
+        given = given.tolist() if given.ndim == 1 else None
+    return list(given) if isinstance(given, list | tuple) and len(given) else None
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number from 0 that `value` is, or None."""
+    number = plain_number(value)
+    return (
+        int(number) if number is not None and number >= 0 and (isinstance(number, int) or number.is_integer()) else None
+    )
 
 
 def _stated(values: Mapping[str, Any]) -> dict[str, Any]:

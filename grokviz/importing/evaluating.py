@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from grokviz.config import TaskConfig
-from grokviz.importing.losses import StoredLosses, in_words, nearer_shift, stored_losses
+from grokviz.importing.losses import ANOTHER_NETWORK, StoredLosses, apart, in_words, nearer_shift, stored_losses
 from grokviz.importing.series import Series
 from grokviz.importing.tasks import losses_and_hits_of
 from grokviz.progress import progress_of
@@ -26,6 +26,8 @@ class Evaluated:
     """Of train and test: the stored losses."""
     series: Series
     """The networks, with their epochs as the stored losses have them."""
+    left_out: str = ""
+    """What is stored and of other networks, in words."""
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """The history: what is stored, and what is measured where nothing is stored; accuracies are always measured."""
@@ -46,7 +48,7 @@ class Evaluated:
             in_words(split, curve, {epoch: row[f"{split}_loss"] for epoch, row in self.measured.items() if row})
             for split, curve in self.stored.items()
         ]
-        return "; ".join(said for said in compared if said)
+        return "; ".join(said for said in (*compared, self.left_out) if said)
 
 
 def curves_of(series: Series) -> dict[str, StoredLosses]:
@@ -82,7 +84,14 @@ def evaluated(series: Series, task: TaskConfig, *, progress: bool) -> Evaluated:
     if train is not None and "test" in stored:
         ours = {epoch: row["test_loss"] for epoch, row in measured.items()}
         stored["test"] = stored["test"].later(nearer_shift(stored["test"], ours))
-    return Evaluated(measured, stored, series)
+    left_out = []
+    for split, curve in list(stored.items()):
+        far = apart(curve, {epoch: row[f"{split}_loss"] for epoch, row in measured.items() if row})
+        if ANOTHER_NETWORK < far < math.inf:
+            del stored[split]
+            ratio = f"median ratio {math.exp(far):.2g}"
+            left_out.append(f"{split}: the stored losses are not those of these networks ({ratio}), and left out")
+    return Evaluated(measured, stored, series, "; ".join(left_out))
 
 
 def _row(series: Series, epoch: int, task: TaskConfig, train: torch.Tensor) -> Row:

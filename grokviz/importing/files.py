@@ -30,9 +30,11 @@ MOST_BYTES_AT_ONCE = 1 << 28
 """Bytes of a file of torch's old kind, which is read at once; and of a configuration."""
 MOST_TENSORS = 100_000
 """Tensors in a file: 5,000 checkpoints."""
-MOST_NUMBERS = 1 << 26
+MOST_NUMBERS = 1 << 24
 """Numbers in a tensor: a tensor may claim any size with few bytes behind it."""
 LEAST_TORCH = (2, 10)
+DEEPEST = 8
+"""How deep containers in a configuration are followed; one may hold itself."""
 
 CONFIG_CLASSES = tuple(
     f"{module}.{name}"
@@ -127,16 +129,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, depth: int = 0) -> Any:
     """`value` as JSON can hold it: tensors and arrays of one number as numbers, fields as dictionaries, and what else there is as
     a text.
     """
+    if depth > DEEPEST and isinstance(value, Fields | Mapping | list | tuple):
+        return f"a {type(value).__name__}"
     if isinstance(value, Fields):
-        return plain(vars(value))
+        return plain(vars(value), depth=depth + 1)
     if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
+        return {str(name): plain(each, depth=depth + 1) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(each, depth=depth + 1) for each in value]
     if isinstance(value, Tensor | np.generic | np.ndarray) and math.prod(value.shape) == 1:
         return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):

@@ -111,8 +111,15 @@ def read_network(state: StateDict, choices: Choices) -> Network:
         GrokvizError: it is in no known layout, or of another architecture, or holds what would be dropped; the message says what
             was found and what was expected.
     """
+    _refuse_no_plain_tensors(state)
     layout = layout_of(state)
+    if layout is not PROGRESS_MEASURES and choices.attention_coefficient not in (None, 1):
+        coefficient = f"an attention coefficient of {choices.attention_coefficient:g} is given or stated"
+        raise GrokvizError(f"{coefficient}, but the layout of {layout.name} knows none")
     parameters, used = layout.read(state, choices)
+    found_heads = parameters["blocks.0.attn.W_Q"].shape[0] // (2 if is_mixed(choices) else 1)
+    if choices.heads not in (None, found_heads):
+        raise GrokvizError(f"{choices.heads} heads are given or stated, but its tensors are of {found_heads}")
     passed_over = tuple(name for name in state if name not in used)
     for name in passed_over:
         _refuse_dropped(name, state, parameters)
@@ -135,15 +142,32 @@ def layout_of(state: StateDict) -> Layout:
     return layout
 
 
+def is_mixed(choices: Choices) -> bool:
+    """Whether attention is both softmax and constant, so that there are twice the heads."""
+    return choices.attention_coefficient is not None and 0 < choices.attention_coefficient < 1
+
+
+def _refuse_no_plain_tensors(state: StateDict) -> None:
+    """Refuse tensors that are not numbers in a row of memory, and names that cannot be shown.
+
+    Raises:
+        GrokvizError: the message says which.
+    """
+    for name, tensor in state.items():
+        if not name.isprintable():
+            raise GrokvizError(f"a tensor of it is called {name!r:.60}, which no parameter is")
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested or tensor.is_quantized:
+            raise GrokvizError(f"its tensor {name} is sparse, quantised or empty of values; save plain tensors")
+
+
 def _remark(state: StateDict, parameters: Parameters, choices: Choices) -> str:
     """What of a network is not as it was in its file."""
     said = []
     if any(tensor.dtype == torch.float64 for tensor in parameters.values()):
         said.append("weights rounded from float64 to float32")
     if choices.attention_coefficient not in (None, 1):
-        said.append(
-            f"attention of {choices.attention_coefficient:g} times the softmax, and a constant, written as heads of softmax alone"
-        )
+        coefficient = f"{choices.attention_coefficient:g} times the softmax, and a constant"
+        said.append(f"attention of {coefficient}, written as heads of softmax alone, of which the norms are")
     return "; ".join(said)
 
 
@@ -284,21 +308,26 @@ def _complete(parameters: Parameters) -> Parameters:
         GrokvizError: one has another shape than the others ask for, or holds what is not a finite number.
     """
     sizes: dict[str, tuple[int, str]] = {}
+    for parameter in PARAMETERS:  # shapes first: a tensor may claim many numbers with few behind them
+        tensor = parameters.get(parameter.name)
+        if tensor is None:
+            continue
+        if not tensor.is_floating_point():
+            raise GrokvizError(f"{parameter.name} is of {tensor.dtype}, but weights are floating-point numbers")
+        if tensor.ndim != len(parameter.axes):
+            expected = " x ".join(parameter.axes)
+            raise GrokvizError(f"{parameter.name} has the shape {tuple(tensor.shape)}, but expected was {expected}")
+        for axis, length in zip(parameter.axes, tensor.shape, strict=True):
+            known, where = sizes.setdefault(axis, (length, parameter.name))
+            if known != length:
+                raise GrokvizError(f"{parameter.name} has {axis} = {length}, but {where} has {known}")
+            if not length:
+                raise GrokvizError(f"{parameter.name} has {axis} = 0: it is empty")
     complete: Parameters = {}
     for parameter in PARAMETERS:
         tensor = parameters.get(parameter.name)
         if tensor is None:
             tensor = torch.zeros([sizes[axis][0] for axis in parameter.axes])
-        if not tensor.is_floating_point():
-            raise GrokvizError(f"{parameter.name} is of {tensor.dtype}, but weights are floating-point numbers")
-        if tensor.ndim != len(parameter.axes):
-            raise GrokvizError(
-                f"{parameter.name} has the shape {tuple(tensor.shape)}, but expected was {' x '.join(parameter.axes)}"
-            )
-        for axis, length in zip(parameter.axes, tensor.shape, strict=True):
-            known, where = sizes.setdefault(axis, (length, parameter.name))
-            if known != length:
-                raise GrokvizError(f"{parameter.name} has {axis} = {length}, but {where} has {known}")
         plain = tensor.detach().to(torch.float32).contiguous()
         if not bool(plain.isfinite().all()):
             raise GrokvizError(f"{parameter.name} holds numbers that are not finite: NaN or infinity")

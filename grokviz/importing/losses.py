@@ -9,6 +9,10 @@ from jaxtyping import Float, Int
 
 REPRODUCED = 0.01
 """Relative difference up to which a stored loss counts as reproduced."""
+ANOTHER_NETWORK = 0.5
+"""Median |log of the ratio| of stored and measured losses above which they are of other networks."""
+EXACT = 2e-6
+"""Relative difference of losses of the same network, as float32 logits make it."""
 CLEARLY = 10.0
 """How many times nearer another reading of the epochs must come to replace the usual one."""
 
@@ -38,13 +42,17 @@ class StoredLosses:
 def stored_losses(
     values: Float[np.ndarray, "evaluation"] | None, labels: Sequence[int], *, n_epochs: int
 ) -> StoredLosses | None:
-    """The curve that a list of losses is: of every epoch, of every so-manieth, or of the networks with these `labels`."""
+    """The curve that a list of losses is: of the networks with these `labels`, of every epoch, or of every so-manieth, the last
+    epoch included or not; None where no whole number of epochs lies between them.
+    """
     if values is None:
         return None
     if len(values) == len(labels) and len(labels) > 1:
         return StoredLosses(np.array(labels, dtype=np.int64), values)
-    every = max(1, round(n_epochs / len(values)))
-    return StoredLosses(np.arange(len(values), dtype=np.int64) * every, values)
+    everies = {max(1, round(n_epochs / count)) for count in (len(values), max(1, len(values) - 1))}
+    left = {every: n_epochs - every * (len(values) - 1) for every in everies}  # epochs after the last evaluation
+    every = min(everies, key=lambda each: abs(left[each]))
+    return StoredLosses(np.arange(len(values), dtype=np.int64) * every, values) if 0 <= left[every] <= every else None
 
 
 def apart(stored: StoredLosses | None, measured: Mapping[int, float]) -> float:
@@ -57,10 +65,14 @@ def apart(stored: StoredLosses | None, measured: Mapping[int, float]) -> float:
 
 
 def nearer_shift(stored: StoredLosses, measured: Mapping[int, float]) -> int:
-    """By how many epochs the stored curve is to be read later: 0, unless -1 or 1 is clearly nearer to what was measured."""
+    """By how many epochs the stored curve is to be read later: 0, unless -1 or 1 is clearly nearer to what was measured, or exact
+    where 0 has nothing to compare.
+    """
     by_shift = {shift: apart(stored.later(shift), measured) for shift in (0, 1, -1)}
     best = min(by_shift, key=lambda shift: by_shift[shift])
-    return best if by_shift[best] * CLEARLY < by_shift[0] < math.inf else 0
+    if math.isinf(by_shift[0]):
+        return best if by_shift[best] <= EXACT else 0
+    return best if by_shift[best] * CLEARLY < by_shift[0] else 0
 
 
 def in_words(name: str, stored: StoredLosses | None, measured: Mapping[int, float]) -> str:
@@ -77,4 +89,5 @@ def in_words(name: str, stored: StoredLosses | None, measured: Mapping[int, floa
         )
     epoch, ours = max(measured.items())
     when, theirs = stored.nearest(epoch)
-    return f"{name}: {ours:.6g} at epoch {epoch:,}, stored {theirs:.6g} at epoch {when:,} ({ours / theirs - 1:+.1e})"
+    difference = f" ({ours / theirs - 1:+.1e})" if theirs else ""
+    return f"{name}: {ours:.6g} at epoch {epoch:,}, stored {theirs:.6g} at epoch {when:,}{difference}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
-from grokviz.config import Operation, SplitRecipe
+from grokviz.config import MAX_P, Operation, SplitRecipe
 from grokviz.errors import GrokvizError
 
 
@@ -38,7 +38,7 @@ class ImportOptions:
 
     def __post_init__(self) -> None:
         if self.p is not None:
-            whole("p", self.p, least=3)
+            whole("p", self.p, least=3, most=MAX_P)
         if self.split is not None:
             one_of("split", self.split, get_args(SplitRecipe))
         if self.split_seed is not None:

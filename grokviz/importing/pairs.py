@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,11 @@ def train_pairs_in(path: Path, n: int) -> Sequence[int]:
     if source_of(path).size > MOST_BYTES_AT_ONCE:
         raise GrokvizError(f"{path} is too large for a list of pairs")
     pairs = _read_list(path)
+    if not isinstance(pairs, np.ndarray) or not pairs.size:
+        raise GrokvizError(f"{path} lists no whole numbers, but must list indices a * n + b, or pairs a b")
     if not np.issubdtype(pairs.dtype, np.integer):
         raise GrokvizError(f"{path} lists no whole numbers, but must list indices a * n + b, or pairs a b")
+    pairs = pairs.astype(np.int64)
     if pairs.ndim == 2 and pairs.shape[1] == 2:
         if pairs.min() < 0 or pairs.max() >= n:
             raise GrokvizError(
@@ -35,7 +39,7 @@ def train_pairs_in(path: Path, n: int) -> Sequence[int]:
     return [int(index) for index in pairs]
 
 
-def _read_list(path: Path) -> np.ndarray:
+def _read_list(path: Path) -> Any:
     """The whole numbers that the file at `path` lists: as .npy, JSON, or text.
 
     Raises:
@@ -43,7 +47,7 @@ def _read_list(path: Path) -> np.ndarray:
     """
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return np.load(path, allow_pickle=False, mmap_mode="r")
         if path.suffix == ".json":
             return np.array(json.loads(path.read_bytes()))
         return np.loadtxt(path, dtype=np.int64, delimiter="," if "," in path.read_text()[:200] else None, ndmin=1)

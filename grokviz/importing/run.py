@@ -12,7 +12,7 @@ from grokviz.importing.evaluating import curves_of, evaluated
 from grokviz.importing.known_split import split_of
 from grokviz.importing.layouts import Network
 from grokviz.importing.options import ImportOptions
-from grokviz.importing.series import Series, series_of
+from grokviz.importing.series import Series, refuse_contradictions, series_of
 from grokviz.importing.tasks import find_task
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.origin import Origin
@@ -55,6 +55,7 @@ def import_run(
     model = series.model(_read(series, progress))
     weights = series.weights(max(series.states))
     task = find_task(weights, operation=options.operation, p=options.p, stated=series.stated)
+    refuse_contradictions(series.stated, model, task.config.p, is_mixed=series.is_mixed)
     refuse_beyond_memory(f"importing p = {task.config.p}", snapshot_bytes(weights, task.config.n_pairs))
     split = split_of(series, task.config, options, curves_of(series), progress=progress)
     results = evaluated(series, split.task, progress=progress)

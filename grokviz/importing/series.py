@@ -7,17 +7,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from grokviz.checks import plain_number
+import numpy as np
+
+from grokviz.checks import plain_number, shown
 from grokviz.config import Biases, ModelConfig, OutputVocabulary
 from grokviz.errors import GrokvizError
 from grokviz.importing.bundles import Bundle, StateDict, bundle_of
 from grokviz.importing.files import plain, read_content, read_json
-from grokviz.importing.layouts import Choices, Network, heads_left_open, read_network
+from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
 from grokviz.importing.options import ImportOptions
 from grokviz.importing.tasks import find_heads
 from grokviz.models.parameters import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.origin import SourceFile
+
+MOST_EPOCHS = 10**9
+
+STATED = (
+    (("act_fn", "act_type"), ("relu",), "ReLU neurons"),
+    (("n_layers", "num_layers"), (1,), "one layer"),
+    (("normalization_type",), ("none",), "no normalisation"),
+    (("use_ln", "attn_only", "gated_mlp"), (False, 0), "attention and MLP, and no normalisation"),
+    (("use_attn_scale",), (True, 1), "scores scaled by 1 / sqrt(d_head)"),
+    (("positional_embedding_type",), ("standard",), "position embeddings that are added"),
+    (("diff_vocab",), (False, 0), "one embedding for both operands"),
+)
+"""What configurations may state: under which names, what is usual, and what that is in words."""
 
 EPOCH_UNKNOWN = "not stated; the network is put at epoch 0, which does not say that it is untrained"
 
@@ -53,6 +68,11 @@ class Series:
     def last(self) -> Network:
         """The network of the last epoch."""
         return self.network(max(self.states))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there are twice the heads, for attention is both softmax and constant."""
+        return is_mixed(self.choices)
 
     def earlier(self, epochs: int) -> "Series":
         """The networks, so many epochs earlier."""
@@ -102,7 +122,7 @@ def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
     stated = plain(read_json(options.config)) if options.config else {}
     contents = [read_content(path) for path in paths]
     bundles = [bundle_of(path, content) for path, content in zip(paths, contents, strict=True)]
-    most = max(bundles, key=lambda bundle: (bundle.train_losses is not None, len(bundle.stated)))
+    most = max(bundles, key=lambda bundle: (_length(bundle.train_losses), len(bundle.stated)))
     stated = {**most.stated, **stated}
     _refuse_stated(stated)
     states, about = _by_epoch(paths, bundles, options, stated)
@@ -119,14 +139,36 @@ def _refuse_stated(stated: Mapping[str, Any]) -> None:
     Raises:
         GrokvizError: the network is of another kind.
     """
-    activation = next((stated[name] for name in ("act_fn", "act_type") if name in stated), "relu")
-    if str(activation).lower() != "relu":
-        raise GrokvizError(f"its configuration states the activation {activation}, but measures are of ReLU neurons")
-    if stated.get("diff_vocab"):
-        raise GrokvizError(
-            "its configuration states that both operands have tokens of their own (diff_vocab), but measures are of one "
-            "embedding for both"
-        )
+    for names, usual, what in STATED:
+        for name in names:
+            value = stated.get(name)
+            if value is not None and (value.lower() if isinstance(value, str) else value) not in usual:
+                raise GrokvizError(
+                    f"its configuration states {name} = {shown(value)}, but measures are of networks with {what}"
+                )
+
+
+def refuse_contradictions(stated: Mapping[str, Any], model: ModelConfig, p: int, *, is_mixed: bool) -> None:
+    """Refuse a network whose configuration states another shape.
+
+    Raises:
+        GrokvizError: the message names what contradicts.
+    """
+    heads = model.n_heads // 2 if is_mixed else model.n_heads
+    found = {
+        "p": p, "C": p, "d_model": model.d_model, "n_heads": heads, "num_heads": heads, "d_head": model.d_head,
+        "d_mlp": model.d_mlp, "n_ctx": model.positions,
+    }  # fmt: skip
+    for name, value in found.items():
+        given = plain_number(stated.get(name))
+        if given is not None and given != value:
+            raise GrokvizError(
+                f"its configuration states {name} = {given}, but the network has {value}: it is of another"
+            )
+
+
+def _length(losses: np.ndarray | None) -> int:
+    return 0 if losses is None else len(losses)
 
 
 def weights_of(network: Network) -> Weights:
@@ -151,6 +193,10 @@ def _by_epoch(
                 epoch = label + bundle.after_update
             else:
                 epoch, about = _unlabelled_epoch(path, len(paths), stated)
+            if epoch > MOST_EPOCHS:
+                raise GrokvizError(
+                    f"{path} holds a network of epoch {shown(epoch)}, but at most {MOST_EPOCHS:,} is one"
+                )
             if epoch in states:
                 raise GrokvizError(
                     f"{path} holds a network of epoch {epoch:,}, and so does {states[epoch][0]}; give --epochs, one for each file"

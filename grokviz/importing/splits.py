@@ -49,8 +49,8 @@ UNUSUAL_FRACTIONS = (1 / 3, 2 / 3, 1 / 6, 5 / 6, 1 / 8, 3 / 8, 5 / 8, 7 / 8)
 MOST_CHANCE = 1e-9
 """Chance that a wrong order fits so well, up to which it counts as beyond doubt; that of all orders tried together."""
 BEYOND_DOUBT, MORE_USUAL = 10.0, 6.0
-"""Logarithms of how much likelier one number of train pairs must be than any other of its kind; and than what a more usual one may
-be, so that it is not taken for noise.
+"""Logarithms of how much likelier one number of train pairs must be than any other of its kind; and of how much likelier a less
+usual one may be, which is still taken for noise.
 """
 LOSS_TOLERANCE = 0.01
 """How near a mean loss must come to the stored one."""
@@ -246,8 +246,8 @@ def _settled_cut(
     """The number of train pairs, where the losses say it beyond doubt: the stated one, or one of `cuts`, or of the other
     fractions; of a kind that is less usual only if no more usual one comes near.
 
-    The train pairs of the right order are its first ones. How much likelier a pair with its rank is among them than among the others is
-    read off those that surely belong to either, and summed over the first pairs: the sum is highest where the train pairs end.
+    The train pairs of the right order are its first ones. How much likelier a pair with its rank is among them than among the
+    others is read off those that surely belong to either, and summed over the first pairs: highest where the train pairs end.
     """
     n_pairs = len(fit)
     likelihood = _log_likelihoods(fit, order)

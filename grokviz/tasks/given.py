@@ -51,7 +51,7 @@ class GivenSplit:
         mask = np.zeros(n_pairs, dtype=bool)
         for given in indices:
             index = plain_number(given)
-            if index is None or index != int(index) or not 0 <= index < n_pairs:
+            if index is None or not 0 <= index < n_pairs or index != int(index):
                 raise GrokvizError(
                     f"the train pairs hold {shown(given)}, but must be indices from 0 to {n_pairs - 1}: a * n + b"
                 )
