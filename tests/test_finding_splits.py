@@ -69,6 +69,13 @@ def test_a_fraction_of_whole_per_cent_is_found_and_another_is_not_guessed() -> N
     assert isinstance(given, FoundSplit)
 
 
+@pytest.mark.parametrize("fraction", [0.33, 0.31, 0.29, 0.51])
+def test_a_fraction_near_a_usual_one_is_not_taken_for_it(fraction: float) -> None:
+    split = found(losses_of("randperm", 41, fraction, better=5.0))
+    assert isinstance(split, FoundSplit)
+    assert int(split.fraction * N) == int(fraction * N)
+
+
 def test_a_stated_fraction_is_taken_where_the_losses_do_not_speak_against_it() -> None:
     weak = fit_ranks([losses_of("randperm", 41, 0.3, better=0.27)])
     split = find_split(weak, Sought(seeds=(41,), stated=0.3), progress=False)

@@ -1,6 +1,7 @@
 """Published values are held against ours: they agree, differ, or are known to be wrong, and the exit code says it."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,10 @@ def test_without_a_split_what_needs_it_is_not_compared_with_the_reason(quick_run
         ("name,value,tolerance\nloss,1,-1\n", "line 2: tolerance is -1.0, but must not be negative"),
         ("name,value\n", "holds no values"),
         ("{", "is not JSON"),
+        (
+            "name,value\ntoken_plane[7,0,x],0.1\n",
+            "line 2: there are more cells than columns; put a name with commas in quotes",
+        ),
         ('{"note": "nothing"}', "holds no values"),
     ],
 )
@@ -109,3 +114,28 @@ def test_tolerances_and_sources_are_read(table: Path) -> None:
     assert (first.value, first.tolerance, first.source) == (1.5, 0.01, "Nanda et al. 2023")
     assert (second.tolerance, second.source) == (1e-5, "published.csv")
     assert np.isclose(second.value, 2)
+
+
+def test_a_table_of_a_spreadsheet_is_read_with_its_mark_and_spaces(table: Path) -> None:
+    table.write_text("\ufeff name , value \nloss[all], 2\n", encoding="utf-8")
+    (claim,) = read_claims(table)
+    assert (claim.name, claim.value) == ("loss[all]", 2)
+    (table.parent / "summary.json").write_text('\ufeff{"all_loss": 2, "huge": 1' + "0" * 400 + "}", encoding="utf-8")
+    assert [claim.name for claim in read_claims(table.parent / "summary.json")] == ["all_loss"]
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(GrokvizError, match="pipe is not a file"):
+        read_claims(tmp_path / "pipe")
+
+
+def test_a_frequency_that_is_none_is_not_compared_and_that_is_no_success(
+    quick_run: grokviz.Run, tmp_path: Path
+) -> None:
+    names = ("percent_x_embed_freq_0_rep", "logit_freq_99_rep_trace_similarity", "percent_unembed_freq_30_rep")
+    (tmp_path / "summary.json").write_text(json.dumps(dict.fromkeys(names, 0.1)))
+    verification = grokviz.verify(quick_run, tmp_path / "summary.json")
+    assert [row.verdict for row in verification.rows] == ["not compared"] * 3
+    assert verification.rows[0].why == "there is no frequency 0 among 59 elements"
+    assert not verification.holds
