@@ -111,7 +111,6 @@ def read_network(state: StateDict, choices: Choices) -> Network:
         GrokvizError: it is in no known layout, or of another architecture, or holds what would be dropped; the message says what
             was found and what was expected.
     """
-    _refuse_no_plain_tensors(state)
     layout = layout_of(state)
     if layout is not PROGRESS_MEASURES and choices.attention_coefficient not in (None, 1):
         coefficient = f"an attention coefficient of {choices.attention_coefficient:g} is given or stated"
@@ -132,6 +131,7 @@ def layout_of(state: StateDict) -> Layout:
     Raises:
         GrokvizError: it is none that is known.
     """
+    _refuse_no_plain_tensors(state)
     _refuse_another_architecture(state)
     layout = next((layout for layout in LAYOUTS if layout.recognises(state)), None)
     if layout is None:
@@ -158,6 +158,10 @@ def _refuse_no_plain_tensors(state: StateDict) -> None:
             raise GrokvizError(f"a tensor of it is called {name!r:.60}, which no parameter is")
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested or tensor.is_quantized:
             raise GrokvizError(f"its tensor {name} is sparse, quantised or empty of values; save plain tensors")
+        if tensor.ndim == 0 and name.rsplit(".", 1)[-1] not in BUFFERS:
+            raise GrokvizError(
+                f"its tensor {name} is a single number; expected were the matrices and biases of a network"
+            )
 
 
 def _remark(state: StateDict, parameters: Parameters, choices: Choices) -> str:
