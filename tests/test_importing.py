@@ -89,6 +89,8 @@ def test_attention_mixed_with_a_constant_is_written_as_heads_of_softmax(
     expected = logits_by_hand(parameters, tokens, coefficient)
     assert ((logits_of(run, tokens) - expected).norm() / expected.norm()).item() < 1e-6
     assert run.config.model.n_heads == (6 if coefficient == 0.3 else 3)
+    assert run.origin is not None
+    assert run.origin.layout.startswith("pizza")
     measured = grokviz.measure(run, progress=False)
     answers = torch.from_numpy(run.config.task.task.answers)
     by_hand = torch.nn.functional.cross_entropy(expected, answers).item()
@@ -168,6 +170,8 @@ def test_the_file_of_the_grokking_demo_becomes_the_run_that_it_is_of(small_run: 
 
     run = grokviz.import_run(saved(demo, tmp_path / "demo.pth"), tmp_path / "run", progress=False)
 
+    with pytest.raises(GrokvizError, match=r"epochs are given, but .* holds \d+ networks with epochs of their own"):
+        grokviz.import_run(tmp_path / "demo.pth", tmp_path / "other", ImportOptions(epochs=(3,)), progress=False)
     assert run.epochs == tuple(epochs)
     assert run.config.task == small_run.config.task
     for name in ("train_loss", "test_loss", "test_accuracy"):

@@ -122,7 +122,8 @@ def read_network(state: StateDict, choices: Choices) -> Network:
     passed_over = tuple(name for name in state if name not in used)
     for name in passed_over:
         _refuse_dropped(name, state, parameters)
-    return Network(_complete(parameters), layout.name, passed_over, _remark(state, parameters, choices))
+    name = PIZZA if layout is PROGRESS_MEASURES and choices.attention_coefficient is not None else layout.name
+    return Network(_complete(parameters), name, passed_over, _remark(state, parameters, choices))
 
 
 def layout_of(state: StateDict) -> Layout:
@@ -342,5 +343,8 @@ def _complete(parameters: Parameters) -> Parameters:
 TRANSFORMER_LENS = Layout("TransformerLens 1 to 3 (state dict)", _is_transformer_lens, _read_transformer_lens)
 PROGRESS_MEASURES = Layout("progress measures (Nanda et al. 2023)", _is_transposed, _read_transposed)
 TRANSFORMER_LENS_4 = Layout("TransformerLens 4 (native state dict)", _is_native, _read_native)
+
+PIZZA = "pizza (Zhong et al. 2023), transposed as progress measures"
+"""The name of that layout where attention has a coefficient."""
 
 LAYOUTS = (TRANSFORMER_LENS, PROGRESS_MEASURES, TRANSFORMER_LENS_4)

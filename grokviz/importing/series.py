@@ -187,7 +187,11 @@ def _by_epoch(
     states: dict[int, tuple[str, StateDict]] = {}
     for number, (path, bundle) in enumerate(zip(paths, bundles, strict=True)):
         for label, state in bundle.networks:
-            if options.epochs is not None and len(bundle.networks) == 1:
+            if options.epochs is not None and len(bundle.networks) > 1:
+                raise GrokvizError(
+                    f"epochs are given, but {path} holds {len(bundle.networks)} networks with epochs of their own"
+                )
+            if options.epochs is not None:
                 epoch = options.epochs[number]
             elif label is not None:
                 epoch = label + bundle.after_update
