@@ -29,8 +29,7 @@ def write(folder: Path) -> None:
     import warnings
 
     import grokviz
-    from grokviz.exporting.hub import architecture
-    from grokviz.models.parameters import PARAMETERS, parameter_shapes
+    from grokviz.models.parameters import PARAMETERS, architecture, parameter_shapes
 
     warnings.simplefilter("ignore")
     for number, (name, case) in enumerate(CASES.items()):

@@ -10,8 +10,9 @@ from safetensors.torch import save
 
 from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
-from grokviz.exporting.hub import architecture, hub_files
+from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
+from grokviz.models.parameters import architecture
 from grokviz.store import Run, open_run, write_file
 
 Format = Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"]

@@ -9,10 +9,10 @@ from safetensors.torch import save
 
 from grokviz.analysis.derived import key_frequencies_of
 from grokviz.analysis.phases import Phases, find_phases
-from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
 from grokviz.figures.files import facts_of, file_of
+from grokviz.models.parameters import architecture
 from grokviz.report.words import facts, findings, headline
 from grokviz.store import Run
 
@@ -38,23 +38,6 @@ def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
     yield from images.items()
     phases = find_phases(until) if "history_test_loss" in until else None
     yield "README.md", _card(run, until, phases, drawings, tuple(images), epoch).encode()
-
-
-def architecture(config: RunConfig) -> dict[str, object]:
-    """The arguments of TransformerLens' HookedTransformerConfig for a network of `config`."""
-    model = config.model
-    return {
-        "n_layers": 1,
-        "d_model": model.d_model,
-        "n_heads": model.n_heads,
-        "d_head": model.d_head,
-        "d_mlp": model.d_mlp,
-        "act_fn": "relu",
-        "normalization_type": None,
-        "n_ctx": model.positions,
-        "d_vocab": config.d_vocab,
-        "d_vocab_out": config.d_vocab_out,
-    }
 
 
 def _config(run: Run, epoch: int) -> dict[str, object]:

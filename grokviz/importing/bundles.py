@@ -12,9 +12,7 @@ from torch import Tensor
 
 from grokviz.checks import plain_number, shown
 from grokviz.errors import GrokvizError
-from grokviz.importing.files import Content, Fields, plain
-
-StateDict = Mapping[str, Tensor]
+from grokviz.importing.files import Content, Fields, StateDict, plain
 
 SERIES = {"checkpoints": "checkpoint_epochs", "state_dicts": "epochs"}
 """The networks of a whole run and their epochs, as TransformerLens' grokking demo calls them, and as Nanda et al. do."""

@@ -67,15 +67,15 @@ def curves_of(series: Series) -> dict[str, StoredLosses]:
     return found
 
 
-def evaluated(series: Series, task: TaskConfig, *, progress: bool) -> Evaluated:
-    """The networks of `series`, evaluated on the split of `task`, beside the stored losses."""
+def evaluated(series: Series, task: TaskConfig, curves: Mapping[str, StoredLosses], *, progress: bool) -> Evaluated:
+    """The networks of `series`, evaluated on the split of `task`, beside the stored `curves`."""
     train = known_train_mask(task)
     measured: dict[int, Row] = {}
     with progress_of("evaluating networks", total=len(series.states), unit="network", shown=progress) as bar:
         for epoch in series.states:
             measured[epoch] = {} if train is None else _row(series, epoch, task, train)
             bar.update()
-    stored = curves_of(series)
+    stored = dict(curves)
     if train is not None and "train" in stored and series.bundle.after_update:
         ours = {epoch: row["train_loss"] for epoch, row in measured.items()}
         if nearer_shift(stored["train"], ours) == 1:  # the networks were kept before the update of their epoch

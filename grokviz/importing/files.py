@@ -57,6 +57,10 @@ HOW_TO_CONVERT = (
 )
 
 
+StateDict = Mapping[str, Tensor]
+"""The tensors of a network, by their names."""
+
+
 class Fields:
     """The fields of a configuration object, in its place. It has no methods, so that nothing of it can be run."""
 

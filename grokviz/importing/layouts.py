@@ -15,9 +15,9 @@ from torch import Tensor
 
 from grokviz.checks import number
 from grokviz.errors import GrokvizError
+from grokviz.importing.files import StateDict
 from grokviz.models.parameters import MATRICES, PARAMETERS
 
-StateDict = Mapping[str, Tensor]
 Parameters = dict[str, Float[Tensor, "..."]]
 
 BUFFERS = ("mask", "IGNORE")

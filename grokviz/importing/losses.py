@@ -11,8 +11,6 @@ REPRODUCED = 0.01
 """Relative difference up to which a stored loss counts as reproduced."""
 ANOTHER_NETWORK = 0.5
 """Median |log of the ratio| of stored and measured losses above which they are of other networks."""
-EXACT = 2e-6
-"""Relative difference of losses of the same network, as float32 logits make it."""
 CLEARLY = 10.0
 """How many times nearer another reading of the epochs must come to replace the usual one."""
 
@@ -65,14 +63,10 @@ def apart(stored: StoredLosses | None, measured: Mapping[int, float]) -> float:
 
 
 def nearer_shift(stored: StoredLosses, measured: Mapping[int, float]) -> int:
-    """By how many epochs the stored curve is to be read later: 0, unless -1 or 1 is clearly nearer to what was measured, or exact
-    where 0 has nothing to compare.
-    """
+    """By how many epochs the stored curve is to be read later: 0, unless -1 or 1 is clearly nearer to what was measured."""
     by_shift = {shift: apart(stored.later(shift), measured) for shift in (0, 1, -1)}
     best = min(by_shift, key=lambda shift: by_shift[shift])
-    if math.isinf(by_shift[0]):
-        return best if by_shift[best] <= EXACT else 0
-    return best if by_shift[best] * CLEARLY < by_shift[0] else 0
+    return best if by_shift[best] * CLEARLY < by_shift[0] < math.inf else 0
 
 
 def in_words(name: str, stored: StoredLosses | None, measured: Mapping[int, float]) -> str:

@@ -57,8 +57,9 @@ def import_run(
     task = find_task(weights, operation=options.operation, p=options.p, stated=series.stated)
     refuse_contradictions(series.stated, model, task.config.p, is_mixed=series.is_mixed)
     refuse_beyond_memory(f"importing p = {task.config.p}", snapshot_bytes(weights, task.config.n_pairs))
-    split = split_of(series, task.config, options, curves_of(series), progress=progress)
-    results = evaluated(series, split.task, progress=progress)
+    curves = curves_of(series)
+    split = split_of(series, task.config, options, curves, progress=progress)
+    results = evaluated(series, split.task, curves, progress=progress)
     series = results.series
 
     found = {

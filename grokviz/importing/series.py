@@ -12,8 +12,8 @@ import numpy as np
 from grokviz.checks import plain_number, shown
 from grokviz.config import Biases, ModelConfig, OutputVocabulary
 from grokviz.errors import GrokvizError
-from grokviz.importing.bundles import Bundle, StateDict, bundle_of
-from grokviz.importing.files import plain, read_content, read_json
+from grokviz.importing.bundles import Bundle, bundle_of
+from grokviz.importing.files import StateDict, plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
 from grokviz.importing.options import ImportOptions
 from grokviz.importing.tasks import find_heads

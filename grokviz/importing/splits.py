@@ -73,6 +73,10 @@ class Sought:
         """Number of orders that are tried."""
         return len(self.recipes) * len(self.seeds)
 
+    def cuts(self, n_pairs: int) -> list[int]:
+        """The numbers of train pairs that the fractions give, ascending; those that leave none on one side are left out."""
+        return sorted({cut for f in self.fractions if 0 < (cut := int(f * n_pairs)) < n_pairs})
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -98,7 +102,7 @@ class FoundSplit:
 def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) -> FoundSplit | str:
     """The split of a network whose pairs are fitted as the ranks `fit` say, from 1 for the best; or why none can be told."""
     n_pairs = len(fit)
-    cuts = sorted({cut for f in sought.fractions if 0 < (cut := int(f * n_pairs)) < n_pairs})
+    cuts = sought.cuts(n_pairs)
     if not cuts:
         return f"the fraction {sought.fractions[0]:g} leaves no pair of {n_pairs:,} on one side"
     best: Fit | None = None
@@ -188,7 +192,7 @@ def find_by_losses(
     have other mean losses, far less than one were to be expected.
     """
     n_pairs = len(losses)
-    cuts = sorted({cut for f in sought.fractions if 0 < (cut := int(f * n_pairs)) < n_pairs})
+    cuts = sought.cuts(n_pairs)
     mean, deviation = losses.mean().item(), losses.std().item()
     matches: list[tuple[str, int, int]] = []
     with progress_of("finding the split by its losses", total=sought.n_orders, unit="seed", shown=progress) as bar:

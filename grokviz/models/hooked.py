@@ -14,7 +14,7 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from grokviz.config import RunConfig
 from grokviz.models.initialisation import initial_weights
-from grokviz.models.parameters import refuse_other_shapes, trained_parameters
+from grokviz.models.parameters import architecture, refuse_other_shapes, trained_parameters
 
 __all__ = [
     "HOOK_MLP_POST",
@@ -71,16 +71,7 @@ def bare_model(config: RunConfig) -> HookedTransformer:
         warnings.filterwarnings("ignore", "HookedTransformer is deprecated", DeprecationWarning)
         model = HookedTransformer(
             HookedTransformerConfig(
-                n_layers=1,
-                d_model=config.model.d_model,
-                n_heads=config.model.n_heads,
-                d_head=config.model.d_head,
-                d_mlp=config.model.d_mlp,
-                act_fn="relu",
-                normalization_type=None,
-                n_ctx=config.model.positions,
-                d_vocab=config.d_vocab,
-                d_vocab_out=config.d_vocab_out,
+                **architecture(config),
                 init_weights=False,  # and no seed: that would reseed the global generators
                 device="cpu",
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from grokviz.config import Biases, RunConfig
 from grokviz.errors import GrokvizError
@@ -65,6 +65,22 @@ def axis_sizes(config: RunConfig) -> dict[str, int]:
         "d_head": config.model.d_head,
         "neuron": config.model.d_mlp,
         "class": config.d_vocab_out,
+    }
+
+
+def architecture(config: RunConfig) -> dict[str, Any]:
+    """The arguments of TransformerLens' HookedTransformerConfig that make a network of `config`."""
+    return {
+        "n_layers": 1,
+        "d_model": config.model.d_model,
+        "n_heads": config.model.n_heads,
+        "d_head": config.model.d_head,
+        "d_mlp": config.model.d_mlp,
+        "act_fn": "relu",
+        "normalization_type": None,
+        "n_ctx": config.model.positions,
+        "d_vocab": config.d_vocab,
+        "d_vocab_out": config.d_vocab_out,
     }
 
 

@@ -73,13 +73,13 @@ def _refuse_untrainable(config: RunConfig) -> None:
         GrokvizError: the message names it.
     """
     model = config.model
-    for name, value, ways in (
-        ("split", config.task.split, "randperm, python_shuffle or numpy_permutation"),
-        ("initialisation", model.initialisation, "notebook, nanda2023 or transformer_lens"),
-        ("biases", model.biases, "none, mlp_in or mlp"),
-        ("positions", model.positions, "3"),
+    for name, value, refused, ways in (
+        ("split", config.task.split, "unknown", "randperm, python_shuffle or numpy_permutation"),
+        ("initialisation", model.initialisation, "unknown", "notebook, nanda2023 or transformer_lens"),
+        ("biases", model.biases, "all", "none, mlp_in or mlp"),
+        ("positions", model.positions, 2, "3"),
     ):
-        if value in ("unknown", "all", 2):
+        if value == refused:
             raise GrokvizError(f"{name} is {value}, which only an imported network has; to train, choose {ways}")
 
 
