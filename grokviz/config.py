@@ -14,6 +14,7 @@ from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
+from grokviz.tasks.train_pairs import TrainPairs, train_indices
 
 S = TypeVar("S")
 
@@ -117,6 +118,19 @@ class TaskConfig:
                 raise GrokvizError(f"{name} is {getattr(self, name)}, but the split is {self.split}: let it be None")
         if isinstance(self.split, GivenSplit) and self.split.n_pairs != self.n_pairs:
             raise GrokvizError(f"the given split is of {self.split.n_pairs} pairs, but the task has {self.n_pairs}")
+
+    def trained_on(self, train_pairs: TrainPairs) -> "TaskConfig":
+        """The task with the split that trains on these pairs: indices a * n + b, pairs (a, b) of tokens, a mask of all pairs, or
+        a file of one of these.
+
+        >>> TaskConfig(p=5).trained_on([(0, 1), (4, 4)]).n_train
+        2
+
+        Raises:
+            GrokvizError: they are none, or leave no pair on one side.
+        """
+        split = GivenSplit.of(train_indices(train_pairs, self.task.n).tolist(), self.n_pairs)
+        return replace(self, split=split, train_fraction=None, split_seed=None)
 
     @property
     def task(self) -> Task:

@@ -17,7 +17,7 @@ CHECKED = [f"grokviz.{name}" for name in ("tasks", "models", "store", "training"
 CHECKED += [
     f"grokviz.importing.{name}" for name in ("bundles", "evaluating", "files", "known_split", "layouts", "losses")
 ]
-CHECKED += [f"grokviz.importing.{name}" for name in ("pairs", "series", "splits", "tasks")]
+CHECKED += [f"grokviz.importing.{name}" for name in ("series", "split_check", "splits", "tasks")]
 
 with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz

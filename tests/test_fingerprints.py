@@ -16,9 +16,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.fingerprints import described, fingerprint
+from grokviz.analysis.fingerprints import described, reached_by
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.specs import specs_of
+
+
+def fingerprint(measure: Callable[..., object]) -> str:
+    reached = reached_by(measure)
+    assert reached.fingerprint, reached.why_not
+    return reached.fingerprint
+
 
 PACKAGE = Path(grokviz.__file__).parent
 
@@ -28,7 +35,7 @@ sys.path.insert(0, sys.argv[1])
 import grokviz
 assert grokviz.__file__.startswith(sys.argv[1])
 from grokviz.analysis.specs import specs_of
-print(json.dumps({spec.name: spec.fingerprint for spec in specs_of(grokviz.MEASURES)}))
+print(json.dumps({spec.name: spec.reached.fingerprint for spec in specs_of(grokviz.MEASURES)}))
 """
 
 
@@ -43,7 +50,7 @@ def stale_after(tmp_path: Path, edit: Callable[[str, str], str]) -> set[str]:
         edited += before != after
     assert edited
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True)
-    now = {spec.name: spec.fingerprint for spec in specs_of(grokviz.MEASURES)}
+    now = {spec.name: spec.reached.fingerprint for spec in specs_of(grokviz.MEASURES)}
     after = json.loads(done.stdout)
     return {name for name in now if now[name] != after[name]}
 

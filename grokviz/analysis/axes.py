@@ -39,3 +39,28 @@ AXES: Mapping[str, Labels] = {
 def labels_of(snapshot: Snapshot, keys: Sequence[int]) -> dict[str, Any]:
     """The labels of every known axis."""
     return {axis: labels(snapshot, keys) for axis, labels in AXES.items()}
+
+
+FACTS: Mapping[str, str] = {
+    "status": "how the training ended, or that it goes on",
+    "operation": "",
+    "p": "modulus",
+    "n_answers": "number of possible answers; chance is a loss of its logarithm",
+    "config": "the configuration, as JSON",
+    "split_check": "what the losses of the pairs say of the split",
+    "key_frequency_rule": "what makes a frequency key",
+    "key_frequency_epoch": "checkpoint at which the key frequencies are taken",
+}
+"""What measurements say of the networks in one value each, with what it means; of the operation, that is its formula."""
+
+OF_THE_TASK: Mapping[str, str] = {
+    "is_key_frequency": "1 for the key frequencies, 0 for the others",
+    "readout_share_of_largest": "readout power per component as a share of the largest: what the rule decides by",
+    "harmonic_of_key": "the key frequency of which this one is a harmonic with 1 % of the largest or more; 0 for none",
+    "harmonic_multiple": "which multiple of that key: 2, 3; 0 for none",
+    "token_coordinate": "place of the token on the circle of all elements; a wave of frequency k has k periods round it",
+}
+"""What measurements say of frequencies and tokens."""
+
+OF_THE_DATASET = (*FACTS, *OF_THE_TASK, "checkpoint", "run", "outcome")
+"""The names that measurements use themselves, so that no measure and no axis can have them."""

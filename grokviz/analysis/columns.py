@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from grokviz.analysis.axes import FACTS, OF_THE_TASK
+from grokviz.analysis.hooks import hook_pairs, names_of
 from grokviz.analysis.keys import KEY_FREQUENCY_RULE, Keys
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import MeasureSpec
@@ -83,6 +85,7 @@ def dataset_of(
     labels: Mapping[str, Any],
     keys: Keys,
     key_epoch: int,
+    split_check: str,
     absent: Mapping[str, str],
 ) -> xr.Dataset:
     """The measurements: what is in `columns`, the history, and what the networks are."""
@@ -101,13 +104,17 @@ def dataset_of(
         history = source.history.rename({"epoch": "history_epoch"})
         variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
         coordinates["history_epoch"] = history["history_epoch"].values
-    variables |= {name: ((), value, {"description": text}) for name, (value, text) in _facts(source, key_epoch).items()}
+    variables |= _facts(source, key_epoch, split_check)
     coordinates["run"] = ((), source.name, {"description": "name of the run"})
-    attributes = {
+    attributes: dict[str, Any] = {
         "grokviz_version": version("grokviz"),
         "network": source.network,
         "absent": json.dumps(dict(absent), sort_keys=True),
     }
+    if source.hooks:
+        attributes["hooks"] = names_of(hook_pairs(source.hooks))
+        if source.pairs_at_once is not None and source.pairs_at_once < source.task.n_pairs:
+            attributes["pairs_at_once"] = source.pairs_at_once
     return xr.Dataset(variables, coordinates, attributes)
 
 
@@ -132,40 +139,40 @@ def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
     harmonic_of, multiples = np.zeros((2, len(frequencies)), np.int32)
     for harmonic in keys.harmonics():
         harmonic_of[harmonic.frequency - 1], multiples[harmonic.frequency - 1] = harmonic.key, harmonic.multiple
-    return {
-        "is_key_frequency": ("frequency", is_key, {"description": "1 for the key frequencies, 0 for the others"}),
-        "readout_share_of_largest": (
-            "frequency",
-            np.array(keys.shares_of_largest),
-            {"description": "readout power per component as a share of the largest: what the rule decides by"},
-        ),
-        "harmonic_of_key": (
-            "frequency",
-            harmonic_of,
-            {
-                "description": "the key frequency of which this one is a harmonic with 1 % of the largest or more; 0 for none"
-            },
-        ),
-        "harmonic_multiple": ("frequency", multiples, {"description": "which multiple of that key: 2, 3; 0 for none"}),
-        "token_coordinate": (
-            "token",
-            coordinates,
-            {
-                "description": "place of the token on the circle of all elements; a wave of frequency k has k periods round it"
-            },
-        ),
+    by_frequency = {
+        "is_key_frequency": is_key,
+        "readout_share_of_largest": np.array(keys.shares_of_largest),
+        "harmonic_of_key": harmonic_of,
+        "harmonic_multiple": multiples,
     }
+    variables = {
+        name: ("frequency", values, {"description": OF_THE_TASK[name]}) for name, values in by_frequency.items()
+    }
+    return {**variables, "token_coordinate": ("token", coordinates, {"description": OF_THE_TASK["token_coordinate"]})}
 
 
-def _facts(source: Source, key_epoch: int) -> dict[str, tuple[Any, str]]:
+def _facts(source: Source, key_epoch: int, split_check: str) -> dict[str, Any]:
     """What the networks are, with what each fact means: one value each, so that runs can be concatenated."""
     task = source.task.task
-    return {
-        "status": (source.status, "how the training ended, or that it goes on"),
-        "operation": (task.operation.name, task.operation.formula),
-        "p": (task.p, "modulus"),
-        "n_answers": (task.n, "number of possible answers; chance is a loss of its logarithm"),
-        "config": (json.dumps(dict(source.config), sort_keys=True), "the configuration, as JSON"),
-        "key_frequency_rule": (KEY_FREQUENCY_RULE, "what makes a frequency key"),
-        "key_frequency_epoch": (key_epoch, "checkpoint at which the key frequencies are taken"),
+    values = {
+        "status": source.status,
+        "operation": task.operation.name,
+        "p": task.p,
+        "n_answers": task.n,
+        "config": json.dumps(dict(source.config), sort_keys=True),
+        "split_check": split_check,
+        "key_frequency_rule": KEY_FREQUENCY_RULE,
+        "key_frequency_epoch": key_epoch,
     }
+    return {name: ((), values[name], {"description": text or task.operation.formula}) for name, text in FACTS.items()}
+
+
+def refuse_clashes(columns: Mapping[str, Column]) -> None:
+    """Refuse a measure with an axis that is called as another measure, one that is not asked for now included.
+
+    Raises:
+        GrokvizError: there is one.
+    """
+    for name, column in columns.items():
+        if clash := next((axis for axis in column.axes if axis in columns), None):
+            raise GrokvizError(f"measure '{name}' has an axis called '{clash}', as is a measure; rename one of them")

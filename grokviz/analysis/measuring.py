@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from grokviz.analysis.axes import AXES
 from grokviz.analysis.columns import Column
 from grokviz.analysis.current import stamp_of
 from grokviz.analysis.derived import key_frequencies_of
-from grokviz.analysis.hooks import Hooks, hook_pairs, names_of
+from grokviz.analysis.hooks import Hooks, hook_pairs
 from grokviz.analysis.measures import MEASURES
-from grokviz.analysis.snapshot import Snapshot
-from grokviz.analysis.sources import Source, intervened_source, model_source, run_source
+from grokviz.analysis.snapshot import Snapshot, refuse_senseless_parts
+from grokviz.analysis.sources import Source, intervened_source, run_source
 from grokviz.analysis.specs import Measures, MeasureSpec, specs_of
 from grokviz.analysis.taking import measured
 from grokviz.checks import as_path, shown, whole
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, keep_measurements, open_run
+from grokviz.tasks.train_pairs import TrainPairs
 
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
@@ -40,6 +40,7 @@ def measure(
     measures: Measures = MEASURES,
     *,
     hooks: Hooks = (),
+    pairs_at_once: int | None = None,
     label: str = "",
     out: str | Path | None = None,
     progress: bool = True,
@@ -55,7 +56,14 @@ def measure(
     leave it. Measures of weights do not see them, nor do the key frequencies, so the dataset can be laid beside the plain one:
     `grokviz.concat([plain, other])`. `label` is its name there. Nothing is kept in the run: `.to_netcdf(file)` keeps it, and
     `xarray.open_dataset(file)` reads it again. A hook is called as `hook(activation, hook=point)`, `point.name` being where, with
-    at most 4096 pairs at a time, checkpoint by checkpoint; it may change the activation in place.
+    all pairs at once, checkpoint by checkpoint; it may change the activation in place. Where memory lacks for all pairs, which
+    is said, `pairs_at_once` lets it see so many at a time: a mean over pairs is another one then, so the result has that in
+    `attrs["pairs_at_once"]`.
+
+    A generator of random numbers that a measure or a hook reaches is set back to its state at the call before each checkpoint,
+    and after the last. A measure that reaches what cannot be told from another object in another process is taken anew each
+    time, and says so: `attrs["taken_anew"]` of its values. The split of a `Source` is held against the losses of its pairs:
+    `split_check` in the result says what they say, and a contradiction is warned of.
 
     With `out`, a netCDF file, the measurements are written there and nothing in the run is touched: it may be read-only.
 
@@ -63,21 +71,20 @@ def measure(
         GrokvizError: a measure has no axes in its annotation, or returns others; a hook would never be called; or checkpoints are
             damaged, which is said when all others have been measured.
     """
-    specs = _checked_specs(measures)
+    specs = specs_of(measures)
     hooks = hook_pairs(hooks)
-    if not isinstance(label, str):
-        raise GrokvizError(f"label is {shown(label)}, but must be a text, such as 'uniform attention'")
+    _refuse_no_text(label)
     if out is not None and (hooks or isinstance(source, Source)):
         raise GrokvizError("out is for the measurements of a run; keep these with .to_netcdf(...)")
     if isinstance(source, Source):
-        if hooks:
+        if hooks or pairs_at_once is not None:
             raise GrokvizError("hooks come with the Source itself: dataclasses.replace(source, hooks=hooks)")
         dataset = measured(source, specs, _nothing_stored, _kept_nowhere, progress)
     elif hooks:
-        intervened = intervened_source(_run(source), hooks)
+        intervened = intervened_source(_run(source), hooks, pairs_at_once=pairs_at_once)
         dataset = measured(intervened, specs, _nothing_stored, _kept_nowhere, progress)
-        dataset = dataset.assign_attrs(hooks=names_of(hooks))
     else:
+        refuse_senseless_parts(pairs_at_once, hooks)
         dataset = _measured_run(_run(source), specs, progress, out)
     return dataset.assign_coords(run=((), label, dataset["run"].attrs)) if label else dataset
 
@@ -88,12 +95,16 @@ def measure_model(
     measures: Measures = MEASURES,
     *,
     epoch: int = 0,
+    train_pairs: TrainPairs = None,
     hooks: Hooks = (),
+    pairs_at_once: int | None = None,
     label: str = "model",
 ) -> xr.Dataset:
     """All `measures` of one network that need not be in any run, under the interventions `hooks` if there are any.
 
-    The result is that of `measure`, with the one `epoch`; figures of an epoch draw it.
+    The result is that of `measure`, with the one `epoch`; figures of an epoch draw it. The pairs that it was trained on are those
+    of the `task`, or `train_pairs`: indices a * n + b, pairs (a, b) of tokens, a mask of all pairs, or a file of one of these.
+    The losses of the pairs are held against them, and a contradiction is warned of; `split_check` says what they say.
 
     Raises:
         GrokvizError: the model is not one of this task.
@@ -107,8 +118,24 @@ def measure_model(
             f"measure_model needs a HookedTransformer and a TaskConfig, but got {shown(got)}; "
             "such as: measure_model(run.model(4000), run.config.task)"
         )
-    source = model_source(model, task, epoch=whole("epoch", epoch, least=0), hooks=hook_pairs(hooks))
+    _refuse_no_text(label)
+    if train_pairs is not None:
+        task = task.trained_on(train_pairs)
+    identities = {whole("epoch", epoch, least=0): ""}
+    source = Source(
+        name=label or "model",
+        task=task,
+        identities=identities,
+        model=lambda _: model,
+        hooks=hooks,
+        pairs_at_once=pairs_at_once,
+    )
     return measure(source, measures, label=label, progress=False)
+
+
+def _refuse_no_text(label: Any) -> None:
+    if not isinstance(label, str):
+        raise GrokvizError(f"label is {shown(label)}, but must be a text, such as 'uniform attention'")
 
 
 def measure_in_memory(run: Run, *, known: xr.Dataset | None) -> xr.Dataset:
@@ -165,14 +192,6 @@ def _kept_nowhere(dataset: xr.Dataset, whole: bool) -> None:
     pass
 
 
-def _checked_specs(measures: Measures) -> list[MeasureSpec]:
-    specs = specs_of(measures)
-    for spec in specs:
-        if spec.name in AXES or spec.name.startswith(("history_", "epoch")):
-            raise GrokvizError(f"a measure cannot be called '{spec.name}', which is the name of an axis; rename it")
-    return specs
-
-
 def _columns_that_hold(
     stored: xr.Dataset, source: Source, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
 ) -> tuple[dict[str, Column], bool]:
@@ -189,7 +208,7 @@ def _columns_that_hold(
     columns = {}
     for name, values in measured.items():
         spec = by_name.get(name)
-        same_code = spec is None or values.attrs.get("fingerprint") == spec.fingerprint
+        same_code = spec is None or spec.holds(values.attrs)
         if same_network and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
             columns[name] = Column.stored(values, still_good)
             if spec is not None:  # the text may have been improved

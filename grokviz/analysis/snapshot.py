@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.analysis.hooks import Hooks, hook_pairs
-from grokviz.checks import Epoch
+from grokviz.checks import Epoch, whole
 from grokviz.config import SPLIT_UNKNOWN, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.forward import last_position
-from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
+from grokviz.models.machine import hooked_bytes, memory_of, refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
 
 CHUNK_PAIRS, CHUNK_PAIRS_BY_HOOKS = 16_384, 4096
-"""Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer."""
+"""Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer. Hooks of a
+user's see all of them: a mean over the pairs, or a permutation of them, is another one on a part.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,31 +140,41 @@ class Snapshot:
         return torch.stack([by_pair[mask].double().mean() for mask in self.splits.values()])
 
 
-def take_snapshot(run: Run | str | Path, epoch: Epoch, *, hooks: Hooks = ()) -> Snapshot:
+def take_snapshot(
+    run: Run | str | Path, epoch: Epoch, *, hooks: Hooks = (), pairs_at_once: int | None = None
+) -> Snapshot:
     """The snapshot of epoch's checkpoint, under the interventions `hooks` if there are any. `epoch` may be "first" or "last".
 
+    Hooks see all pairs at once; only `pairs_at_once`, where that is given.
+
     Raises:
-        GrokvizError: there is no such checkpoint, or it is damaged; or a hook is none.
+        GrokvizError: there is no such checkpoint, or it is damaged; or a hook is none, or memory lacks for all pairs at once.
     """
     run, hooks = open_run(run), hook_pairs(hooks)
     epoch = run.epoch(epoch)
     network = run.model(epoch) if hooks else Weights.from_arrays(run.config, run.weights(epoch))
-    return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks)
+    return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks, pairs_at_once=pairs_at_once)
 
 
 @torch.no_grad()
 def snapshot_of(
-    network: "Weights | HookedTransformer", task_config: TaskConfig, *, epoch: int, hooks: Hooks = ()
+    network: "Weights | HookedTransformer",
+    task_config: TaskConfig,
+    *,
+    epoch: int,
+    hooks: Hooks = (),
+    pairs_at_once: int | None = None,
 ) -> Snapshot:
     """The snapshot of a network that need not be in any run.
 
     `Weights` go through the exact forward, several times faster; a HookedTransformer through its own, with `hooks`, of
-    which none stays on it.
+    which none stays on it. Hooks see all pairs at once; only `pairs_at_once`, where that is given.
 
     Raises:
-        GrokvizError: the network is not one of this task.
+        GrokvizError: the network is not one of this task, or memory lacks for all pairs at once.
     """
     task, hooks = task_config.task, hook_pairs(hooks)
+    refuse_senseless_parts(pairs_at_once, hooks)
     if isinstance(network, Weights):
         if hooks:
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
@@ -179,7 +191,11 @@ def snapshot_of(
     if isinstance(network, Weights):
         parts = [last_position(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
     else:
-        chunks = torch.split(pairs, CHUNK_PAIRS_BY_HOOKS)
+        at_once = CHUNK_PAIRS_BY_HOOKS
+        if hooks:
+            at_once = pairs_at_once or len(pairs)
+            _refuse_too_many_at_once(weights, min(at_once, len(pairs)), next(network.parameters()).device)
+        chunks = torch.split(pairs, at_once)
         equals = task.n if len(weights.W_pos) == 3 else None
         parts = [activations_by_hooks(network, chunk, equals, hooks) for chunk in chunks]
     return Snapshot(
@@ -193,6 +209,28 @@ def snapshot_of(
         answers=torch.from_numpy(task.answers),
         train_mask=known_train_mask(task_config),
     )
+
+
+def refuse_senseless_parts(pairs_at_once: int | None, hooks: Hooks) -> None:
+    """Refuse a number of pairs at once that is none, or where nothing sees them.
+
+    Raises:
+        GrokvizError: it is so.
+    """
+    if pairs_at_once is not None:
+        whole("pairs_at_once", pairs_at_once, least=1)
+        if not hooks:
+            raise GrokvizError(f"pairs_at_once is {pairs_at_once}, but cuts up what hooks see, and there are no hooks")
+
+
+def _refuse_too_many_at_once(weights: Weights, n_pairs: int, device: torch.device) -> None:
+    needed, there = hooked_bytes(weights, n_pairs), memory_of(device)
+    if needed > there:
+        raise GrokvizError(
+            f"hooks see all pairs at once, and {n_pairs:,} take about {needed / 1e9:,.1f} GB of the {there / 1e9:,.1f} GB of "
+            f"{device}; pairs_at_once={max(1, int(n_pairs * 0.5 * there / needed))} lets them see so many at a time, where the "
+            "intervention treats every pair by itself"
+        )
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

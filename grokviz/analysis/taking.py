@@ -3,14 +3,17 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from threading import Lock
 
 import numpy as np
 import torch
 import xarray as xr
 
 from grokviz.analysis.axes import labels_of
-from grokviz.analysis.columns import AxisLengths, Column, dataset_of
+from grokviz.analysis.columns import AxisLengths, Column, dataset_of, refuse_clashes
+from grokviz.analysis.fingerprints import generators_of
+from grokviz.analysis.generators import GeneratorState, global_generators, set_back
+from grokviz.analysis.hooks import hook_pairs
 from grokviz.analysis.in_order import in_order
 from grokviz.analysis.keys import Keys, find_keys
 from grokviz.analysis.measures import MEASURES
@@ -18,12 +21,10 @@ from grokviz.analysis.needs import lacking
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source, UnreadableError
 from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.analysis.stated_split import SplitChecker
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.machine import cpu_threads, memory_bytes, snapshot_bytes
 from grokviz.progress import progress_of
-
-if TYPE_CHECKING:
-    pass
 
 Keep = Callable[[xr.Dataset, bool], None]
 """Keeps measurements, knowing whether they are whole: of every network, as no interrupt and no damage left them."""
@@ -41,10 +42,18 @@ def measured(
 ) -> xr.Dataset:
     """The measurements of `source`: what is stored, and what is missing of `specs`. They are kept also where an interrupt
     or a faulty measure ends the work.
+
+    Generators of random numbers that a measure or a hook reaches are set back before each checkpoint to the state that they are
+    in now, and at the end; so no value depends on the order of the work.
     """
     threads = torch.get_num_threads()
-    with cpu_threads(threads if source.hooks else 1):
-        return _measured_by(threads, source, specs, stored_columns, keep, progress)
+    states = [state for spec in specs for state in spec.reached.generators]
+    of_hooks = generators_of(hook for _, hook in hook_pairs(source.hooks))
+    try:
+        with cpu_threads(threads if source.hooks else 1):
+            return _measured_by(threads, source, specs, stored_columns, keep, progress, of_hooks)
+    finally:
+        set_back([*states, *of_hooks])
 
 
 def _measured_by(
@@ -54,13 +63,15 @@ def _measured_by(
     stored_columns: Callable[[Snapshot, tuple[int, ...]], dict[str, Column]],
     keep: Keep,
     progress: bool,
+    of_hooks: Sequence[GeneratorState],
 ) -> xr.Dataset:
     damaged: dict[int, str] = {}
-    final = _newest_snapshot(source, damaged)
+    final = _newest_snapshot(source, damaged, of_hooks)
     keys = find_keys(final)
     columns = stored_columns(final, keys.frequencies)
     for spec in specs:
         columns.setdefault(spec.name, Column.empty(spec))
+    refuse_clashes(columns)
     absent = _absent(final, [*specs_of(MEASURES), *specs], keys)  # the reason holds for those not asked for, too
     labels = labels_of(final, keys.frequencies)
     lengths = AxisLengths(labels, columns)
@@ -70,18 +81,23 @@ def _measured_by(
         if epoch <= final.epoch
     }
     todo = [epoch for epoch, those in missing.items() if those]
+    checker = SplitChecker(source)
+    taker = _Taker()
 
     def take(epoch: int) -> _Taken:
         wanted = [spec for spec in missing[epoch] if spec.name not in absent]
         try:
+            set_back(of_hooks)
             snapshot = final if epoch == final.epoch or not wanted else source.snapshot(epoch)
         except UnreadableError as error:
             return _Taken(damage=str(error))
-        return _taken(snapshot, wanted, keys.frequencies)
+        if snapshot.epoch == epoch:
+            checker.see(snapshot)
+        return taker.taken(snapshot, wanted, keys.frequencies)
 
     def all_taken() -> Generator[tuple[int, _Taken], None, None]:
         # The end first, because what is read off it must be there after an interrupt, too; and alone, because a measure
-        # that lacks something there need not be tried anywhere else.
+        # that lacks something there need not be tried anywhere else, and one that draws from a generator is found out.
         if final.epoch in todo:
             yield final.epoch, take(final.epoch)
         fitting = int(SHARE_OF_MEMORY * memory_bytes() / snapshot_bytes(final.weights, final.n**2))
@@ -107,7 +123,18 @@ def _measured_by(
                 bar.update()
         is_whole = not damaged
     finally:
-        dataset = dataset_of(source, columns, labels=labels, keys=keys, key_epoch=final.epoch, absent=absent)
+        for spec in specs if todo else []:
+            if why := taker.why_taken_anew(spec):
+                columns[spec.name].attributes["taken_anew"] = why
+        dataset = dataset_of(
+            source,
+            columns,
+            labels=labels,
+            keys=keys,
+            key_epoch=final.epoch,
+            split_check=checker.in_words(),
+            absent=absent,
+        )
         if dataset.sizes["epoch"]:
             keep(dataset, is_whole)
     if damaged:
@@ -115,6 +142,7 @@ def _measured_by(
             f"{len(damaged)} of {len(source.identities)} checkpoints cannot be read, all others are measured; "
             f"the first is epoch {min(damaged)}: {damaged[min(damaged)]}"
         )
+    checker.warn()
     return dataset
 
 
@@ -131,17 +159,53 @@ class _Taken:
     """What ended the work amid the measures."""
 
 
-def _taken(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> _Taken:
-    taken = _Taken()
-    for spec in specs:
+class _Taker:
+    """Takes measures of snapshots. A class, because it learns which draw from the generators that all of a process share."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = Lock()
+        self._drawing: dict[str, list[GeneratorState]] = {}
+        """What the measures that draw from the shared generators draw from, as it was before."""
+
+    def taken(self, snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> _Taken:
+        """What comes of `specs` at a snapshot."""
+        taken = _Taken()
+        for spec in specs:
+            try:
+                taken.values[spec.name] = self._value(spec, snapshot, keys)
+            except LackingError as error:
+                taken.lacking[spec.name] = str(error)
+            except BaseException as error:
+                taken.error = error
+                break
+        return taken
+
+    def _value(self, spec: MeasureSpec, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
+        """The value of a measure; of one that draws random numbers while no other does, from where its generators began."""
+        if not spec.is_users:
+            return spec(snapshot, keys)
+        if generators := [*spec.reached.generators, *self._drawing.get(spec.name, ())]:
+            with self._one_at_a_time:
+                set_back(generators)
+                return spec(snapshot, keys)
+        before = global_generators()
         try:
-            taken.values[spec.name] = spec(snapshot, keys)
-        except LackingError as error:
-            taken.lacking[spec.name] = str(error)
-        except BaseException as error:
-            taken.error = error
-            break
-    return taken
+            return spec(snapshot, keys)
+        finally:
+            if moved := [state for state in before if state.has_moved]:
+                self._drawing.setdefault(spec.name, moved)
+                set_back(moved)
+
+    def why_taken_anew(self, spec: MeasureSpec) -> str:
+        """Why the values of a measure will not be used again; '' where they may be."""
+        if not spec.is_users or spec.reached.why_not:
+            return spec.reached.why_not
+        if spec.name in self._drawing:
+            return "it draws from a generator of random numbers that the whole process shares"
+        set_back(spec.reached.generators)
+        if spec.reached_now.fingerprint != spec.reached.fingerprint:
+            return "what it reaches has changed while it was taken, as a counter or a cache does"
+        return ""
 
 
 def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dict[str, str]:
@@ -151,10 +215,11 @@ def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dic
     return absent | ({"key_frequencies": keys.why_none} if keys.why_none else {})
 
 
-def _newest_snapshot(source: Source, damaged: dict[int, str]) -> Snapshot:
+def _newest_snapshot(source: Source, damaged: dict[int, str], of_hooks: Sequence[GeneratorState]) -> Snapshot:
     """The snapshot of the newest network that can be read; those that cannot enter `damaged` with the reason."""
     epochs = list(source.identities)
     for epoch in reversed(epochs):
+        set_back(of_hooks)
         snapshot = _snapshot_or_none(source, epoch, damaged)
         if snapshot:
             return snapshot

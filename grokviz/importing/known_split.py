@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from grokviz.config import TaskConfig
 from grokviz.importing.losses import StoredLosses
 from grokviz.importing.options import ImportOptions
-from grokviz.importing.pairs import train_pairs_in
 from grokviz.importing.series import Series
+from grokviz.importing.split_check import SplitCheck, check_split, evenly, most_telling
 from grokviz.importing.splits import (
     FRACTIONS,
     SEEDS,
@@ -21,17 +22,19 @@ from grokviz.importing.splits import (
     fit_ranks,
     z_of_mask,
 )
-from grokviz.importing.tasks import losses_of
+from grokviz.importing.tasks import losses_and_hits_of
 from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.split import RECIPES, train_mask
 
 NETWORKS = 9
 """Networks of a series, evenly chosen, from whose losses the split is found."""
-NO_BETTER = -4.0
-"""z of the rank-sum test above which given train pairs are fitted no better than chance would have it."""
 FRACTION_NAMES = ("frac_train", "train_fraction", "frac", "train_frac")
 SEED_NAMES = ("seed", "split_seed", "data_seed")
 """What configurations elsewhere call the fraction of pairs that are trained on, and the seed that draws them."""
+
+
+Fitted = tuple[Float[Tensor, "pair"], Bool[Tensor, "pair"]]
+"""The loss of each pair by a network, and whether it answers it rightly."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class KnownSplit:
     task: TaskConfig
     """The task with the split in it; unknown, where it cannot be told."""
     because: str
+    check: SplitCheck | None = None
+    """What the losses say of a split that was given; None of one that was found by them, or is unknown."""
 
 
 def split_of(
@@ -54,19 +59,21 @@ def split_of(
     """
     if options.split == "unknown":
         return KnownSplit(task, "left unknown, as asked for")
-    by_network = _losses(series, task)
+    fitted = {epoch: losses_and_hits_of(series.weights(epoch), task.task) for epoch in evenly(series.states, NETWORKS)}
+    by_network = {epoch: losses for epoch, (losses, _) in fitted.items()}
     fit = fit_ranks(list(by_network.values()))
-    listed = train_pairs_in(options.train_pairs, task.task.n) if options.train_pairs else series.bundle.train_indices
-    if listed is not None:
-        where = f"given in {options.train_pairs.name}" if options.train_pairs else "given in the file, as train_indices"
-        return _with_z(replace(task, split=GivenSplit.of(listed, task.n_pairs)), fit, where)
+    if options.train_pairs is not None:
+        where = f"given in {options.train_pairs.name}" if isinstance(options.train_pairs, Path) else "given"
+        return _checked(task.trained_on(options.train_pairs), fitted, where)
+    if series.bundle.train_indices is not None:
+        split = GivenSplit.of(series.bundle.train_indices, task.n_pairs)
+        return _checked(replace(task, split=split), fitted, "given in the file, as train_indices")
     if options.split_seed is not None and options.train_fraction is not None:
         recipes = tuple(RECIPES) if options.split is None else (options.split,)
         given = [_drawn(task, recipe, options.split_seed, options.train_fraction) for recipe in recipes]
         best = min(given, key=lambda each: z_of_mask(fit, train_mask(each)))
-        return _with_z(
-            best, fit, "given" if options.split else "given by seed and fraction; of the recipes this one fits best"
-        )
+        whence = "given" if options.split else "given by seed and fraction; of the recipes this one fits best"
+        return _checked(best, fitted, whence)
     reasons = []
     for sought, whence in _searches(options, series.stated):
         found = find_split(fit, sought, progress=progress)
@@ -106,16 +113,7 @@ def _drawn(task: TaskConfig, recipe: str, seed: int, fraction: float) -> TaskCon
     return replace(task, split=recipe, split_seed=seed, train_fraction=fraction)  # type: ignore[arg-type]  # it is checked there
 
 
-def _with_z(task: TaskConfig, fit: Float[Tensor, "pair"], because: str) -> KnownSplit:
-    """A split that is given, and how its train pairs are fitted."""
-    z = z_of_mask(fit, train_mask(task))
-    if z > NO_BETTER:
-        because += ", but its train pairs are fitted no better than the others: it may be another"
-    return KnownSplit(task, f"{because} (z = {z:.1f} of the rank-sum test of losses)")
-
-
-def _losses(series: Series, task: TaskConfig) -> dict[int, Float[Tensor, "pair"]]:
-    """The loss of each pair, by some networks of the series, evenly chosen, the last among them."""
-    epochs = list(series.states)
-    chosen = {epochs[round(i * (len(epochs) - 1) / max(NETWORKS - 1, 1))] for i in range(NETWORKS)}
-    return {epoch: losses_of(series.weights(epoch), task.task) for epoch in sorted(chosen)}
+def _checked(task: TaskConfig, fitted: Mapping[int, Fitted], because: str) -> KnownSplit:
+    """A split that is given, held against the losses of the networks."""
+    check = most_telling(check_split(task, losses, hits) for losses, hits in fitted.values())
+    return KnownSplit(task, f"{because}; {check}", check)

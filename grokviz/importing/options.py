@@ -1,13 +1,20 @@
 """What may be told of networks that are imported, where their files do not say it or it cannot be found. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
 from grokviz.config import MAX_P, Operation, SplitRecipe
 from grokviz.errors import GrokvizError
+from grokviz.tasks.train_pairs import WANTED
+
+if TYPE_CHECKING:
+    from grokviz.tasks.train_pairs import TrainPairs as GivenPairs
+else:  # the command line is made of the annotations, and there it is a file
+    GivenPairs = Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +32,9 @@ class ImportOptions:
     """Seed of the split; found if not given."""
     train_fraction: float | None = None
     """Fraction of all pairs that was trained on; found if not given."""
-    train_pairs: Path | None = None
-    """File of the pairs that were trained on: indices a * n + b, or pairs a b a line; as text, JSON or .npy."""
+    train_pairs: GivenPairs | None = None
+    """File of the pairs that were trained on: indices a * n + b, or pairs a b a line, or a mask of all pairs; as text, JSON or
+    .npy. In Python also the indices, the pairs or the mask themselves."""
     config: Path | None = None
     """JSON file of the configuration that they were trained with; what it states goes before what is found."""
     epochs: tuple[int, ...] | None = None
@@ -51,9 +59,12 @@ class ImportOptions:
             raise GrokvizError(f"train_fraction is {self.train_fraction}, but train and test each need pairs")
         if self.heads is not None:
             whole("heads", self.heads, least=1)
-        for name in ("train_pairs", "config"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, as_path(name, getattr(self, name)))
+        if self.config is not None:
+            object.__setattr__(self, "config", as_path("config", self.config))
+        if isinstance(self.train_pairs, str | PathLike):
+            object.__setattr__(self, "train_pairs", as_path("train_pairs", self.train_pairs))
+        elif self.train_pairs is not None and not isinstance(self.train_pairs, Iterable):
+            raise GrokvizError(f"train_pairs is {shown(self.train_pairs)}, but must be {WANTED}, or a file of these")
         if self.epochs is not None:
             if not isinstance(self.epochs, Sequence):
                 raise GrokvizError(f"epochs is {shown(self.epochs)}, but must be whole numbers, one for each file")
@@ -68,6 +79,8 @@ class ImportOptions:
         """The options that are given, as on the command line."""
         words: list[str] = []
         for name, value in vars(self).items():
-            if value is not None:
+            if name == "train_pairs" and value is not None and not isinstance(value, Path):
+                words += ["--train-pairs", "FILE OF THE PAIRS THAT WERE GIVEN"]
+            elif value is not None:
                 words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
         return words

@@ -13,6 +13,7 @@ from grokviz.importing.known_split import split_of
 from grokviz.importing.layouts import Network
 from grokviz.importing.options import ImportOptions
 from grokviz.importing.series import Series, refuse_contradictions, series_of
+from grokviz.importing.split_check import contradiction_in_words
 from grokviz.importing.tasks import find_task
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.origin import Origin
@@ -84,6 +85,8 @@ def import_run(
                 parameters = {name: tensor.numpy() for name, tensor in series.network(epoch).parameters.items()}
                 writer.save(epoch, state=None, checkpoint=parameters, status="imported")
         writer.end("imported")
+    if split.check and split.check.verdict == "contradicted":
+        warnings.warn(contradiction_in_words(str(directory), split.task, split.check), GrokvizWarning, stacklevel=2)
     if split.task.split == "unknown":
         said = f"{directory}: {SPLIT_UNKNOWN}, and measures that need it are absent: {split.because}"
         warnings.warn(said, GrokvizWarning, stacklevel=2)

@@ -145,10 +145,19 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
     )
 
 
+def fraction_that_fits(fit: Float[Tensor, "pair"], order: Int[Tensor, "pair"], sought: Sought) -> float | None:
+    """The share of the pairs, the first ones of `order`, that was trained on, where the losses say it beyond doubt."""
+    n_pairs = len(fit)
+    stated = None if sought.stated is None else int(sought.stated * n_pairs)
+    settled = _settled_cut(fit, order, sought.cuts(n_pairs), stated)
+    return settled if settled is None else _fraction_of(settled, n_pairs, sought)
+
+
 def _fraction_of(cut: int, n_pairs: int, sought: Sought) -> float:
     """The fraction that gives so many train pairs."""
     whole = (k / 100 for k in range(1, 100))
-    return next(f for f in (*sought.fractions, *whole, *UNUSUAL_FRACTIONS) if int(f * n_pairs) == cut)
+    stated = () if sought.stated is None else (sought.stated,)
+    return next(f for f in (*stated, *sought.fractions, *whole, *UNUSUAL_FRACTIONS) if int(f * n_pairs) == cut)
 
 
 def z_of_mask(fit: Float[Tensor, "pair"], mask: Bool[Tensor, "pair"]) -> float:

@@ -25,6 +25,21 @@ def snapshot_bytes(weights: Weights, n_pairs: int) -> int:
     return 8 * parameters + n_pairs * (24 * weights.W_in.shape[1] + 24 * weights.W_U.shape[1])
 
 
+def hooked_bytes(weights: Weights, n_pairs: int) -> int:
+    """About the bytes that a HookedTransformer holds at most while so many pairs pass it: 40 kB a pair at the default width."""
+    heads, _, d_head = weights.W_Q.shape
+    positions, d_model = weights.W_pos.shape
+    widths = 10 * d_model + 5 * heads * d_head + 3 * weights.W_in.shape[1] + 2 * weights.W_U.shape[1]
+    return 4 * n_pairs * (positions * widths + 3 * heads * positions**2)
+
+
+def memory_of(device: torch.device) -> float:
+    """The bytes of memory of a device: of this machine's, or of a GPU."""
+    if device.type != "cuda":
+        return memory_bytes()
+    return float(torch.cuda.get_device_properties(device).total_memory)
+
+
 def refuse_beyond_memory(what: str, needed: int) -> None:
     """Refuse what this machine's memory cannot hold.
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokviz.checks import choose, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.models.parameters import MATRICES, PARAMETERS, refuse_other_shapes, trained_parameters
@@ -68,6 +69,25 @@ class Weights:
         trained = trained_parameters(config)
         found = {p.short_name: arrays[p.name] for p in PARAMETERS if p in trained or arrays[p.name].any()}
         return cls({name: torch.from_numpy(np.array(values)) for name, values in found.items()})
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> "Weights":
+        """The weights that `parameters` are, arrays or tensors by the names of a HookedTransformer's parameters, as `run.weights`
+        gives them, without the configuration that they belong to. Biases that are zero are left out.
+
+        Raises:
+            GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+        """
+        by_name = {parameter.name: parameter for parameter in PARAMETERS}
+        if unknown := [name for name in parameters if name not in by_name]:
+            raise GrokvizError(f"the weights hold the unknown {shown(unknown[0])}; {choose(unknown[0], by_name)}")
+        try:
+            found = {
+                by_name[name]: torch.as_tensor(values).detach().clone().cpu() for name, values in parameters.items()
+            }
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise GrokvizError(f"the weights are no arrays ({str(error).splitlines()[0]:.100})") from error
+        return cls({p.short_name: values for p, values in found.items() if p in MATRICES or values.any()})
 
     def detached(self) -> "Weights":
         """A copy of the weights as they are now, on the CPU."""

@@ -152,7 +152,7 @@ grokviz.ImportOptions(split="alphabet") | split is 'alphabet', which is unknown
 grokviz.ImportOptions(train_fraction=1) | train_fraction is 1, but train and test each need pairs
 grokviz.ImportOptions(attention_coefficient=2) | attention_coefficient is 2, but must lie in [0, 1]
 grokviz.ImportOptions(heads=0) | heads is 0
-grokviz.ImportOptions(train_pairs=3) | train_pairs is 3, but must be a path
+grokviz.ImportOptions(train_pairs=3) | train_pairs is 3, but must be indices a * n + b, pairs (a, b)
 grokviz.ImportOptions(train_pairs="x", split_seed=3) | train_pairs are given, which split_seed would give otherwise
 grokviz.ImportOptions(split="unknown", split_seed=3) | split is unknown, but split_seed is given
 grokviz.ImportOptions(p=2) | p is 2
