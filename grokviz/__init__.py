@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
     from grokviz.analysis.evidence import key_evidence as key_evidence
+    from grokviz.analysis.joined import concat as concat
+    from grokviz.analysis.joined import select_run as select_run
     from grokviz.analysis.measures import MEASURES as MEASURES
     from grokviz.analysis.measuring import measure as measure
     from grokviz.analysis.measuring import measure_model as measure_model
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from grokviz.analysis.snapshot import Snapshot as Snapshot
     from grokviz.analysis.snapshot import take_snapshot as take_snapshot
     from grokviz.analysis.sources import Source as Source
-    from grokviz.analysis.tables import concat as concat
     from grokviz.analysis.tables import scalars as scalars
     from grokviz.analysis.verifying import verify as verify
     from grokviz.config import ModelConfig as ModelConfig
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from grokviz.exporting.export import export_run as export_run
     from grokviz.importing.options import ImportOptions as ImportOptions
     from grokviz.importing.run import import_run as import_run
+    from grokviz.outcomes import OUTCOMES as OUTCOMES
     from grokviz.pipeline import run as run
     from grokviz.presets import PRESETS as PRESETS
     from grokviz.presets import preset as preset
@@ -71,6 +73,7 @@ _HOME = {
     "MEASURES": "grokviz.analysis.measures",
     "ModelConfig": "grokviz.config",
     "NoRunError": "grokviz.errors",
+    "OUTCOMES": "grokviz.outcomes",
     "PRESETS": "grokviz.presets",
     "Run": "grokviz.store",
     "RunConfig": "grokviz.config",
@@ -80,7 +83,7 @@ _HOME = {
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
     "compare": "grokviz.analysis.compared",
-    "concat": "grokviz.analysis.tables",
+    "concat": "grokviz.analysis.joined",
     "export_run": "grokviz.exporting.export",
     "find_phases": "grokviz.analysis.phases",
     "harmonics_of_keys": "grokviz.analysis.derived",
@@ -96,6 +99,7 @@ _HOME = {
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",
     "scalars": "grokviz.analysis.tables",
+    "select_run": "grokviz.analysis.joined",
     "take_snapshot": "grokviz.analysis.snapshot",
     "train": "grokviz.training.starting",
     "verify": "grokviz.analysis.verifying",

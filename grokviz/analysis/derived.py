@@ -1,6 +1,7 @@
 """What is read off measurements that are there already. No torch."""
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,7 +13,7 @@ from jaxtyping import Float
 
 from grokviz.checks import shown
 from grokviz.config import SPLIT_UNKNOWN
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
 from grokviz.tasks.frequencies import fold_frequency
 
@@ -37,18 +38,55 @@ class KeyHarmonic:
 
 
 def measurements_of(given: Any, *, who: str) -> xr.Dataset:
-    """The measurements that `given` is, or those of the run that it is; `who` asks for them.
+    """The measurements that `given` is, or those of the run that it is; `who` asks for them. They may be of several runs.
 
     Raises:
-        GrokvizError: it is neither; or the run has not been measured.
+        GrokvizError: it is neither; or the run has not been measured, or has changed since.
     """
     if isinstance(given, Run | str | PathLike):
-        given = open_run(given).measurements
+        given = own_measurements(open_run(given))
     if not isinstance(given, xr.Dataset):
         raise GrokvizError(
             f"{who} needs measurements, but got {shown(given)}; give it what grokviz.measure(run) returns, or a run"
         )
     return given
+
+
+def measurements_of_one(given: Any, *, who: str) -> xr.Dataset:
+    """The measurements that `given` is, or those of the run that it is; `who` asks for them, of one run.
+
+    Raises:
+        GrokvizError: as `measurements_of`; or they are of several runs.
+    """
+    measurements = measurements_of(given, who=who)
+    refuse_several_runs(measurements, who=who)
+    return measurements
+
+
+def own_measurements(run: Run) -> xr.Dataset:
+    """The measurements that are kept in `run`. Where checkpoints have come or gone since, that is warned of.
+
+    Raises:
+        GrokvizError: it has not been measured, or a checkpoint is another now.
+    """
+    measurements = run.measurements
+    if said := run.why_stale(measurements):
+        warnings.warn(said, GrokvizWarning, stacklevel=3)
+    return measurements
+
+
+def refuse_several_runs(measurements: xr.Dataset, *, who: str) -> None:
+    """Refuse the measurements of several runs in one dataset where those of one are wanted.
+
+    Raises:
+        GrokvizError: they are of several.
+    """
+    if "run" in measurements.dims:
+        names = ", ".join(map(str, measurements["run"].values[:3]))
+        raise GrokvizError(
+            f"{who} takes the measurements of one run, but got those of {measurements.sizes['run']} ({names:.80}); take one of "
+            "them with grokviz.select_run(measurements, name)"
+        )
 
 
 def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[int, ...]:
@@ -74,11 +112,9 @@ def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]
     Raises:
         GrokvizError: several runs are in the dataset.
     """
-    measurements = measurements_of(measurements, who="harmonics_of_keys")
+    measurements = measurements_of_one(measurements, who="harmonics_of_keys")
     if "harmonic_of_key" not in measurements:
         return ()
-    if measurements["harmonic_of_key"].ndim > 1:
-        raise GrokvizError("harmonics_of_keys takes the measurements of one run, but got several; select one of them")
     now = measurements[["harmonic_of_key", "harmonic_multiple", "readout_share_of_largest"]]
     return tuple(
         KeyHarmonic(int(k), int(key), int(multiple), float(share))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from grokviz.analysis.derived import (
     harmonics_of_keys,
     key_frequencies_of,
-    measurements_of,
+    measurements_of_one,
     multiples_of_keys,
     why_lacking,
 )
@@ -53,7 +53,7 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
     Raises:
         LackingError: the readout was not measured, or the task has no harmonics.
     """
-    measurements = measurements_of(measurements, who="key_evidence")
+    measurements = measurements_of_one(measurements, who="key_evidence")
     if reason := why_lacking(measurements, "readout_power"):
         raise LackingError(f"evidence for key frequencies cannot be given: {reason}")
     number = epoch_among(measurements["epoch"].values.tolist(), epoch, what="these measurements have")

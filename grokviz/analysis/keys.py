@@ -9,8 +9,8 @@ from torch import Tensor
 from grokviz.analysis.derived import KeyHarmonic, multiples_of_keys
 from grokviz.analysis.measures.fourier import readout_power
 from grokviz.analysis.measures.performance import accuracy
-from grokviz.analysis.phases import TEST_THRESHOLD
 from grokviz.analysis.snapshot import Snapshot
+from grokviz.outcomes import TEST_THRESHOLD
 from grokviz.tasks.frequencies import components_of, fold_frequency
 
 SHARE_OF_LARGEST = 0.10

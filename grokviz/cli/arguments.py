@@ -145,6 +145,8 @@ class MeasurementsArguments:
     """Directory of the run."""
     csv: bool = False
     """Print or write comma-separated values; so it is if neither this nor --parquet is given."""
+    at: str | None = None
+    """One row alone: at last, first, an epoch, grokked, or grokked:1.15; every measured epoch if not given."""
     parquet: bool = False
     """Write Parquet, which keeps all digits and types; needs --out."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
@@ -180,6 +182,9 @@ class CompareArguments:
 
     runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
     """Directories of two or more measured runs."""
+    at: str = "last"
+    """Where the runs are compared in numbers: last, first, an epoch, grokked, or grokked:1.15, the first checkpoint at or after
+    1.15 times the epoch by which each had grokked."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
     """New file to write; compare.html if not given. With --csv, CSV is printed if not given."""
     csv: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from grokviz.checks import Epoch, epoch_among, refuse_existing
 from grokviz.cli.arguments import (
@@ -32,8 +32,12 @@ from grokviz.cli.table import COMMANDS, Command
 from grokviz.cli.watched import open_in_browser, wait_for_run, watched
 from grokviz.errors import GrokvizError, Interrupted
 from grokviz.errors import command as shell_command
+from grokviz.outcomes import outcome_of
 from grokviz.presets import PRESETS, preset
 from grokviz.store import Run, check_run, open_run, write_file
+
+if TYPE_CHECKING:
+    from grokviz.analysis.moments import At
 
 DIVERGED = 3
 """Exit code of a training that diverged."""
@@ -155,7 +159,8 @@ def measurements(arguments: MeasurementsArguments) -> int:
         raise GrokvizError("--parquet writes a file; say which with --out measurements.parquet")
     if arguments.out is not None:
         refuse_existing(arguments.out)
-    table = scalars(open_run(arguments.run))
+    at = None if arguments.at is None else _at(arguments.at)
+    table = scalars(open_run(arguments.run), at=at)
     if arguments.out is None:
         print(table.to_csv(lineterminator="\n"), end="")
         return 0
@@ -195,7 +200,9 @@ def figure(arguments: FigureArguments) -> int:
 
 
 def _shown(found: Run, arguments: FigureArguments) -> Any:
-    return found.measurements_in(arguments.measurements) if arguments.measurements else found.measurements
+    from grokviz.analysis.derived import own_measurements
+
+    return found.measurements_in(arguments.measurements) if arguments.measurements else own_measurements(found)
 
 
 def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: str) -> bytes:
@@ -217,16 +224,18 @@ def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: st
 def compare(arguments: CompareArguments) -> int:
     """Write a page that shows several runs beside each other, or their differences as CSV."""
     from grokviz.analysis.compared import compare as compare_runs
+    from grokviz.analysis.compared import table_of
 
     if arguments.out is not None:
         refuse_existing(arguments.out)
     if not arguments.csv:
         from grokviz.report import write_comparison
 
-        out = write_comparison(arguments.runs, arguments.out or Path("compare.html"), progress=not arguments.quiet)
+        out, at = arguments.out or Path("compare.html"), _at(arguments.at)
+        write_comparison(arguments.runs, out, at=at, progress=not arguments.quiet)
         _say(arguments.quiet, f"comparison: {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
         return 0
-    table = compare_runs([open_run(run).measurements for run in arguments.runs]).to_dataframe()
+    table = table_of(compare_runs(arguments.runs, at=_at(arguments.at)))
     content = table.to_csv(lineterminator="\n")
     if arguments.out is None:
         print(content, end="")
@@ -307,6 +316,9 @@ def _say_trained(run: Run, quiet: bool) -> None:
         else f"1 checkpoint, epoch {last:,}"
     )
     _say(quiet, f"trained: {run.directory} ({kept}; {run.status})")
+    outcome = outcome_of(run.history, status=run.status)
+    late = f"; {outcome.delay}" if outcome.delay else ""
+    _say(quiet, f"outcome: {outcome.name} ({outcome}{late})")
 
 
 def _code(run: Run) -> int:
@@ -320,6 +332,21 @@ def _epoch(given: str | None) -> Epoch | None:
     if not given.isdecimal():
         raise GrokvizError(f"epoch is {given!r}, but must be a number, 'first' or 'last'")
     return int(given)
+
+
+def _at(given: str) -> "At":
+    """The moment as it was typed: an epoch, first, last, grokked, or grokked:1.15."""
+    name, _, factor = given.partition(":")
+    if name == "grokked" and factor:
+        try:
+            return ("grokked", float(factor))
+        except ValueError as error:
+            raise GrokvizError(f"at is {given!r}, but after 'grokked:' comes a number, as in grokked:1.15") from error
+    if given == "grokked":
+        return "grokked"
+    if not given.isdecimal() and given not in ("first", "last"):
+        raise GrokvizError(f"at is {given!r}, but must be last, first, an epoch, grokked or grokked:1.15")
+    return cast("At", _epoch(given))
 
 
 def _agreed(question: str) -> bool:

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from safetensors.torch import save
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import key_frequencies_of, own_measurements
 from grokviz.analysis.phases import Phases, find_phases
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
@@ -26,7 +26,7 @@ def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
     Raises:
         GrokvizError: the run has not been measured at `epoch`.
     """
-    measurements = run.measurements
+    measurements = own_measurements(run)
     if epoch not in measurements["epoch"]:
         raise GrokvizError(f"epoch {epoch:,} has not been measured; run: {command('measure', run.directory)}")
     until = measurements.sel(epoch=slice(0, epoch))

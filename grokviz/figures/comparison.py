@@ -6,13 +6,15 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of
-from grokviz.analysis.tables import concat
+from grokviz.analysis.joined import concat, config_of, differing, runs_in
 from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, listed, small, titled
 from grokviz.store import Run
 
+MOST_FIELDS = 4
+"""Fields of the configuration in a legend."""
 MOST_IN_TITLE = 3
 """Of more runs, the title gives the lowest and the highest alone."""
 
@@ -23,7 +25,8 @@ def compare(
     """One measure of several runs over training, a curve for each run.
 
     `measurements` are a list of those of each run, or what `grokviz.concat` makes of them. Runs may have other p, key frequencies
-    and epochs than each other: what one does not have is NaN there.
+    and epochs than each other. The legend says in what they differ: in the fields of their configurations; where these are the
+    same, in their key frequencies.
 
     Raises:
         GrokvizError: there is no such measure, or it is not one number an epoch; or these are not measurements.
@@ -51,16 +54,18 @@ def comparison_drawing(
             f"compare draws one number per epoch, but {measure} also has the axes {others}; select from them first"
         )
     drawing = Drawing()
-    ends: list[tuple[float, str]] = []
-    named = [_described(measurements.isel(run=i)) for i in range(measurements.sizes["run"])]
-    for i, (run, what) in enumerate(named):
+    ends: list[tuple[float, str, int]] = []
+    parts = runs_in(measurements)
+    names = [str(part["run"].item()) for part in parts]
+    differences = what_differs(parts)
+    for i, (run, what) in enumerate(zip(names, differences, strict=True)):
         curve = values.isel(run=i).dropna("epoch")
         if not curve.size:
             raise GrokvizError(
                 f"{measure} of {run!r} has not been measured, or is absent there; measure it, or leave that run out"
             )
-        name = run if len({what for _, what in named}) == 1 else f"{run}: {what}"
-        ends.append((curve[-1].item(), run))
+        name = f"{run}: {what}" if what else run
+        ends.append((curve[-1].item(), run, int(curve["epoch"][-1])))
         drawing.add(
             "scatter",
             x=curve["epoch"].values,
@@ -75,16 +80,32 @@ def comparison_drawing(
         drawing.axis("y", type="log", exponentformat="power")
     legend_below(drawing, lines=len(ends))
     where = f" on {split} pairs" if "split" in measurements[measure].dims else ""
-    all_of = "" if len({what for _, what in named}) > 1 else f"; all: {named[0][1]}"
-    said = [f"{end:.3g} ({run})" for end, run in (ends if len(ends) <= MOST_IN_TITLE else (min(ends), max(ends)))]
-    finding = (
-        f"At the end {', '.join(said)}" if len(ends) <= MOST_IN_TITLE else f"At the end from {said[0]} to {said[1]}"
-    )
-    return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{all_of}")
+    last = {epoch for _, _, epoch in ends}
+    some = ends if len(ends) <= MOST_IN_TITLE else (min(ends), max(ends))
+    said = [f"{end:.3g} ({run}{f', epoch {epoch:,}' if len(last) > 1 else ''})" for end, run, epoch in some]
+    when = "At its last checkpoint each" if len(last) > 1 else f"At epoch {last.pop():,}"
+    finding = f"{when}: {', '.join(said)}" if len(ends) <= MOST_IN_TITLE else f"{when}: from {said[0]} to {said[1]}"
+    same = "" if any(differences) else f"; all: {_described(parts[0])}"
+    return titled(drawing, finding, f"{measure.replace('_', ' ')}{where}{same}")
 
 
-def _described(run: xr.Dataset) -> tuple[str, str]:
-    """The name of a run, and what it is."""
-    keys = key_frequencies_of(run)
-    said = f"key frequencies {listed(keys)}" if keys else "no key frequencies"
-    return str(run["run"].item()), f"{run['operation'].item()} mod {int(run['p'])}, {said}"
+def what_differs(parts: Sequence[xr.Dataset]) -> list[str]:
+    """Of each run, in words, what it has and the others have not: fields of the configuration; else key frequencies; else ''."""
+    configs = [config_of(part) for part in parts]
+    if fields := differing(configs):
+        more = len(fields) - MOST_FIELDS
+        return [
+            ", ".join(f"{name.split('.')[-1].replace('_', ' ')} {config.get(name)}" for name in fields[:MOST_FIELDS])
+            + (f" and {more} more" if more > 0 else "")
+            for config in configs
+        ]
+    keys = [key_frequencies_of(part) for part in parts]
+    return [_keys_in_words(own) for own in keys] if len(set(keys)) > 1 else ["" for _ in parts]
+
+
+def _described(run: xr.Dataset) -> str:
+    return f"{run['operation'].item()} mod {int(run['p'])}, {_keys_in_words(key_frequencies_of(run))}"
+
+
+def _keys_in_words(keys: Sequence[int]) -> str:
+    return f"key frequencies {listed(keys)}" if keys else "no key frequencies"

@@ -17,7 +17,7 @@ import xarray as xr
 
 from grokviz.analysis.derived import (
     key_frequencies_of,
-    measurements_of,
+    measurements_of_one,
     why_lacking,
     why_no_key_frequencies,
     why_no_split,
@@ -43,7 +43,7 @@ def draws(
 
     def mark(function: DrawingFunction) -> FigureFunction:
         def drawing(measurements: Any, *arguments: Any, **options: Any) -> Drawing:
-            measurements = measurements_of(measurements, who=f"figure {function.__name__}")
+            measurements = measurements_of_one(measurements, who=f"figure {function.__name__}")
             if reason := why_not(drawn, measurements):
                 raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
             drawing = function(measurements, *arguments, **options)

@@ -123,13 +123,16 @@ def _accuracy_finding(measurements: xr.Dataset, times: Phases) -> str:
     mirrored, unmirrored = (
         f"{when}" if when else "never" for when in (times.grokked_mirrored, times.grokked_unmirrored)
     )
-    return f"{ends}; {threshold} of pairs with their mirror in train {mirrored}, of those without {unmirrored}"
+    apart = f"{threshold} of test pairs without their mirror in train {unmirrored}, of those with it {mirrored}"
+    return f"{apart}; t{ends[1:]}"
 
 
 def _grokking_finding(times: Phases) -> str:
+    if times.outcome.name in ("diverged", "grokked_lost", "grokked_unstable", "memorised_lost"):
+        return times.outcome.sentence
     if times.grokked:
         before = f"Memorised {times.memorised}, grokked" if times.memorised else "Grokked"
-        return f"{before} {times.grokked}" + ("" if times.memorised else " without memorising first")
+        return f"{before} {times.grokked_in_words}" + ("" if times.memorised else " without memorising first")
     reasons = "; ".join(reason for reason in times.not_yet if " memorised: " in reason or " grokked: " in reason)
     return f"Memorised {times.memorised}; {reasons}" if times.memorised else reasons[0].upper() + reasons[1:]
 

@@ -131,13 +131,16 @@ def shade_phases(drawing: Drawing, phases: Phases) -> Drawing:
 
 def phase_names(phases: Phases) -> str:
     """The shaded phases in words, for the subtitle of a figure that shows them."""
+    lost = phases.outcome.lost
+    under_way = f"until it was lost, by epoch {lost.by:,}" if lost else "still under way"
     spans = [
         f"{phase.name.replace('_', ' ')} to epoch {phase.end:,}"
         if phase.over
-        else f"{phase.name.replace('_', ' ')}, still under way"
+        else f"{phase.name.replace('_', ' ')}, {under_way}"
         for phase in phases
     ]
-    grokked = f"dashed: grokked by epoch {phases.grokked.by:,}" if phases.grokked else ""
+    held = "held for the first time" if phases.outcome.name in ("grokked_lost", "grokked_unstable") else "grokked"
+    grokked = f"dashed: {held} by epoch {phases.grokked.by:,}, all test pairs" if phases.grokked else ""
     shaded = f"shaded: {', '.join(spans)}" if spans else phases.why_no_phases
     said = "; ".join(part for part in (shaded, grokked) if part)
     return said[:1].upper() + said[1:]

@@ -103,6 +103,19 @@ def own_figure(figure: FigureFunction, suffix: str = "") -> str:
     return _figure(f"{figure.__name__}{suffix}", place, _caption(figure))
 
 
+def absent_figure(figure: FigureFunction, why: str, suffix: str = "") -> str:
+    """In the place of a figure that cannot be drawn of one of several runs: what it would show, and why it does not."""
+    return absent_panel(f"{figure.__name__}{suffix}", _caption(figure), why)
+
+
+def absent_panel(name: str, caption: str, why: str) -> str:
+    """In the place of a panel that cannot be drawn: what it would show, and why it does not."""
+    return (
+        f"<figure id='{name}' class='absent'><p class='note'>Not here: {html.escape(why)}.</p>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
 def _plotly_figure(figure: FigureFunction) -> str:
     return plotly_figure(figure.__name__, _caption(figure))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import measurements_of
+from grokviz.analysis.derived import measurements_of_one, own_measurements
 from grokviz.analysis.phases import find_phases
 from grokviz.checks import as_path, shown
 from grokviz.config import RunConfig
@@ -37,16 +37,23 @@ def write_report(
 ) -> Path:
     """Write RUN/report.html and return its path. An older report of the run is replaced.
 
-    `measurements` are the run's own if not given. With `out`, a new file is written and nothing in the run is touched: it may be
-    read-only.
+    `measurements` are the run's own if not given; those of other checkpoints are refused. With `out`, a new file is written and
+    nothing in the run is touched: it may be read-only.
 
     Raises:
-        GrokvizError: the run has not been measured, or the file cannot be written.
+        GrokvizError: the run has not been measured, or these are the measurements of other checkpoints, or the file cannot be
+            written.
     """
     if not isinstance(run, Run | str | PathLike):
         raise GrokvizError(f"write_report needs a run, but got {shown(run)}; open one with grokviz.open_run(directory)")
     run = open_run(run)
-    measurements = run.measurements if measurements is None else measurements_of(measurements, who="write_report")
+    if measurements is None:
+        measurements = own_measurements(run)
+        measurements = measurements.sel(
+            epoch=[epoch for epoch in measurements["epoch"].values if epoch in run.checkpoints]
+        )
+    else:
+        measurements = measurements_of_one(measurements, who="write_report")
     out = None if out is None else as_path("out", out)
     return save_report(run, render_report(run, measurements, progress=progress).encode(), out)
 
@@ -55,7 +62,11 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
     """The page. The cursor stops at every checkpoint, or at 200 evenly chosen ones, of large networks at fewer; the page says
     how many. A figure that cannot be drawn is named with the reason. With a `version` it is a page that is served live, and asks
     for newer ones.
+
+    Raises:
+        GrokvizError: the measurements are of other checkpoints than those of the run.
     """
+    run.refuse_measurements_of_others(measurements, whose="a report was given the measurements")
     stops = cursor_stops(measurements["epoch"].values.tolist(), most=most_stops(run.config))
     phases = find_phases(measurements) if "history_test_loss" in measurements else None
     reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}

@@ -30,11 +30,12 @@ class Said:
 
 
 def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
-    """The five numbers that one wants first, as far as they were measured."""
+    """What became of it, and the numbers that one wants first, as far as they were measured."""
     if phases and not phases.too_few:
         memorised, grokked = phases.memorised, phases.grokked
+        yield Said(_outcome(phases), "accuracies", None, "outcome")
         yield Said(_by(memorised), "accuracies", memorised.by if memorised else None, "memorised")
-        yield Said(_by(grokked) + _mirrored(phases), "accuracies", grokked.by if grokked else None, "grokked")
+        yield Said(phases.grokked_in_words, "accuracies", grokked.by if grokked else None, "grokked")
     keys = key_frequencies_of(measurements)
     yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
@@ -61,8 +62,12 @@ def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: M
     end = int(measurements["epoch"][-1])
     for sentence in _divergence(measurements):
         yield Said(sentence)
-    if phases and not phases.grokked and not phases.too_few and measurements["status"].item() != "diverged":
-        yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
+    if phases and not phases.too_few and phases.outcome.name != "diverged":
+        yield Said(f"{phases.outcome}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
+        if not phases.grokked:
+            yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
+    if phases and phases.outcome.delay:
+        yield Said(f"{str(phases.outcome.delay)[0].upper()}{str(phases.outcome.delay)[1:]}.", "accuracies", end)
     for name, sentence in drawn.items():
         yield Said(sentence, name, _epoch_of(name, phases) or end)
     if phases:
@@ -132,7 +137,10 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     if keys:
         lines.append(("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power"))
     if phases:
+        lines.append(("outcome", f"{phases.outcome.name}: {phases.outcome}; rule: {phases.outcome.rule}"))
         lines.append(("times and phases", f"rule: {phases.rule}"))
+    if "split_check" in measurements:
+        lines.append(("split", str(measurements["split_check"].item())))
     if training:
         lines.append(("made with", _described_environment(run.environment)))
     for continuation in run.manifest.continuations:
@@ -181,11 +189,14 @@ def _by(interval: Any) -> str:
     return str(interval) if interval else "not yet"
 
 
-def _mirrored(phases: Phases) -> str:
-    if not phases.grokked_mirrored:
-        return ""
-    without = f"by {phases.grokked_unmirrored.by:,}" if phases.grokked_unmirrored else "not yet"
-    return f" (pairs with their mirror in train by {phases.grokked_mirrored.by:,}, without {without})"
+def _outcome(phases: Phases) -> str:
+    """The outcome in short, with what makes it doubtful."""
+    outcome, threshold = phases.outcome, f"{phases.rule.test_threshold:.0%}"
+    if outcome.lost:
+        return f"{outcome.in_short} (by epoch {outcome.lost.by:,})"
+    if outcome.name == "grokked_unstable":
+        return f"{outcome.in_short} (below {threshold} in {outcome.numbers['below']:,.0f} evaluations since)"
+    return outcome.in_short
 
 
 def _epoch_of(name: str, phases: Phases | None) -> int | None:

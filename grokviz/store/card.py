@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from grokviz.config import RunConfig
+from grokviz.outcomes import outcome_of
 
 WIDTH, HEIGHT = 360, 120
 POINTS = 180
@@ -36,6 +37,7 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
         if training
         else "elsewhere",
         "status": ", ".join(_progress(config, status, history)),
+        **({} if history is None else {f"outcome{_so_far(status)}": str(outcome_of(history, status=status))}),
         "checkpoints": kept,
     }
     cells = "".join(
@@ -56,7 +58,18 @@ def _progress(config: RunConfig, status: str, history: xr.Dataset | None) -> lis
     trained = int(history["epoch"][-1])
     accuracy = history["test_accuracy"].dropna("epoch")
     epochs = f"{trained:,} epochs" if planned in (trained, None) else f"{trained:,} of {planned:,} epochs"
-    return [status, epochs, *([f"test accuracy {accuracy[-1].item():.1%}"] if accuracy.size else [])]
+    ends = [f"test accuracy {accuracy[-1].item():.1%}"] if accuracy.size else []
+    return [status, epochs, *ends, *_outcome(status, history)]
+
+
+def _outcome(status: str, history: xr.Dataset) -> list[str]:
+    """What has become of it, in short; nothing where that cannot be told yet."""
+    outcome = outcome_of(history, status=status)
+    return [] if outcome.name in ("too_short", status) else [f"{outcome.in_short}{_so_far(status)}"]
+
+
+def _so_far(status: str) -> str:
+    return " so far" if status in ("training", "interrupted") else ""
 
 
 def _curves(history: xr.Dataset) -> str:

@@ -38,6 +38,15 @@ if TYPE_CHECKING:
     from grokviz.models.hooked import HookedTransformer
 
 
+def _identities(measurements: xr.Dataset, whose: str) -> list[tuple[int, str]]:
+    """The epoch and the SHA-256 of each checkpoint that was measured."""
+    if not {"epoch", "checkpoint"} <= set(measurements.variables) or measurements["checkpoint"].dims != ("epoch",):
+        raise GrokvizError(
+            f"{whose} that do not say of which checkpoints they are; measure the run with grokviz.measure(run)"
+        )
+    return list(zip(measurements["epoch"].values.tolist(), measurements["checkpoint"].values.tolist(), strict=True))
+
+
 NOTHING_YET = Manifest(status="training", verified=False)
 """What is known of a run that has no manifest yet."""
 
@@ -178,13 +187,43 @@ class Run:
             measurements = measurements_from_bytes(content)
         except GrokvizError as error:
             raise GrokvizError(f"{file} cannot be used: {error}") from error
-        of_this_run = self.checkpoints
-        found = zip(measurements["epoch"].values.tolist(), measurements["checkpoint"].values.tolist(), strict=True)
-        if any(of_this_run.get(epoch) != sha256 for epoch, sha256 in found):
-            raise GrokvizError(
-                f"{file} holds the measurements of another run than {self.directory}, or of other checkpoints"
-            )
+        self.refuse_measurements_of_others(measurements, whose=f"{file} holds the measurements")
         return measurements
+
+    def refuse_measurements_of_others(self, measurements: xr.Dataset, *, whose: str) -> None:
+        """Refuse measurements of any other checkpoints than those of this run; `whose` begins the sentence that says so.
+
+        Raises:
+            GrokvizError: some are of another run, or of checkpoints that are no longer there.
+        """
+        there = self.checkpoints
+        strays = [epoch for epoch, sha256 in _identities(measurements, whose) if there.get(epoch) != sha256]
+        if strays:
+            raise GrokvizError(
+                f"{whose} of another run than {self.directory}, or of other checkpoints (the first is epoch {strays[0]:,}); "
+                f"measure it with: {command('measure', self.directory)}"
+            )
+
+    def why_stale(self, measurements: xr.Dataset) -> str:
+        """What has changed in the run since its own `measurements` were taken; '' where nothing has.
+
+        Raises:
+            GrokvizError: a checkpoint is another than the one that was measured at its epoch.
+        """
+        path, there = self.directory / MEASUREMENTS_FILE, self.checkpoints
+        way_on = f"bring them up to date with: {command('measure', self.directory)}"
+        measured = dict(_identities(measurements, f"{path} holds measurements"))
+        if others := [epoch for epoch, sha256 in measured.items() if there.get(epoch, sha256) != sha256]:
+            raise GrokvizError(
+                f"{path} is stale: the checkpoint of epoch {others[0]:,} is another than the one that was measured "
+                f"({len(others)} of {len(measured)} are); {way_on}"
+            )
+        new, gone = len(there.keys() - measured.keys()), len(measured.keys() - there.keys())
+        counts = ((new, "not measured"), (gone, "measured and no longer there"))
+        said = " and ".join(
+            f"{count} of its checkpoints {'are' if count > 1 else 'is'} {what}" for count, what in counts if count
+        )
+        return f"{self.directory}: its measurements are stale: {said}; {way_on}" if said else ""
 
     @property
     def measurements_outline(self) -> xr.Dataset:

@@ -1,0 +1,149 @@
+"""Several runs in one dataset along `run`, and one of them taken out again. No torch."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grokviz.analysis.derived import measurements_of
+from grokviz.checks import choose, plain_number, shown
+from grokviz.errors import GrokvizError
+from grokviz.store import Run
+from grokviz.tasks.frequencies import n_frequencies
+
+WHOLE = ("is_key_frequency", "harmonic_of_key", "harmonic_multiple", "token_coordinate")
+"""What are whole numbers in a run, and numbers with gaps beside runs that have others."""
+
+
+def concat(measurements: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
+    """The measurements of several runs, or of one under several interventions, as one dataset along `run`.
+
+    They may have other p, key frequencies and epochs than each other: what one does not have is NaN there. The fields of their
+    configurations are coordinates, such as `training.weight_decay`. `select_run` takes one of them out again, as it was.
+
+    Raises:
+        GrokvizError: two of them have one name.
+    """
+    if isinstance(measurements, xr.Dataset | Run | str) or not isinstance(measurements, Iterable):
+        raise GrokvizError(f"concat needs several measurements, but got {shown(measurements)}; give it a list of them")
+    given = [measurements_of(one, who="concat") for one in measurements]
+    for one in given:
+        if "run" not in one.variables:
+            raise GrokvizError("concat needs measurements as grokviz.measure returns them, but one says of no run")
+    parts = [part for one in given for part in runs_in(one)]
+    if not parts:
+        raise GrokvizError("concat needs measurements, but the list is empty")
+    names = [str(part["run"].item()) for part in parts]
+    for name in names:
+        if names.count(name) > 1:
+            raise GrokvizError(
+                f"two of the measurements are called {name!r}; tell them apart with measure(..., label=...)"
+            )
+    joined = xr.concat(
+        parts,
+        dim="run",
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="outer",
+        combine_attrs="drop_conflicts",
+    )
+    configs = [config_of(part) for part in parts]
+    fields = dict.fromkeys(name for config in configs for name in config)
+    of_runs = {name: ("run", column_of([config.get(name) for config in configs])) for name in fields}
+    own = [{name: value for name, value in part.attrs.items() if joined.attrs.get(name) != value} for part in parts]
+    return joined.assign_coords(of_runs).assign_attrs(of_each_run=json.dumps(own))
+
+
+def runs_in(measurements: xr.Dataset) -> list[xr.Dataset]:
+    """The measurements of each run in a dataset, of one run or several."""
+    if "run" not in measurements.dims:
+        return [measurements]
+    return [_taken_out(measurements, i) for i in range(measurements.sizes["run"])]
+
+
+def select_run(measurements: xr.Dataset, run: str) -> xr.Dataset:
+    """The measurements of the run called `run` in a dataset of several, as they were before `concat`: without what the others
+    have and it has not.
+
+    Raises:
+        GrokvizError: there is no such run.
+    """
+    if not isinstance(measurements, xr.Dataset) or "run" not in measurements.variables:
+        raise GrokvizError(f"select_run needs what grokviz.concat returns, but got {shown(measurements)}")
+    names = [str(name) for name in measurements["run"].values.reshape(-1)]
+    if run not in names:
+        raise GrokvizError(f"run is {shown(run)}, which is not in the dataset; {choose(run, names)}")
+    return runs_in(measurements)[names.index(run)]
+
+
+def config_of(measurements: xr.Dataset) -> dict[str, Any]:
+    """The fields of a run's configuration by section and name, `task.p`: numbers and texts, None where a field is empty. An
+    operation of one's own by its name, and a split that is given as that.
+    """
+    config: Mapping[str, Any] = json.loads(str(measurements["config"].item()))
+    return {
+        f"{section}.{name}": _short(value)
+        for section, values in config.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+    }
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields in which configurations differ."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    return [name for name in names if len({json.dumps(config.get(name), default=str) for config in configs}) > 1]
+
+
+def column_of(values: Sequence[Any]) -> np.ndarray:
+    """Numbers, with NaN for what is not there; anything else as text."""
+    numbers = [None if value is None else plain_number(value) for value in values]
+    if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
+        return np.array(["" if value is None else str(value) for value in values], dtype=object)
+    if all(isinstance(number, int) for number in numbers):
+        return np.array(numbers)
+    return np.array([np.nan if number is None else float(number) for number in numbers])
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get("function", "given")
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _taken_out(measurements: xr.Dataset, i: int) -> xr.Dataset:
+    part = measurements.isel(run=i)
+    part = part.drop_vars([name for name in part.coords if "." in str(name)])
+    part = part.drop_vars(
+        [name for name, values in part.data_vars.items() if values.dims and bool(values.isnull().all())]
+    )
+    for dim in [str(dim) for dim in part.dims]:
+        part = part.isel({dim: _own_places(part, dim)})
+    for name in WHOLE:
+        if name in part and part[name].dtype.kind == "f":
+            part[name] = part[name].astype(np.int64 if name == "token_coordinate" else np.int32)
+    own = json.loads(measurements.attrs.get("of_each_run", "[]"))
+    shared = {name: value for name, value in measurements.attrs.items() if name != "of_each_run"}
+    part.attrs = {**shared, **(own[i] if i < len(own) else {})}
+    return part
+
+
+def _own_places(part: xr.Dataset, dim: str) -> np.ndarray:
+    """The places along `dim` that a run has itself: those of which anything is known. Of frequencies, heads and neurons it is
+    known how many it has, and a dead neuron is none that it lacks.
+    """
+    size = part.sizes[dim]
+    own = {"frequency": n_frequencies(int(part["n_answers"])) if "n_answers" in part else None}
+    config = config_of(part) if "config" in part else {}
+    own |= {"head": config.get("model.n_heads"), "neuron": config.get("model.d_mlp")}
+    if (count := own.get(dim)) is not None:
+        return np.arange(min(int(count), size))
+    known = np.zeros(size, dtype=bool)
+    for values in part.data_vars.values():
+        if dim in values.dims:
+            known |= (values.notnull() & (values != "")).any([other for other in values.dims if other != dim]).values
+    return np.flatnonzero(known)
