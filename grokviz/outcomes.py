@@ -250,6 +250,8 @@ def _diverged_at(history: xr.Dataset, status: str) -> int | None:
     was not evaluated, as of imported networks.
     """
     epochs = history["epoch"].values
+    if not len(epochs):
+        return None
     if status == "diverged":
         return int(epochs[-1])
     losses = {split: history[f"{split}_loss"].values for split in ("train", "test") if f"{split}_loss" in history}

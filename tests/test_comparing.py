@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import grokviz
+from grokviz.analysis.compared import table_of
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from test_page import OVERLAPS, PAYLOADS, Opened, ink_of
@@ -30,7 +31,8 @@ def other(tiny_config, tmp_path_factory: pytest.TempPathFactory) -> grokviz.Run:
 def test_differences_times_keys_and_ends_stand_beside_each_other(
     tiny_run: grokviz.Run, other: grokviz.Run, quick_run: grokviz.Run
 ) -> None:
-    table = grokviz.compare([tiny_run, quick_run, other.measurements])
+    with pytest.warns(grokviz.GrokvizWarning, match=r"different epochs: 40 \(tiny\), 4,000 \(quick\), 60 \(other\)"):
+        table = grokviz.compare([tiny_run, quick_run, other.measurements])
     assert table["run"].values.tolist() == ["tiny", "quick", "other"]
     assert set(table.attrs["differing"]) >= {"p", "operation", "train_fraction", "epochs", "d_model"}
     assert "weight_decay" not in table
@@ -40,17 +42,25 @@ def test_differences_times_keys_and_ends_stand_beside_each_other(
     assert table["grokked_by"].sel(run="quick") == phases.grokked.by
     assert table["grokked_after"].sel(run="quick") == phases.grokked.after
     assert table["grokked_unmirrored_by"].sel(run="quick") == phases.grokked_unmirrored.by
-    assert np.isnan(table["grokked_by"].sel(run="tiny"))
+    assert table["outcome"].values.tolist() == ["not_memorised", phases.outcome.name, "not_memorised"]
+    assert table["epoch"].values.tolist() == table["last_epoch"].values.tolist() == [40, 4000, 60]
+    ends = [table[f"grokked_{end}"].sel(run="tiny").item() for end in ("after", "by")]
+    assert ends == [40, np.inf]  # after its last evaluation, if ever: no average leaves it out
+    assert table["grokked_unmirrored_by"].isnull().values.tolist() == [False, False, True]  # not told apart
     last = quick_run.measurements["loss"].isel(epoch=-1)
     assert table["loss_test_unmirrored"].sel(run="quick") == last.sel(split="test_unmirrored")
     assert np.isnan(table["loss_test_unmirrored"].sel(run="other"))
-    keys = ", ".join(map(str, grokviz.key_frequencies_of(quick_run)))
-    assert table["key_frequencies"].values.tolist() == ["", keys, ""]
+    masks = table["is_key_frequency"]
+    assert masks.dtype == bool
+    assert tuple(table["frequency"].values[masks.sel(run="quick")]) == grokviz.key_frequencies_of(quick_run)
+    assert not masks.sel(run=["tiny", "other"]).any()
+    assert table_of(table)["key_frequencies"].tolist() == [[], list(grokviz.key_frequencies_of(quick_run)), []]
 
 
 def test_runs_of_one_name_are_told_apart(tiny_run: grokviz.Run, other: grokviz.Run, tmp_path: Path) -> None:
     again = grokviz.open_run(shutil.copytree(other.directory, tmp_path / "tiny"))
-    assert grokviz.compare([tiny_run, again])["run"].values.tolist() == ["tiny", "other"]  # as it was measured
+    names = grokviz.compare([tiny_run, again], at="first")["run"].values.tolist()
+    assert names == ["tiny", "other"]  # as it was measured
     assert grokviz.compare([other, again])["run"].values.tolist() == ["other (1)", "other (2)"]
 
 
@@ -62,8 +72,11 @@ def test_one_run_or_none_is_refused(tiny_run: grokviz.Run) -> None:
 def test_the_command_prints_or_writes_csv(tiny_run: grokviz.Run, other: grokviz.Run, in_tmp_path: Path, capsys) -> None:
     runs = [str(tiny_run.directory), str(other.directory)]
     assert main(["compare", *runs, "--csv"]) == 0
-    printed = pd.read_csv(StringIO(capsys.readouterr().out), index_col="run")
+    said = capsys.readouterr()
+    assert "the last checkpoints are of different epochs: 40 (tiny), 60 (other)" in said.err
+    printed = pd.read_csv(StringIO(said.out), index_col="run")
     assert printed.loc["other", "p"] == 11
+    assert printed["key_frequencies"].tolist() == ["[]", "[]"]
     assert main(["compare", *runs, "--csv", "-o", "table.csv"]) == 0
     pd.testing.assert_frame_equal(pd.read_csv("table.csv", index_col="run"), printed)
     assert main(["compare", *runs, "--csv", "-o", "table.csv"]) == 2
@@ -77,7 +90,7 @@ def test_the_page_shows_the_runs_at_one_cursor(
     browser, width: int, tiny_run: grokviz.Run, quick_run: grokviz.Run, other: grokviz.Run, tmp_path: Path
 ) -> None:
     runs = [quick_run, tiny_run, other]
-    out = grokviz.write_comparison(runs, tmp_path / "compare.html", progress=False)
+    out = grokviz.write_comparison(runs, tmp_path / "compare.html", at="first", progress=False)
     opened = Opened(browser, out, width=width)
     for i, run in enumerate(runs):
         places = opened.run(f"Array.from(document.querySelectorAll('[id^=view-][id$=\"-{i}\"]'), e => e.id)")
@@ -101,7 +114,9 @@ def test_the_page_shows_the_runs_at_one_cursor(
     opened.page.locator("#plot-timeline_accuracy_test").scroll_into_view_if_needed()
     opened.page.wait_for_selector("#plot-timeline_accuracy_test .mark.cursor")
     assert opened.run("document.getElementById('plot-timeline_accuracy_test').data.length") == 3
-    assert opened.page.locator("#differences tr.differs").count() == len(grokviz.compare(runs).attrs["differing"])
+    assert opened.page.locator("#differences tr.differs").count() == len(
+        grokviz.compare(runs, at="first").attrs["differing"]
+    )
     opened.page.wait_for_timeout(300)
     assert opened.run(OVERLAPS) == []
     assert opened.problems == []

@@ -237,7 +237,8 @@ def test_an_imported_run_is_measured_reported_and_compared_but_not_trained_on(
     page = grokviz.write_report(run, progress=False).read_text()
     assert "This run has not grokked" not in page
     assert "imported from" in page
-    grokviz.write_comparison([run, quick_run], tmp_path / "compare.html", progress=False)
+    with pytest.warns(grokviz.GrokvizWarning, match="the last checkpoints are of different epochs"):
+        grokviz.write_comparison([run, quick_run], tmp_path / "compare.html", progress=False)
     with pytest.raises(GrokvizError, match="has no training state to continue from"):
         grokviz.resume(run, epochs=9000)
     assert "elsewhere" in run._repr_html_()

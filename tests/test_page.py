@@ -209,7 +209,7 @@ def test_headline_and_findings_move_the_cursor_and_open_what_shows_them(opened: 
     opened.page.click("text=With the key frequencies alone the test loss")
     assert opened.run("grokviz.state.get('tab')") == "algorithm"
     assert opened.run("Math.abs(document.getElementById('progress_measures').getBoundingClientRect().top) < 700")
-    opened.page.click(".headline a >> nth=1")
+    opened.page.click(".headline a >> nth=2")  # after the outcome and memorised
     nearest = min(quick_run.epochs, key=lambda epoch: abs(epoch - phases.grokked.by))
     assert opened.epoch == nearest
     assert opened.run("grokviz.state.get('tab')") == "losses"

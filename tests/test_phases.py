@@ -100,8 +100,8 @@ def test_memorised_and_the_end_of_memorisation_are_reconciled_in_one_sentence() 
         "Train accuracy reached 99% between epochs 1 and 2, but what only memorises went on to improve until epoch 4, "
         "where the loss without the key frequencies is lowest"
     )
-    late = find_phases(measurements(**{**GROKS, "train": [0.1] * 9 + [1] * 7})).memorisation_in_words
-    assert "reached 99% between epochs 8 and 9; what only memorises had stopped improving by epoch 4" in late
+    late = find_phases(measurements(**{**GROKS, "train": [0.1] * 5 + [1] * 11})).memorisation_in_words
+    assert "reached 99% between epochs 4 and 5; what only memorises had stopped improving by epoch 4" in late
     never = find_phases(measurements(**{**GROKS, "train": [0.1] * 16})).memorisation_in_words
     assert never.startswith("Memorisation as a phase ended at epoch 4")
     assert never.endswith("never memorised")

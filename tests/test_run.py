@@ -191,7 +191,9 @@ def test_where_there_is_no_run_a_caller_can_tell(tmp_path: Path) -> None:
 
 def test_a_run_says_what_it_is(tiny_run: grokviz.Run) -> None:
     assert re.fullmatch(
-        r"Run\('.*tiny': addition mod 7, finished, 40 epochs, test accuracy [\d.]+%, 6 checkpoints\)", repr(tiny_run)
+        r"Run\('.*tiny': addition mod 7, finished, 40 epochs, test accuracy [\d.]+%, neither memorised nor grokked, "
+        r"6 checkpoints\)",
+        repr(tiny_run),
     )
 
 

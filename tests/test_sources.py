@@ -110,8 +110,8 @@ def test_runs_of_other_p_and_keys_are_joined_and_each_keeps_its_own(joined: xr.D
 def test_joined_runs_are_drawn_in_one_figure(joined: xr.Dataset) -> None:
     figure = grokviz.figures.compare(joined, "accuracy", split="train")
     assert [trace.name for trace in figure.data] == [
-        "addition_7: addition mod 7, key frequencies 1 and 3",
-        "subtraction_11: subtraction mod 11, key frequencies 2, 4 and 5",
+        "addition_7: operation addition, p 7",
+        "subtraction_11: operation subtraction, p 11",
     ]
     assert "(addition_7), " in figure.layout.title.text
     for wrong, says in (("acuracy", "did you mean accuracy"), ("embedding_power", "also has the axes frequency")):

@@ -84,7 +84,7 @@ def _tree(function: FunctionType) -> ast.AST | None:
     if function.__name__ == "<lambda>":
         return None
     try:
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
     except (OSError, TypeError, SyntaxError, ValueError):
         return None
     if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):

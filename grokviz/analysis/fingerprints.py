@@ -85,12 +85,19 @@ def reached_by(measure: Callable[..., Any]) -> Reached:
     """What the values of `measure` depend on."""
     walk = _Walk()
     try:
-        parts = [walk.digest(root) for root in (measure, snapshot_of, Weights.from_arrays)]
+        parts = [walk.digest(measure), _what_makes_snapshots()]
     except UntellableError as error:
         return Reached("", str(error), tuple(walk.generators.values()))
     except RecursionError:
         return Reached("", "it reaches something nested too deeply to be hashed", tuple(walk.generators.values()))
     return Reached(_hash("measure", *parts, version_of("torch"))[:16], "", tuple(walk.generators.values()))
+
+
+@cache
+def _what_makes_snapshots() -> str:
+    """The hash of the code that every measure sees the outcome of, which does not change within a process."""
+    walk = _Walk()
+    return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays)))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:
@@ -253,7 +260,8 @@ class _Walk:
                 found |= _members_named(value, code.names)
             else:
                 found[said] = value
-        for name in code.names:
+        found |= {f"cell {name}": held for name, held in _closure(function).items() if not isinstance(held, ModuleType)}
+        for name in (name for name in code.names if not name.startswith("__")):
             found |= {f"{seen.__name__}.{name}": vars(seen)[name] for seen in SEEN_BY_MEASURES if name in vars(seen)}
         return found
 

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from grokviz.analysis.derived import key_frequencies_of, measurements_of
-from grokviz.analysis.joined import runs_in
+from grokviz.analysis.joined import config_of, differing, runs_in
 from grokviz.analysis.moments import At, absent_ones, distinct, moment_of, refuse_no_moment, warn_of_moments
 from grokviz.analysis.phases import Phases, find_phases
 from grokviz.errors import GrokvizError
@@ -22,7 +22,7 @@ def scalars(measurements: xr.Dataset | Run | str | Path, *, at: At | None = None
     A measure with the axis `split` has a column for each: `loss_train`, `loss_test`, `loss_all`. Everything else, such as
     the power of each frequency, is left to the dataset. Epochs are the index; of several runs in one dataset, `run` and
     `epoch`. Where there is a history, the table has what became of the run (`outcome`) and both ends of every time in it, as
-    `outcome_and_times` gives them.
+    `outcome_and_times` gives them; of several runs, also the fields of the configuration in which they differ.
 
     With `at`, a row for each run, which is the index, at one epoch of each, which stands in the column `epoch`: "last",
     "first", an epoch, "grokked" (the first checkpoint at or after the upper end of the time at which it grokked), or
@@ -39,8 +39,16 @@ def scalars(measurements: xr.Dataset | Run | str | Path, *, at: At | None = None
         )
     if at is not None:
         refuse_no_moment(at)
-        return table_at(runs_in(data), at)
-    tables = [_by_epoch(part).assign(**outcome_and_times(phases_of(part))) for part in runs_in(data)]
+        parts = runs_in(data)
+        table = table_at(parts, at)
+        for i, (name, values) in enumerate(pd.DataFrame(_differences(parts), index=table.index).items()):
+            table.insert(i, name, values)
+        return table
+    parts = runs_in(data)
+    tables = [
+        _by_epoch(part).assign(**own, **outcome_and_times(phases_of(part)))
+        for part, own in zip(parts, _differences(parts), strict=True)
+    ]
     if "run" not in data.dims:
         return tables[0]
     return pd.concat(tables, keys=data["run"].values.tolist(), names=["run", "epoch"])
@@ -66,6 +74,13 @@ def table_at(parts: list[xr.Dataset], at: At) -> pd.DataFrame:
     table = pd.DataFrame(rows, index=pd.Index(names, name="run"))
     table.attrs["absent"] = absent_ones(moments)
     return table
+
+
+def _differences(parts: list[xr.Dataset]) -> list[dict[str, Any]]:
+    """Of each run, the fields of the configuration in which they differ."""
+    configs = [config_of(part) for part in parts]
+    fields = differing(configs)
+    return [{name: config.get(name) for name in fields} for config in configs]
 
 
 def phases_of(measurements: xr.Dataset) -> Phases | None:

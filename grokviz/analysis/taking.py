@@ -187,7 +187,10 @@ class _Taker:
         if generators := [*spec.reached.generators, *self._drawing.get(spec.name, ())]:
             with self._one_at_a_time:
                 set_back(generators)
-                return spec(snapshot, keys)
+                try:
+                    return spec(snapshot, keys)
+                finally:
+                    set_back(generators)
         before = global_generators()
         try:
             return spec(snapshot, keys)

@@ -63,9 +63,9 @@ def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: M
     for sentence in _divergence(measurements):
         yield Said(sentence)
     if phases and not phases.too_few and phases.outcome.name != "diverged":
-        yield Said(f"{phases.outcome}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
         if not phases.grokked:
             yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
+        yield Said(f"{phases.outcome}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
     if phases and phases.outcome.delay:
         yield Said(f"{str(phases.outcome.delay)[0].upper()}{str(phases.outcome.delay)[1:]}.", "accuracies", end)
     for name, sentence in drawn.items():

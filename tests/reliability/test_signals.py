@@ -5,10 +5,12 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import grokviz
+from grokviz.analysis.columns import Column
 from grokviz.training.signals import signals_deferred
 from reliability import worker
 
@@ -34,6 +36,18 @@ def set_default_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def noting_the_first_value(note: Path, *arguments: object) -> None:
+    """As `with_default_signals`; the file `note` is there when the first value has been measured."""
+    put = Column.put
+
+    def put_and_note(*given: Any, **options: Any) -> None:
+        put(*given, **options)
+        note.touch()
+
+    Column.put = put_and_note
+    with_default_signals(*arguments)
 
 
 def with_ignored_hangup(*arguments: object) -> None:
@@ -92,11 +106,11 @@ def test_a_termination_while_measuring_keeps_what_is_measured(tmp_path: Path) ->
     run = tmp_path / "run"
     assert worker.train(run, "--epochs", "400", "--checkpoint-every", "1")[0] == 0
     arguments = (["measure", str(run)], run, tmp_path / "output")
-    child = worker.CONTEXT.Process(target=with_default_signals, args=arguments)
+    child = worker.CONTEXT.Process(target=noting_the_first_value, args=(tmp_path / "measured", *arguments))
     child.start()
-    while not (run / ".measuring.lock").exists() or not (run / ".measuring.lock").read_text():
+    while not (tmp_path / "measured").exists():
+        assert child.is_alive(), (tmp_path / "output").read_text()
         time.sleep(0.01)
-    time.sleep(1)
     os.kill(child.pid, signal.SIGTERM)
     child.join()
     assert child.exitcode == 143
