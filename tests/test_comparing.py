@@ -97,6 +97,10 @@ def test_the_page_shows_the_runs_at_one_cursor(
         assert len(places) == (4 if grokviz.key_frequencies_of(run) else 3)
         for place in places:
             assert ink_of(opened, f"#{place}") > 0.01, place
+        absent = opened.run(f"Array.from(document.querySelectorAll('figure.absent[id$=\"-{i}\"]'), e => e.innerText)")
+        assert len(absent) == 4 - len(places)
+        assert all("there are no key frequencies at the last checkpoint" in said for said in absent)
+    assert "other: its test pairs are not told apart" in opened.page.inner_text("#timeline_accuracy_test_unmirrored")
 
     # when the cursor moves, then each run shows its checkpoint nearest to that epoch
     for epoch in (0, 20, opened.run("grokviz.runs[0].stops[30]")):

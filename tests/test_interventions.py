@@ -9,6 +9,11 @@ import xarray as xr
 
 import grokviz
 from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.snapshot import snapshot_of
+from grokviz.errors import GrokvizError
+from grokviz.models.hooked import initial_model, tokens_of
+from grokviz.models.machine import hooked_bytes
+from grokviz.models.weights import Weights
 
 PATTERN = "blocks.0.attn.hook_pattern"
 
@@ -87,3 +92,57 @@ def test_measurements_of_another_run_are_refused(tiny_run: grokviz.Run, tiny_con
     grokviz.measure(other, "loss", out=tmp_path / "other.nc")
     with pytest.raises(grokviz.GrokvizError, match="holds the measurements of another run"):
         tiny_run.measurements_in(tmp_path / "other.nc")
+
+
+def mean_ablated(pattern: torch.Tensor, hook: object) -> torch.Tensor:
+    """Every pair's pattern is the mean over all pairs: another one, if the pairs are cut up."""
+    return pattern.mean(dim=0, keepdim=True).expand_as(pattern)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [59, 97])
+def test_a_hook_sees_all_pairs_at_once_so_that_a_mean_is_that_over_all(quick_run: grokviz.Run, p: int) -> None:
+    config = quick_run.config if p == 59 else grokviz.preset("default")
+    model = quick_run.model("last") if p == 59 else initial_model(config)
+    seen = []
+
+    def ablated(pattern: torch.Tensor, hook: object) -> torch.Tensor:
+        seen.append(len(pattern))
+        return mean_ablated(pattern, hook)
+
+    tokens = tokens_of(torch.from_numpy(config.task.task.pairs), p)
+    with torch.no_grad():
+        expected = model.run_with_hooks(tokens, fwd_hooks=[(PATTERN, mean_ablated)])[:, -1].double()
+    snapshot = snapshot_of(model, config.task, epoch=0, hooks={PATTERN: ablated})
+    torch.testing.assert_close(snapshot.logits, expected)
+    assert seen == [p * p]
+    in_parts = snapshot_of(model, config.task, epoch=0, hooks={PATTERN: ablated}, pairs_at_once=1000)
+    assert max(seen[1:]) == 1000
+    assert (in_parts.logits - expected).abs().max() > 1e-3  # another intervention than the one that was written
+
+
+def test_parts_are_refused_unless_they_are_allowed_and_then_the_dataset_says_so(
+    tiny_run: grokviz.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grokviz.models.machine.memory_bytes", lambda: 40_000.0)
+    monkeypatch.setattr("grokviz.analysis.snapshot.refuse_beyond_memory", lambda what, needed: None)
+    with pytest.raises(
+        GrokvizError, match=r"hooks see all pairs at once, and 49 take about .* pairs_at_once=\d+ lets them"
+    ):
+        grokviz.measure(tiny_run, "loss", hooks={PATTERN: uniform})
+    data = grokviz.measure(tiny_run, "loss", hooks={PATTERN: uniform}, pairs_at_once=4)
+    assert data.attrs["pairs_at_once"] == 4
+    monkeypatch.undo()
+    assert "pairs_at_once" not in grokviz.measure(tiny_run, "loss", hooks={PATTERN: uniform}, pairs_at_once=100).attrs
+    for wrong, says in (
+        ({"pairs_at_once": 0, "hooks": {PATTERN: uniform}}, "pairs_at_once is 0"),
+        ({"pairs_at_once": 9}, "no hooks"),
+    ):
+        with pytest.raises(GrokvizError, match=says):
+            grokviz.measure(tiny_run, "loss", **wrong)
+
+
+def test_the_memory_that_all_pairs_take_is_about_40_kilobytes_a_pair() -> None:
+    config = grokviz.preset("default")
+    weights = Weights.of(initial_model(config))
+    assert 35_000 < hooked_bytes(weights, 1) < 50_000

@@ -256,7 +256,11 @@ def test_whole_numbers_and_truths_may_have_gaps(copy: grokviz.Run) -> None:
     assert copy.measurements["whole"].sel(epoch=20).isnull()
 
 
-@pytest.mark.parametrize("name", ["token", "history_train_loss", "epoch"])
+NAMES_OF_OTHERS = """token history_train_loss epoch epochs_late status checkpoint run p config is_key_frequency
+token_coordinate split_check key_frequency_epoch outcome""".split()
+
+
+@pytest.mark.parametrize("name", [*NAMES_OF_OTHERS, "two words"])
 def test_a_measure_cannot_take_the_name_of_an_axis_or_of_the_history(copy: grokviz.Run, name: str) -> None:
     def mine(snapshot: Snapshot) -> Float[Tensor, ""]:
         return torch.tensor(1.0)
@@ -342,3 +346,99 @@ def test_a_measure_that_did_not_say_what_it_needs_is_tried_once(copy: grokviz.Ru
     assert tried == [40]
     assert json.loads(data.attrs["absent"])["forgetful"] == "there is no moon tonight"
     assert not data["loss"].isnull().any()
+
+
+def test_key_frequencies_come_by_their_name(copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Keys((2,), "", (0.5, 1.0, 0.1), 7)
+    monkeypatch.setattr("grokviz.analysis.taking.find_keys", lambda snapshot: keys)
+
+    def after_another(snapshot: Snapshot, scale=2.0, key_frequencies=()) -> Float[Tensor, ""]:
+        return torch.tensor(scale * sum(key_frequencies))
+
+    def by_name_alone(snapshot: Snapshot, *, key_frequencies) -> Float[Tensor, ""]:
+        return torch.tensor(float(sum(key_frequencies)))
+
+    def with_collectors(snapshot: Snapshot, *rest, key_frequencies, **others) -> Float[Tensor, ""]:
+        return torch.tensor(float(sum(key_frequencies) + len(rest) + len(others)))
+
+    data = grokviz.measure(copy, (after_another, by_name_alone, with_collectors))
+    assert (data["after_another"] == 4).all()
+    assert (data["by_name_alone"] == 2).all()
+    assert (data["with_collectors"] == 2).all()
+
+
+def test_a_measure_that_cannot_be_called_as_one_is_refused(copy: grokviz.Run) -> None:
+    def nothing() -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    def keys_first(key_frequencies) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    def keys_by_place(snapshot, key_frequencies, /) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    def by_name(*, snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    def more(snapshot, other) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    for wrong, says in (
+        (nothing, "takes no snapshot as its first argument"),
+        (keys_first, "takes no snapshot as its first argument"),
+        (keys_by_place, "cannot be given key_frequencies by its name"),
+        (by_name, "takes no snapshot as its first argument"),
+        (more, "asks for 'other'"),
+    ):
+        with pytest.raises(GrokvizError, match=says):
+            grokviz.measure(copy, wrong)
+
+
+@pytest.mark.parametrize(
+    ("axes", "says"),
+    [
+        ("run", "an axis called 'run', which is a name of the dataset's own"),
+        ("epoch", "an axis called 'epoch', which is kept for the history and the epochs"),
+        ("history_epoch", "kept for the history"),
+        ("checkpoint", "the dataset's own"),
+        ("p", "the dataset's own"),
+        ("loss", "the name of a measure"),
+        ("mine", "the name of a measure"),
+        ("token token", "the name of two of its axes"),
+        ("3 token", "which is no name"),
+        ("... token", "which is no name"),
+        ("*rest", "which is no name"),
+        ("token=3", "which is no name"),
+    ],
+)
+def test_an_axis_cannot_take_a_name_that_something_else_has(copy: grokviz.Run, axes: str, says: str) -> None:
+    def mine(snapshot):
+        return torch.zeros(3)
+
+    mine.__annotations__["return"] = Float[Tensor, axes]
+    with pytest.raises(GrokvizError, match=says):
+        grokviz.measure(copy, mine)
+
+
+def test_an_axis_called_as_a_measure_that_was_taken_before_is_refused(copy: grokviz.Run) -> None:
+    def first(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(1.0)
+
+    def second(snapshot: Snapshot) -> Float[Tensor, "first"]:
+        return torch.zeros(3)
+
+    grokviz.measure(copy, first)
+    with pytest.raises(GrokvizError, match="'second' has an axis called 'first', as is a measure"):
+        grokviz.measure(copy, second)
+
+
+def test_half_precision_is_kept_in_single_and_what_no_file_keeps_is_refused(copy: grokviz.Run) -> None:
+    def half(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(0.5, dtype=torch.bfloat16)
+
+    def complex_number(snapshot: Snapshot) -> Float[Tensor, ""]:
+        return torch.tensor(1j)
+
+    assert (grokviz.measure(copy, half)["half"] == 0.5).all()
+    with pytest.raises(GrokvizError, match=r"'complex_number' returned a tensor of torch\.complex64"):
+        grokviz.measure(copy, complex_number)

@@ -1,10 +1,13 @@
+import html
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import grokviz
 from grokviz.analysis.phases import Interval, Phase, find_phases
+from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 
 NAN = float("nan")
@@ -180,3 +183,79 @@ def test_a_run_measured_short_of_its_history_says_why_cleanup_has_no_end() -> No
     found = find_phases(measurements(**{**GROKS, "test_loss": losses}))
     assert found.cleanup_end is None
     assert found.not_yet[-1].startswith("cleanup has not ended: the test loss is not near its last value")
+
+
+COLLAPSES = {
+    "train": [0.1, 0.5] + [1.0] * 58 + [0.0] * 40,
+    "test": [0.1, 0.1, 0.2, 0.3, 0.96] + [1.0] * 25 + [0.0] * 20,
+    "test_loss": [1.9, 5.0, 6.0, 1.8, 0.2] + [0.1] * 25 + [3.0] * 20,
+    "excluded": [1.9, 0.4] + [1.5] * 23,
+}
+
+
+def test_a_norm_that_falls_because_the_network_collapses_is_no_cleanup() -> None:
+    still = [3, 5, *[4.9 - 0.1 * i for i in range(13)], *[0.5] * 10]  # it falls on, and at once where all is lost
+    found = find_phases(measurements(**COLLAPSES, norm=still))
+    assert found.outcome.name == "grokked_lost"
+    assert found.outcome.lost == Interval(58, 60)
+    assert found.cleanup_start is not None
+    assert found.cleanup_end is None
+    assert list(found)[-1] == Phase("cleanup", found.cleanup_start.by, 58, over=False)
+    assert found.not_yet[-1].endswith("then it was lost, and a norm that falls with that is no cleanup")
+    settled = [3, 5, *[4.0] * 13, *[0.5] * 10]
+    found = find_phases(measurements(**COLLAPSES, norm=settled))
+    assert found.cleanup_end is not None
+    assert found.cleanup_end.by < 58
+
+
+def test_a_run_that_generalises_while_it_memorises_has_no_phases() -> None:
+    # memorised between 6 and 7, while the test loss is below ln 7 by 6; grokked by 12
+    run = {
+        "train": [0.2] * 7 + [1] * 9,
+        "test": [0.1, 0.2, 0.3, 0.6, 0.8, 0.9, 0.96, 1],
+        "test_loss": [1.9, 2.5, 2.0, 1.5, 1.0, 0.5, 0.1, 0.1],
+        "excluded": [1.9, 0.4, 1.5, 2.5],
+    }
+    found = find_phases(measurements(**{**run, "test": [*run["test"][:5], 0.96, 1, 1]}))
+    assert found.outcome.name == "grokked_held"
+    assert list(found) == []
+    assert (found.memorisation_end, found.cleanup_start, found.cleanup_end) == (None, None, None)
+    assert found.why_no_phases == (
+        "no phases: the test loss was below ln 7 by epoch 6, and the train pairs were memorised between epochs 6 and 7: it "
+        "generalised while it memorised"
+    )
+    assert found.memorisation_in_words == "Train accuracy reached 99% between epochs 6 and 7"
+
+
+def test_when_it_grokked_is_told_of_unmirrored_pairs_first(quick_run: grokviz.Run) -> None:
+    found = find_phases(quick_run)
+    assert found.tells_mirrors
+    assert found.grokked_in_words == (
+        f"{found.grokked_unmirrored} on test pairs without their mirror in train (on all test pairs {found.grokked})"
+    )
+    for figure, start in (
+        (
+            grokviz.figures.losses,
+            f"Memorised {found.memorised}, grokked {found.grokked_unmirrored} on test pairs without",
+        ),
+        (
+            grokviz.figures.accuracies,
+            f"95% of test pairs without their mirror in train {found.grokked_unmirrored}, of those",
+        ),
+    ):
+        assert grokviz.figures.finding_of(figure(quick_run)).startswith(start)
+    alone = find_phases(quick_run.history)
+    assert alone.grokked_in_words == str(found.grokked)
+
+
+def test_a_run_says_its_outcome_wherever_it_shows_itself(quick_run: grokviz.Run, capsys, tmp_path) -> None:
+    outcome = find_phases(quick_run).outcome
+    assert outcome.name == "grokked_held"
+    assert "grokked and held" in repr(quick_run)
+    assert html.escape(outcome.sentence) in quick_run._repr_html_()
+    page = grokviz.write_report(quick_run, out=tmp_path / "page.html", progress=False).read_text()
+    assert "<span>outcome</span><strong>grokked and held</strong>" in page
+    assert html.escape(outcome.sentence) in page
+    assert html.escape(str(outcome.delay)[1:]) in page
+    assert main(["train", "quick", "--out", str(quick_run.directory), "--resume"]) == 0
+    assert f"outcome: grokked_held ({outcome}; {outcome.delay})" in capsys.readouterr().out

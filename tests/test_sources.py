@@ -151,3 +151,58 @@ def test_a_model_of_another_shape_than_the_default_is_measured() -> None:
     assert (data.sizes["head"], data.sizes["neuron"], data.sizes["token"]) == (3, 5, 6)
     assert data["token"].values.tolist() == [1, 2, 3, 4, 5, 6]
     assert data["token_coordinate"].values.tolist() == [0, 2, 1, 4, 5, 3]
+
+
+def test_epochs_that_do_not_ascend_are_put_in_order(tiny_run: grokviz.Run) -> None:
+    models = {9: tiny_run.model(40), 3: tiny_run.model(0)}
+    source = grokviz.Source(
+        name="two", task=tiny_run.config.task, identities={9: "b", np.int64(3): "a"}, model=lambda epoch: models[epoch]
+    )
+    data = grokviz.measure(source, measures=(loss,))
+    assert data["epoch"].values.tolist() == [3, 9]
+    np.testing.assert_allclose(data["loss"], tiny_run.measurements["loss"].sel(epoch=[0, 40]), rtol=1e-6)
+
+
+def test_the_weights_of_a_run_are_networks_of_a_source(tiny_run: grokviz.Run) -> None:
+    source = grokviz.Source(
+        name="arrays", task=tiny_run.config.task, identities=tiny_run.checkpoints, model=tiny_run.weights
+    )
+    data = grokviz.measure(source, measures=(loss,))
+    np.testing.assert_array_equal(data["loss"], tiny_run.measurements["loss"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"identities": [1, 2]}, r"identities is \[1, 2\], but must map epochs to texts"),
+        ({"identities": {1: 2}}, "but must map epochs to texts"),
+        ({"identities": {"a": "b"}}, "epoch is 'a', but must be a whole number"),
+        ({"identities": {-1: "b"}}, "epoch is -1, but must be at least 0"),
+        ({"model": 3}, "model is 3, but must be a function"),
+        ({"task": "addition"}, "task is 'addition', but must be a TaskConfig"),
+        ({"name": 3}, "name is 3, but must be a text"),
+        ({"history": 3}, "history is 3, but must be a Dataset by epoch"),
+        ({"hooks": 3}, "hooks holds 3"),
+        ({"pairs_at_once": 3}, "there are no hooks"),
+        ({"config": 3}, "config is 3, but must be a dict"),
+    ],
+)
+def test_what_is_no_source_is_refused_in_one_line(tiny_run: grokviz.Run, changes: dict, says: str) -> None:
+    known = {"name": "x", "task": tiny_run.config.task, "identities": {1: "a"}, "model": tiny_run.weights}
+    with pytest.raises(GrokvizError, match=says):
+        grokviz.Source(**(known | changes))
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (None, r"model\(0\) of x gave None, but must give a HookedTransformer, or its weights"),
+        ({"embed.W_X": np.ones(3)}, "the weights hold the unknown 'embed.W_X'; did you mean embed.W_E"),
+        ({"embed.W_E": np.ones((8, 16))}, "the weights lack"),
+        ({"embed.W_E": "no array"}, "the weights are no arrays"),
+    ],
+)
+def test_a_source_that_gives_no_network_is_refused(tiny_run: grokviz.Run, network, says: str) -> None:
+    source = grokviz.Source(name="x", task=tiny_run.config.task, identities={0: "a"}, model=lambda epoch: network)
+    with pytest.raises(GrokvizError, match=says):
+        grokviz.measure(source, "loss")

@@ -139,3 +139,31 @@ def test_a_frequency_that_is_none_is_not_compared_and_that_is_no_success(
     assert [row.verdict for row in verification.rows] == ["not compared"] * 3
     assert verification.rows[0].why == "there is no frequency 0 among 59 elements"
     assert not verification.holds
+
+
+def test_the_sign_of_an_even_number_of_elements_is_half_of_them(tmp_path: Path) -> None:
+    config = grokviz.RunConfig(
+        task=grokviz.TaskConfig(p=8, train_fraction=0.6),
+        model=grokviz.ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=32),
+        training=grokviz.TrainingConfig(epochs=5, threads=1),
+    )
+    run = grokviz.train(config, tmp_path / "run", progress=False)
+    names = [
+        "percent_x_embed_KEY_rep",
+        "percent_unembed_KEY_rep",
+        "logit_KEY_rep_trace_similarity",
+        "logit_excluded_loss_KEY_rep",
+        "logit_restricted_loss_KEY_rep",
+    ]
+    for key in ("sign", "freq_4"):
+        (tmp_path / f"{key}.json").write_text(json.dumps({name.replace("KEY", key): 1.0 for name in names}))
+    sign, half = (grokviz.verify(run, tmp_path / f"{key}.json").rows for key in ("sign", "freq_4"))
+    assert [row.ours for row in sign] == [row.ours for row in half]
+    assert all(row.ours is not None for row in sign)
+
+
+def test_an_odd_number_of_elements_has_no_sign(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    (tmp_path / "sign.json").write_text(json.dumps({"percent_unembed_sign_rep": 1.0}))
+    (row,) = grokviz.verify(tiny_run, tmp_path / "sign.json").rows
+    assert (row.verdict, row.ours) == ("not compared", None)
+    assert "of an even number of elements, and there are 7" in row.why

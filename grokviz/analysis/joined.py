@@ -54,7 +54,7 @@ def concat(measurements: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
     configs = [config_of(part) for part in parts]
     fields = dict.fromkeys(name for config in configs for name in config)
     of_runs = {name: ("run", column_of([config.get(name) for config in configs])) for name in fields}
-    own = [{name: value for name, value in part.attrs.items() if joined.attrs.get(name) != value} for part in parts]
+    own = [{"attrs": _others(part.attrs, joined.attrs), "labels": _labels_of(part)} for part in parts]
     return joined.assign_coords(of_runs).assign_attrs(of_each_run=json.dumps(own))
 
 
@@ -115,20 +115,39 @@ def _short(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+def _others(attributes: Mapping[Any, Any], shared: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in attributes.items() if name not in shared}
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as JSON has it; those of a file are numbers of numpy."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _labels_of(part: xr.Dataset) -> dict[str, list[str]]:
+    """The texts along axes, in their order: where runs differ, joining sorts them."""
+    return {
+        str(dim): part[dim].values.tolist() for dim in part.dims if dim in part.coords and part[dim].dtype.kind in "OU"
+    }
+
+
 def _taken_out(measurements: xr.Dataset, i: int) -> xr.Dataset:
     part = measurements.isel(run=i)
+    own = json.loads(measurements.attrs.get("of_each_run", "[]"))
+    of_it: dict[str, Any] = own[i] if i < len(own) else {"attrs": {}, "labels": {}}
     part = part.drop_vars([name for name in part.coords if "." in str(name)])
     part = part.drop_vars(
         [name for name, values in part.data_vars.items() if values.dims and bool(values.isnull().all())]
     )
     for dim in [str(dim) for dim in part.dims]:
-        part = part.isel({dim: _own_places(part, dim)})
+        labels = of_it["labels"].get(dim)
+        part = part.isel({dim: _own_places(part, dim)}) if labels is None else part.sel({dim: labels})
+    part = part.drop_dims([dim for dim, size in part.sizes.items() if not size])
     for name in WHOLE:
         if name in part and part[name].dtype.kind == "f":
             part[name] = part[name].astype(np.int64 if name == "token_coordinate" else np.int32)
-    own = json.loads(measurements.attrs.get("of_each_run", "[]"))
     shared = {name: value for name, value in measurements.attrs.items() if name != "of_each_run"}
-    part.attrs = {**shared, **(own[i] if i < len(own) else {})}
+    part.attrs = {**shared, **of_it["attrs"]}
     return part
 
 

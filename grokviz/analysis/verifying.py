@@ -132,6 +132,7 @@ class _Ours:
         Raises:
             GrokvizError: no value is called so, or the network lacks what it needs.
         """
+        name = self._with_frequency(name)
         for pattern, compute in _SUMMARY.items():
             if match := re.fullmatch(pattern, name):
                 frequencies = [int(group) for group in match.groups()]
@@ -139,6 +140,16 @@ class _Ours:
                     raise GrokvizError(f"there is no frequency {wrong[0]} among {self.snapshot.n} elements")
                 return compute(self, *frequencies)
         return self._of_measure(name)
+
+    def _with_frequency(self, name: str) -> str:
+        """The name with the frequency n/2 in the place of `sign`, the representation (-1)^x of an even number of elements."""
+        if not re.search(_SIGN, name):
+            return name
+        if self.snapshot.n % 2:
+            raise GrokvizError(
+                f"'sign' is frequency n/2 of an even number of elements, and there are {self.snapshot.n}"
+            )
+        return re.sub(_SIGN, f"freq_{self.snapshot.n // 2}_rep", name)
 
     def on(self, split: str, by_split: np.ndarray) -> float:
         """The value of `split`.
@@ -251,5 +262,8 @@ _SUMMARY: Mapping[str, Callable[..., float]] = {
     r"total_logit_restricted_loss": _split("restricted_loss_of_cube", "all"),
 }
 """Our value of each name in the summary of Chughtai, Chan & Nanda 2023."""
+
+_SIGN = r"(?<=_)sign_rep"
+"""What the paper calls the one-dimensional representation of an even number of elements that is not trivial."""
 
 _ROUNDED = r"trace_similarity|percent_"

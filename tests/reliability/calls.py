@@ -127,6 +127,21 @@ grokviz.take_snapshot(measurements, 40) | directory is a Dataset, but must be a 
 grokviz.compare(run) | compare needs several runs, but got
 grokviz.compare([run]) | compare needs two runs or more, but got 1
 grokviz.compare([run, 3]) | compare needs measurements, but got 3
+grokviz.compare([run, run], at="gorkked") | at is 'gorkked', but must be 'last', 'first', an epoch, 'grokked' or
+grokviz.compare([run, run], at=("grokked", "x")) | the factor of at is 'x', but must be a finite number
+grokviz.compare([run, run], at=1.5) | at is 1.5, but must be 'last'
+grokviz.compare([run, run], at=run) | but must be 'last'
+grokviz.scalars(run, at=["last"]) | at is ['last'], but must be 'last'
+grokviz.select_run(run, "copy") | select_run needs what grokviz.concat returns, but got Run
+grokviz.select_run(grokviz.concat([run]), 3) | run is 3, which is not in the dataset; choose one of: copy
+grokviz.measure(run, hooks={"blocks.0.hook_mlp_out": leave}, pairs_at_once="all") | pairs_at_once is 'all', but must be a whole
+grokviz.measure(run, pairs_at_once=3) | but cuts up what hooks see, and there are no hooks
+grokviz.measure_model(run.model(40), run.config, train_pairs=3) | train_pairs is 3, but must be indices a * n + b
+grokviz.measure_model(run.model(40), run.config, train_pairs="no.txt") | no.txt is not a file
+grokviz.measure_model(run.model(40), run.config, label=3) | label is 3, but must be a text
+grokviz.Source(name="x", task=run.config.task, identities=3, model=run.weights) | identities is 3, but must map epochs to texts
+grokviz.write_report(run, grokviz.concat([run, measurements.assign_coords(run="b")])) | takes the measurements of one run, but got
+grokviz.find_phases(run, test_threshold=0) | test_threshold is 0, but an accuracy must lie in (0, 1]
 grokviz.write_comparison([run], "c.html") | compare needs two runs or more, but got 1
 grokviz.write_comparison([run, run], 3) | out is 3
 grokviz.watch(run, port="x") | port is 'x'
