@@ -23,6 +23,8 @@
 # it do? Configurations are frozen; `with_training` gives a changed copy.
 
 # %%
+import warnings
+
 import grokviz
 
 quick = grokviz.preset("quick")
@@ -31,7 +33,7 @@ runs = {}
 for name, config in configs.items():
     runs[name] = grokviz.train(config, f"runs/decay_{config.training.weight_decay:g}", resume=True)
 
-{name: str(grokviz.find_phases(run.history).grokked) for name, run in runs.items()}
+{name: str(grokviz.find_phases(run.history).outcome) for name, run in runs.items()}
 
 # %%
 data = [grokviz.measure(run, label=name) for name, run in runs.items()]
@@ -55,14 +57,23 @@ table = grokviz.scalars(both)
 table.groupby("run")[["loss_test", "accuracy_test", "embedding_gini"]].last()
 
 # %% [markdown]
-# How they differ, when each grokked, and where each ended, without a word of your own, is `grokviz.compare`; on the command line
+# What became of each, how they differ, and where each stands at one moment, is a table with a row for each; on the command line
 # `grokviz compare runs/decay_1 runs/decay_0.5 --csv`, and without `--csv` a page on which both are scrubbed at one cursor.
+#
+# Which moment? Ranks and norms go on falling long after the accuracy is there, and these two did not grok at the same time. So
+# take each at equal time since it grokked: the first checkpoint at or after 1.05 times that epoch. What a run has not reached is
+# said, and not averaged away.
 
 # %%
-outcome = grokviz.compare(data)
-outcome[
-    [*outcome.attrs["differing"], "grokked_by", "grokked_unmirrored_by", "key_frequencies", "loss_test"]
-].to_dataframe()
+last = grokviz.scalars(both, at="last")
+last[["training.weight_decay", "outcome", "grokked_after", "grokked_by", "grokked_unmirrored_by", "delay_ratio_least"]]
+
+# %%
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    alike = grokviz.scalars(both, at=("grokked", 1.05))
+print(*[str(warning.message) for warning in said], sep="\n")
+alike[["epoch", "key_frequencies", "loss_test", "embedding_participation_rank"]]
 
 # %% [markdown]
 # **Two runs are no experiment.** Seeds matter: `split_seed` decides which pairs are trained on, and, if `seed` is not given, the
