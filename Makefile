@@ -27,7 +27,7 @@ runs/demo/report.html: | $(VENV)/installed
 
 # Two at a time, whole files each, so that the runs that a file shares are trained once.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 reliability: $(VENV)/installed-test
 	$(BIN)/pytest tests/reliability --whole

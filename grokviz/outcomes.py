@@ -74,6 +74,16 @@ class Delay:
         low, high = self.epochs
         return low < 0 < high or low == high == 0
 
+    @property
+    def in_short(self) -> str:
+        """The two intervals alone."""
+        low, high = self.epochs
+        if self.is_none:
+            return "none can be told"
+        least, most = self.ratio
+        times = f", {least:.3g} times or more" if most is None else f", {least:.3g} to {most:.3g} times"
+        return f"{low:,} to {high:,} epochs{times if 0 < least < math.inf and high > 0 else ''}"
+
     def __str__(self) -> str:
         low, high = self.epochs
         if self.is_none:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from jaxtyping import install_import_hook
 
 from crashes import CrashError
@@ -42,6 +43,11 @@ TINY = RunConfig(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes in one piece goes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_docs.py", "test_kills.py", "test_disk.py"))
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> RunConfig:
     return TINY
@@ -57,9 +63,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A measured real grokking run: the preset `quick`, whole. Takes about two minutes."""
-    run = grokviz.train(grokviz.preset("quick"), tmp_path_factory.mktemp("runs") / "quick")
-    grokviz.measure(run)
+    """A measured real grokking run: the preset `quick`, whole; one for all workers. Not to be changed by a test."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with FileLock(shared / "quick.lock"):
+        run = grokviz.train(grokviz.preset("quick"), shared / "shared" / "quick", resume=True)
+        grokviz.measure(run)
     return run
 
 

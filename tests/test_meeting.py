@@ -162,6 +162,9 @@ def test_runs_are_joined_and_taken_apart_again_as_they_were(tiny_run, quick_run,
             assert found[name].dtype.kind == values.dtype.kind or values.dtype.kind in "OU", name
         assert set(found.data_vars) == set(part.data_vars)
         assert found.attrs == part.attrs
+    assert both.attrs.get("hooks") is None  # which is of one of them
+    one = grokviz.select_run(both[["loss", "p", "n_answers", "config"]].isel(run=[4, 1]), "r1")
+    xr.testing.assert_equal(one["loss"].drop_vars("run"), parts[1]["loss"].drop_vars("run"))
     with pytest.raises(GrokvizError, match="run is 'r9', which is not in the dataset"):
         grokviz.select_run(both, "r9")
 

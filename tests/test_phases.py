@@ -256,6 +256,8 @@ def test_a_run_says_its_outcome_wherever_it_shows_itself(quick_run: grokviz.Run,
     page = grokviz.write_report(quick_run, out=tmp_path / "page.html", progress=False).read_text()
     assert "<span>outcome</span><strong>grokked and held</strong>" in page
     assert html.escape(outcome.sentence) in page
-    assert html.escape(str(outcome.delay)[1:]) in page
+    assert f"By all test pairs, {outcome.delay}." in page
+    assert f"<strong>{outcome.delay.in_short}</strong>" in page
+    assert html.escape(find_phases(quick_run).outcome_in_words) in page
     assert main(["train", "quick", "--out", str(quick_run.directory), "--resume"]) == 0
     assert f"outcome: grokked_held ({outcome}; {outcome.delay})" in capsys.readouterr().out

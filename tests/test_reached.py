@@ -72,7 +72,7 @@ def probing(thing: Any) -> Callable[[Snapshot], Tensor]:
 def number_in(thing: Any) -> float:
     """Some number that depends on `thing`."""
     if isinstance(thing, torch.nn.Module):
-        return float(thing(torch.ones(4)).sum())
+        return float(thing(torch.ones(4)).detach().sum())
     if isinstance(thing, functools.partial):
         return number_in([*thing.args, *thing.keywords.values()])
     if isinstance(thing, Plain):
@@ -342,7 +342,10 @@ def test_a_measure_that_draws_from_the_shared_generator_leaves_it_and_is_taken_a
         finally:
             torch.set_num_threads(before)
         assert len(set(data.values.tolist())) == 1
-        assert "that the whole process shares" in data.attrs["taken_anew"]
+        if (
+            kind == "torch"
+        ):  # of numpy and Python the generator is reached by the name of its method, and its state is hashed
+            assert "that the whole process shares" in data.attrs["taken_anew"]
         if kind != "python":  # from which names of temporary files are drawn, too
             np.testing.assert_allclose(data, expected, rtol=1e-6)
             assert draw() == expected  # nothing was drawn from it
@@ -410,7 +413,7 @@ def built(spec: list[Any]) -> Any:
 
 @pytest.mark.slow
 @given(st.lists(SPECS, min_size=20, max_size=40))
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])
 def test_random_measures_have_the_same_hash_in_another_process_and_another_one_if_anything_differs(specs: list) -> None:
     here = [fingerprint(built(spec)) for spec in specs]
     assert here == [fingerprint(built(spec)) for spec in specs]
@@ -429,3 +432,52 @@ def test_random_measures_have_the_same_hash_in_another_process_and_another_one_i
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
         assert json.loads(done.stdout) == here
+
+
+COUNTED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import grokviz, test_reached
+from grokviz.analysis.specs import MeasureSpec
+
+calls = 0
+call = MeasureSpec.__call__
+
+def counted(self, snapshot, keys):
+    global calls
+    calls += 1
+    return call(self, snapshot, keys)
+
+MeasureSpec.__call__ = counted
+measure = test_reached.probing(test_reached.built(eval(sys.argv[3])))
+data = grokviz.measure(sys.argv[1], measure, progress=False)
+print(calls, data["mine"].values[0])
+"""
+
+
+@pytest.mark.slow
+def test_what_has_not_changed_is_not_taken_anew_in_another_process_and_what_has_is(copy: grokviz.Run) -> None:
+    def run(spec: list[Any], seed: str) -> tuple[int, float]:
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            COUNTED,
+            str(copy.directory),
+            str(Path(__file__).parent),
+            repr(spec),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        calls, value = done.stdout.split()
+        return int(calls), float(value)
+
+    mixed = ["list", [["probe", 1], ["dict", {"b": ["array", [1, 2]], "a": ["object", ["int", 3]]}]]]
+    first = run(mixed, "1")
+    assert first[0] == len(copy.epochs)
+    assert run(mixed, "2") == (0, first[1])
+    other = ["list", [["probe", 2], mixed[1][1]]]
+    calls, value = run(other, "3")
+    assert calls == len(copy.epochs)
+    assert value != first[1]

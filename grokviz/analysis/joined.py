@@ -49,12 +49,21 @@ def concat(measurements: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
         coords="minimal",
         compat="override",
         join="outer",
-        combine_attrs="drop_conflicts",
+        combine_attrs="drop",
     )
+    first = parts[0].attrs
+    joined.attrs = {name: value for name, value in first.items() if all(_has(part, name, value) for part in parts)}
     configs = [config_of(part) for part in parts]
     fields = dict.fromkeys(name for config in configs for name in config)
     of_runs = {name: ("run", column_of([config.get(name) for config in configs])) for name in fields}
-    own = [{"attrs": _others(part.attrs, joined.attrs), "labels": _labels_of(part)} for part in parts]
+    own = {
+        name: {
+            "attrs": _others(part.attrs, joined.attrs),
+            "labels": _labels_of(part),
+            "variables": list(part.data_vars),
+        }
+        for name, part in zip(names, parts, strict=True)
+    }
     return joined.assign_coords(of_runs).assign_attrs(of_each_run=json.dumps(own))
 
 
@@ -115,6 +124,10 @@ def _short(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+def _has(part: xr.Dataset, name: Any, value: Any) -> bool:
+    return name in part.attrs and bool(np.all(part.attrs[name] == value))
+
+
 def _others(attributes: Mapping[Any, Any], shared: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): _plain(value) for name, value in attributes.items() if name not in shared}
 
@@ -133,21 +146,22 @@ def _labels_of(part: xr.Dataset) -> dict[str, list[str]]:
 
 def _taken_out(measurements: xr.Dataset, i: int) -> xr.Dataset:
     part = measurements.isel(run=i)
-    own = json.loads(measurements.attrs.get("of_each_run", "[]"))
-    of_it: dict[str, Any] = own[i] if i < len(own) else {"attrs": {}, "labels": {}}
     part = part.drop_vars([name for name in part.coords if "." in str(name)])
-    part = part.drop_vars(
-        [name for name, values in part.data_vars.items() if values.dims and bool(values.isnull().all())]
-    )
+    kept = json.loads(measurements.attrs.get("of_each_run", "{}"))
+    own: dict[str, Any] = kept.get(str(part["run"].item()), {"attrs": {}, "labels": {}})
+    not_empty = [str(name) for name, values in part.data_vars.items() if not bool(values.isnull().all())]
+    part = part[[name for name in own.get("variables", not_empty) if name in part]]
     for dim in [str(dim) for dim in part.dims]:
-        labels = of_it["labels"].get(dim)
-        part = part.isel({dim: _own_places(part, dim)}) if labels is None else part.sel({dim: labels})
+        if (labels := own["labels"].get(dim)) is None:
+            part = part.isel({dim: _own_places(part, dim)})
+        else:
+            part = part.sel({dim: [label for label in labels if label in part[dim]]})
     part = part.drop_dims([dim for dim, size in part.sizes.items() if not size])
     for name in WHOLE:
         if name in part and part[name].dtype.kind == "f":
             part[name] = part[name].astype(np.int64 if name == "token_coordinate" else np.int32)
     shared = {name: value for name, value in measurements.attrs.items() if name != "of_each_run"}
-    part.attrs = {**shared, **of_it["attrs"]}
+    part.attrs = {**shared, **own["attrs"]}
     return part
 
 

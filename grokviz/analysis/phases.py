@@ -122,6 +122,16 @@ class Phases:
         return f"{unmirrored} on test pairs without their mirror in train (on all test pairs {self.grokked})"
 
     @property
+    def outcome_in_words(self) -> str:
+        """What became of it, in a sentence; first of all on the test pairs whose mirror it was not trained on."""
+        if not self.grokked or not self.tells_mirrors:
+            return str(self.outcome)
+        name, said = str(self.outcome).split(": ", 1)
+        held = f"held {self.grokked_unmirrored}" if self.grokked_unmirrored else "have not been held"
+        of_them = f"{self.rule.test_threshold:.0%} of the test pairs without their mirror in train {held}"
+        return f"{name}: {of_them}; of all test pairs, {said}"
+
+    @property
     def told_until(self) -> int:
         """The epoch up to which there are phases: the last one, or where the run was lost."""
         lost = self.outcome.lost

@@ -124,7 +124,8 @@ def _accuracy_finding(measurements: xr.Dataset, times: Phases) -> str:
         f"{when}" if when else "never" for when in (times.grokked_mirrored, times.grokked_unmirrored)
     )
     apart = f"{threshold} of test pairs without their mirror in train {unmirrored}, of those with it {mirrored}"
-    return f"{apart}; t{ends[1:]}"
+    is_held = times.outcome.name == "grokked_held"
+    return f"{apart}; t{ends[1:]}" if is_held else f"{ends}; {apart}"
 
 
 def _grokking_finding(times: Phases) -> str:

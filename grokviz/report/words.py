@@ -36,6 +36,8 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         yield Said(_outcome(phases), "accuracies", None, "outcome")
         yield Said(_by(memorised), "accuracies", memorised.by if memorised else None, "memorised")
         yield Said(phases.grokked_in_words, "accuracies", grokked.by if grokked else None, "grokked")
+        if phases.outcome.delay:
+            yield Said(phases.outcome.delay.in_short, "accuracies", None, "later than memorised, all test pairs")
     keys = key_frequencies_of(measurements)
     yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
@@ -65,10 +67,12 @@ def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: M
     if phases and not phases.too_few and phases.outcome.name != "diverged":
         if not phases.grokked:
             yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
-        yield Said(f"{phases.outcome}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
+        yield Said(f"{phases.outcome_in_words}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
     if phases and phases.outcome.delay:
-        yield Said(f"{str(phases.outcome.delay)[0].upper()}{str(phases.outcome.delay)[1:]}.", "accuracies", end)
+        yield Said(f"By all test pairs, {phases.outcome.delay}.", "accuracies", end)
     for name, sentence in drawn.items():
+        if phases and sentence == phases.outcome.sentence:
+            continue
         yield Said(sentence, name, _epoch_of(name, phases) or end)
     if phases:
         said = " ".join(drawn.values())
@@ -104,8 +108,12 @@ def short_reading(measurements: xr.Dataset, epoch: int) -> str:
     """Test accuracy at an epoch, for one of several runs."""
     if "accuracy" not in measurements:
         return "not measured"
+    now = measurements["accuracy"].sel(epoch=epoch)
     split = "all" if why_no_split(measurements) else "test"
-    return f"{measurements['accuracy'].sel(epoch=epoch, split=split).item():.1%} of {split} pairs right"
+    said = f"{now.sel(split=split).item():.1%} of {split} pairs right"
+    if "test_unmirrored" not in now["split"]:
+        return said
+    return f"{now.sel(split='test_unmirrored').item():.1%} of test pairs without their mirror in train right; {said}"
 
 
 def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tuple[str, str]]:

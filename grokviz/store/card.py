@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from grokviz.config import RunConfig
-from grokviz.outcomes import outcome_of
+from grokviz.outcomes import Outcome, outcome_of
 
 WIDTH, HEIGHT = 360, 120
 POINTS = 180
@@ -37,7 +37,9 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
         if training
         else "elsewhere",
         "status": ", ".join(_progress(config, status, history)),
-        **({} if history is None else {f"outcome{_so_far(status)}": str(outcome_of(history, status=status))}),
+        **(
+            {} if history is None else {f"outcome{_so_far(status)}": _in_a_sentence(outcome_of(history, status=status))}
+        ),
         "checkpoints": kept,
     }
     cells = "".join(
@@ -66,6 +68,10 @@ def _outcome(status: str, history: xr.Dataset) -> list[str]:
     """What has become of it, in short; nothing where that cannot be told yet."""
     outcome = outcome_of(history, status=status)
     return [] if outcome.name in ("too_short", status) else [f"{outcome.in_short}{_so_far(status)}"]
+
+
+def _in_a_sentence(outcome: Outcome) -> str:
+    return f"{outcome}; {outcome.delay}" if outcome.delay else str(outcome)
 
 
 def _so_far(status: str) -> str:
