@@ -297,12 +297,16 @@ def _of_divergence(epoch: int, test: Curve) -> Said:
 
 def _of_grokked(grokked: Interval, train: Curve, test: Curve, rule: OutcomeRule) -> tuple[str, str, dict[str, float]]:
     threshold, last, end = rule.test_threshold, float(test.values[-1]), int(test.epochs[-1])
-    held = f"test accuracy held {threshold:.0%} {grokked}"
+    held = f"test accuracy reached {threshold:.0%} {grokked}"
     since = test.epochs > grokked.by
     below = since & (test.values < threshold)
     numbers = {"test_last": last, "evaluations_since": float(since.sum()), "below": float(below.sum())}
     if not below.any():
-        return "grokked_held", f"Grokked and held: {held} and in every evaluation since; it ends at {last:.1%}", numbers
+        return (
+            "grokked_held",
+            f"Grokked and held: {held}, and held it in every evaluation since; it ends at {last:.1%}",
+            numbers,
+        )
     where = np.flatnonzero(below)
     lowest = where[test.values[where].argmin()]
     of_train = np.isin(train.epochs, test.epochs[where]) & (train.values < rule.train_threshold)
@@ -341,7 +345,7 @@ def _of_memorised(
     memorised: Interval, train: Curve, test: Curve, rule: OutcomeRule
 ) -> tuple[str, str, dict[str, float]]:
     highest, when = test.highest()
-    held = f"train accuracy held {rule.train_threshold:.0%} {memorised}"
+    held = f"train accuracy reached {rule.train_threshold:.0%} {memorised}"
     never = f"test accuracy never held {rule.test_threshold:.0%} (highest {highest:.1%} at epoch {when:,})"
     numbers = {"train_last": float(train.values[-1]), "test_highest": highest, "test_highest_at": float(when)}
     if train.is_below_at_the_end(rule.train_threshold):

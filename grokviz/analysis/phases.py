@@ -127,9 +127,9 @@ class Phases:
         if not self.grokked or not self.tells_mirrors:
             return str(self.outcome)
         name, said = str(self.outcome).split(": ", 1)
-        held = f"held {self.grokked_unmirrored}" if self.grokked_unmirrored else "have not been held"
-        of_them = f"{self.rule.test_threshold:.0%} of the test pairs without their mirror in train {held}"
-        return f"{name}: {of_them}; of all test pairs, {said}"
+        reached = f"reached {self.rule.test_threshold:.0%}"
+        when = f"{reached} {self.grokked_unmirrored}" if self.grokked_unmirrored else f"has not {reached} and held it"
+        return f"{name}: on test pairs without their mirror in train accuracy {when}; on all test pairs, {said}"
 
     @property
     def told_until(self) -> int:

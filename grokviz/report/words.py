@@ -35,9 +35,9 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         memorised, grokked = phases.memorised, phases.grokked
         yield Said(_outcome(phases), "accuracies", None, "outcome")
         yield Said(_by(memorised), "accuracies", memorised.by if memorised else None, "memorised")
-        yield Said(phases.grokked_in_words, "accuracies", grokked.by if grokked else None, "grokked")
+        yield Said(_grokked(phases), "accuracies", grokked.by if grokked else None, "grokked")
         if phases.outcome.delay:
-            yield Said(phases.outcome.delay.in_short, "accuracies", None, "later than memorised, all test pairs")
+            yield Said(phases.outcome.delay.in_short, "accuracies", None, "delay, all test pairs")
     keys = key_frequencies_of(measurements)
     yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
@@ -205,6 +205,13 @@ def _outcome(phases: Phases) -> str:
     if outcome.name == "grokked_unstable":
         return f"{outcome.in_short} (below {threshold} in {outcome.numbers['below']:,.0f} evaluations since)"
     return outcome.in_short
+
+
+def _grokked(phases: Phases) -> str:
+    """When it grokked, first of all on the test pairs without their mirror in train, in short."""
+    if not phases.grokked or not phases.tells_mirrors:
+        return _by(phases.grokked)
+    return f"{_by(phases.grokked_unmirrored)} (unmirrored test pairs; all by {phases.grokked.by:,})"
 
 
 def _epoch_of(name: str, phases: Phases | None) -> int | None:
