@@ -1,9 +1,15 @@
 """What a measure of one's own reaches decides whether its stored values hold: objects by their content, in every process."""
 
+import abc
+import collections
+import dataclasses
+import datetime
+import enum
 import functools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import xarray as xr
+from einops import rearrange
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jaxtyping import Float
@@ -23,6 +32,7 @@ import grokviz
 from grokviz.analysis.fingerprints import described, reached_by
 from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import Snapshot
+from grokviz.models.hooked import initial_model
 
 SCALE = 1.0
 
@@ -432,6 +442,99 @@ def test_random_measures_have_the_same_hash_in_another_process_and_another_one_i
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
         assert json.loads(done.stdout) == here
+
+
+@dataclasses.dataclass
+class Settings:
+    """A dataclass with a default, a factory and a method."""
+
+    width: int = 1
+    names: list[str] = dataclasses.field(default_factory=list)
+
+    def doubled(self) -> int:
+        return 2 * self.width
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    value: float = 2.0
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = "b"
+
+
+Pair = collections.namedtuple("Pair", "a b")
+
+
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def chosen(self) -> set[object]: ...
+
+
+class Concrete(Abstract):
+    def chosen(self) -> set[object]:
+        return {1, "x", "y"}
+
+
+class Named(dict):
+    more = frozenset("pqr")
+
+
+@torch.no_grad()
+def doubled(x: Tensor) -> Tensor:
+    return x * 2
+
+
+@functools.lru_cache
+def remembered(x: int) -> int:
+    return x + 1
+
+
+def of_all_kinds() -> dict[str, Any]:
+    """Objects of every kind that a measure may come upon."""
+    tiny = grokviz.RunConfig(
+        task=grokviz.TaskConfig(p=7), model=grokviz.ModelConfig(d_model=8, n_heads=2, d_head=4, d_mlp=8)
+    )
+    return {
+        "dataclass": Settings(2, ["a"]),
+        "slots": Slotted(),
+        "enum": Colour.BLUE,
+        "namedtuple": Pair(1, 2),
+        "abstract": Concrete(),
+        "class": Concrete,
+        "dict of one's own": Named(a={"u", "v"}),
+        "no_grad": doubled,
+        "cache": remembered,
+        "counter": collections.Counter("hello"),
+        "deque": collections.deque([1, 2]),
+        "pattern": re.compile("a+"),
+        "path": Path("a/b"),
+        "time": datetime.datetime(2020, 1, 1),
+        "table": pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
+        "dataset": xr.Dataset({"a": ("x", [1.0, 2.0])}),
+        "model": initial_model(tiny),
+        "layers": torch.nn.Sequential(torch.nn.ParameterList([torch.ones(2)]), torch.nn.Dropout()),
+        "configuration": tiny,
+        "functions": [np.mean, np.exp, torch.randn, torch.nn.functional.relu, rearrange],
+        "lambda": lambda x: x in {"a", "b", "c"},
+        "slice": slice(1, 2),
+    }
+
+
+@pytest.mark.slow
+def test_objects_of_all_kinds_have_the_same_hash_in_every_process() -> None:
+    code = "import sys, json; sys.path.insert(0, sys.argv[1]); import test_reached as t\n"
+    code += "print(json.dumps({name: t.described(value) for name, value in t.of_all_kinds().items()}))"
+    said = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-W", "ignore", "-c", code, str(Path(__file__).parent)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        said.append(json.loads(done.stdout))
+    assert said[0] == said[1]
+    assert len(set(said[0].values())) == len(said[0])
 
 
 COUNTED = """
