@@ -84,6 +84,17 @@ def test_few_pairs_do_not_contradict() -> None:
     assert check.verdict == "untested"
 
 
+@pytest.mark.parametrize(("lead", "verdict"), [(0.0, "untested"), (0.3, "agrees")])
+def test_a_network_that_has_learned_little_is_not_contradicted(lead: float, verdict: str) -> None:
+    task = TaskConfig(
+        p=59, train_fraction=0.5
+    )  # as after a training with too large a learning rate: 5 % of the answers
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.randn(task.n_pairs, generator=generator).double() - lead * train_mask(task)
+    hits = torch.rand(task.n_pairs, generator=generator) < 0.05
+    assert check_split(task, losses.exp(), hits).verdict == verdict
+
+
 def test_under_an_intervention_nothing_is_tested(quick_run: grokviz.Run) -> None:
     wrong = replace(quick_run.config.task, split_seed=7)
     hooks = {"blocks.0.mlp.hook_post": lambda activation, hook: activation}
