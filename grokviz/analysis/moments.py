@@ -37,13 +37,13 @@ def refuse_no_moment(at: Any) -> None:
     Raises:
         GrokvizError: the message says what may be given.
     """
-    is_factor = isinstance(at, tuple | list) and len(at) == 2 and at[0] == "grokked"
-    if is_factor:
+    if isinstance(at, tuple | list) and len(at) == 2 and at[0] == "grokked":
         if number("the factor of at", at[1]) < 1:
             raise GrokvizError(f"at is {shown(at)}, but the factor must be at least 1: before, the run has not grokked")
-    elif at not in ("first", "last", "grokked") and (
-        plain_number(at) is None or plain_number(at) != int(plain_number(at) or 0)
-    ):
+        return
+    epoch = plain_number(at)
+    is_epoch = epoch is not None and float(epoch).is_integer()
+    if not is_epoch and not (isinstance(at, str) and at in ("first", "last", "grokked")):
         raise GrokvizError(f"at is {shown(at)}, but must be 'last', 'first', an epoch, 'grokked' or ('grokked', 1.15)")
 
 
@@ -52,11 +52,11 @@ def moment_of(measurements: xr.Dataset, at: At, phases: Phases | None) -> Moment
     epochs: list[int] = measurements["epoch"].values.tolist()
     if not epochs:
         return Moment(None, "it has no checkpoint")
-    if at in ("first", "last"):
+    if isinstance(at, str) and at != "grokked":
         return Moment(epochs[0 if at == "first" else -1])
     if not isinstance(at, str | tuple | list):
         return Moment(int(at)) if at in epochs else Moment(None, f"it has no checkpoint of epoch {int(at):,}")
-    factor = 1.0 if at == "grokked" else float(at[1])
+    factor = 1.0 if isinstance(at, str) else float(at[1])
     if phases is None or phases.grokked is None:
         return Moment(None, "it has not grokked" if phases else "it has no history that says when it grokked")
     wanted = factor * phases.grokked.by
@@ -82,7 +82,7 @@ def warn_of_moments(at: At, moments: Mapping[str, Moment]) -> None:
             stacklevel=4,
         )
     epochs = {name: moment.epoch for name, moment in moments.items()}
-    if at == "last" and len(set(epochs.values())) > 1:
+    if isinstance(at, str) and at == "last" and len(set(epochs.values())) > 1:
         said = ", ".join(f"{epoch:,} ({name})" for name, epoch in list(epochs.items())[:4])
         warnings.warn(
             f"the last checkpoints are of different epochs: {said}{', ...' if len(epochs) > 4 else ''}; compare at equal time "

@@ -130,6 +130,9 @@ grokviz.compare([run, 3]) | compare needs measurements, but got 3
 grokviz.compare([run, run], at="gorkked") | at is 'gorkked', but must be 'last', 'first', an epoch, 'grokked' or
 grokviz.compare([run, run], at=("grokked", "x")) | the factor of at is 'x', but must be a finite number
 grokviz.compare([run, run], at=1.5) | at is 1.5, but must be 'last'
+grokviz.compare([run, run], at=float("nan")) | at is nan, but must be 'last'
+grokviz.compare([run, run], at=np.array([1, 2])) | at is array([1, 2]), but must be 'last'
+grokviz.scalars(run, at=("grokked", 1, 2)) | at is ('grokked', 1, 2), but must be 'last'
 grokviz.compare([run, run], at=run) | but must be 'last'
 grokviz.scalars(run, at=["last"]) | at is ['last'], but must be 'last'
 grokviz.select_run(run, "copy") | select_run needs what grokviz.concat returns, but got Run
