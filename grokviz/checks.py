@@ -110,6 +110,19 @@ def refuse_existing(path: Path) -> None:
         raise GrokvizError(f"{path} exists and is not overwritten; choose another file, or move it away")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a new file that could not be written: one that is there already, or whose folder is not. To be asked before the
+    long work whose outcome it is to hold.
+    """
+    refuse_existing(path)
+    folder = path.parent
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "is not there"
+        raise GrokvizError(f"{path} cannot be written: the folder {folder} {found}; make it, or choose another file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise GrokvizError(f"{path} cannot be written: the folder {folder} is read-only; choose another file")
+
+
 def function(name: str, value: Any, *, called: str) -> None:
     """Refuse what is not a function; `called` says how it will be called."""
     if not callable(value):

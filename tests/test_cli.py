@@ -187,3 +187,12 @@ def test_the_history_can_be_followed_while_it_grows(in_tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_reader_that_goes_away_ends_it_in_silence(tiny_run: grokviz.Run) -> None:
+    for words in (["measurements", str(tiny_run.directory), "--csv"], ["check", str(tiny_run.directory)], ["--help"]):
+        command = [sys.executable, "-m", "grokviz.cli", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+            child.stdout.close()
+            assert child.stderr.read() == ""
+        assert child.returncode in (141, 0)  # 0 where nothing is left to be flushed

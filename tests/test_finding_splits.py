@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from grokviz.importing.losses import StoredLosses, in_words
 from grokviz.importing.splits import (
     FRACTIONS,
     MOST_CHANCE,
@@ -146,3 +147,11 @@ def test_stored_losses_tell_a_split_where_no_other_can_have_them() -> None:
     assert isinstance(split, FoundSplit)
     assert (split.recipe, split.seed, split.fraction) == ("numpy_permutation", 8, 0.5)
     assert "the only one with the stored losses within 1%" in split.because
+
+
+def test_stored_losses_of_exactly_zero_are_compared_and_no_error() -> None:
+    losses = torch.rand(49, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    sought = Sought(recipes=("randperm",), seeds=(0, 1), fractions=(0.5,))
+    assert isinstance(find_by_losses(losses, {"train": 0.0, "test": 0.0}, sought, progress=False), str)
+    stored = StoredLosses(np.array([0, 1]), np.array([0.0, 0.0]))
+    assert "the stored loss is 0 at all 2 checkpoints" in in_words("train", stored, {0: 0.5, 1: 1e-9})

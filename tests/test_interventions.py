@@ -146,3 +146,25 @@ def test_the_memory_that_all_pairs_take_is_about_40_kilobytes_a_pair() -> None:
     config = grokviz.preset("default")
     weights = Weights.of(initial_model(config))
     assert 35_000 < hooked_bytes(weights, 1) < 50_000
+
+
+@pytest.mark.parametrize("name", ["nodir/x.nc", "file/x.nc"])
+def test_where_the_outcome_cannot_be_written_nothing_is_worked_out(
+    tiny_run: grokviz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    def too_late(*given: object, **options: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("grokviz.analysis.sources.Source.snapshot", too_late)
+    monkeypatch.setattr("grokviz.report.render.contents_of", too_late)
+    monkeypatch.setattr("grokviz.report.comparison.contents_of", too_late)
+    out = tmp_path / name
+    for wanted in (
+        lambda: grokviz.measure(tiny_run, out=out),
+        lambda: grokviz.write_report(tiny_run, out=out),
+        lambda: grokviz.write_comparison([tiny_run, tiny_run], out),
+    ):
+        with pytest.raises(GrokvizError, match=r"x\.nc cannot be written: the folder .* is not (there|a folder)"):
+            wanted()

@@ -32,7 +32,6 @@ import grokviz
 from grokviz.analysis.fingerprints import described, reached_by
 from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.models.hooked import initial_model
 
 SCALE = 1.0
 
@@ -494,6 +493,10 @@ def remembered(x: int) -> int:
 
 def of_all_kinds() -> dict[str, Any]:
     """Objects of every kind that a measure may come upon."""
+    from grokviz.models.hooked import (
+        initial_model,
+    )  # here, for the other processes that import this file need not wait for it
+
     tiny = grokviz.RunConfig(
         task=grokviz.TaskConfig(p=7), model=grokviz.ModelConfig(d_model=8, n_heads=2, d_head=4, d_mlp=8)
     )

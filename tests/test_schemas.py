@@ -44,3 +44,9 @@ def test_a_run_of_every_schema_is_extended(golden: Path) -> None:
         run = grokviz.resume(golden, epochs=30)
     assert run.epochs[-1] == 30
     assert run.status == "finished"
+
+
+def test_the_docs_name_the_schema_that_is_written() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "runs.md").read_text()
+    oldest, previous = READABLE_SCHEMAS[0], SCHEMA_VERSION - 1
+    assert f"carry schema version {SCHEMA_VERSION}. Runs of schemas {oldest} to {previous} open" in text

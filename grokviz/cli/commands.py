@@ -11,7 +11,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-from grokviz.checks import Epoch, epoch_among, refuse_existing
+from grokviz.checks import Epoch, epoch_among, refuse_existing, refuse_unwritable
 from grokviz.cli.arguments import (
     CheckArguments,
     CompareArguments,
@@ -158,7 +158,7 @@ def measurements(arguments: MeasurementsArguments) -> int:
     if arguments.parquet and arguments.out is None:
         raise GrokvizError("--parquet writes a file; say which with --out measurements.parquet")
     if arguments.out is not None:
-        refuse_existing(arguments.out)
+        refuse_unwritable(arguments.out)
     at = None if arguments.at is None else _at(arguments.at)
     table = scalars(open_run(arguments.run), at=at)
     if arguments.out is None:
@@ -193,7 +193,7 @@ def figure(arguments: FigureArguments) -> int:
         raise GrokvizError(f"figure {arguments.name} shows all of training; leave out --epoch {arguments.epoch}")
     out = arguments.out or Path(f"{arguments.name}.{arguments.format}")
     kind = format_of(out)
-    refuse_existing(out)
+    refuse_unwritable(out)
     write_file(out, _figure_file(function, _shown(found, arguments), arguments, kind))
     print(f"figure: {out}")
     return 0
@@ -227,7 +227,7 @@ def compare(arguments: CompareArguments) -> int:
     from grokviz.analysis.compared import table_of
 
     if arguments.out is not None:
-        refuse_existing(arguments.out)
+        refuse_unwritable(arguments.out)
     if not arguments.csv:
         from grokviz.report import write_comparison
 

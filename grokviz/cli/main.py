@@ -6,6 +6,7 @@ signal that ended the work, so 130 for Ctrl-C and 143 for SIGTERM.
 It imports nothing heavy, so that `grokviz --help` is instant; the commands themselves are in `commands.py`.
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,31 +19,23 @@ from grokviz.cli.table import COMMANDS, help_text
 from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted
 from grokviz.training.signals import signals_raised
 
+CLOSED_PIPE = 128 + 13
+"""Exit code where who reads what is printed has gone: that of a program that SIGPIPE ends."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if name in ("-h", "--help", "help"):
-        print(help_text())
-        return 0
-    if name == "--version":
-        print(f"grokviz {version('grokviz')}")
-        return 0
     try:
-        command = {command.name: command for command in COMMANDS}.get(name)
-        if command is None:
-            names = [command.name for command in COMMANDS]
-            near = get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(names)}"
-            raise GrokvizError(f"command {name!r} is unknown; {hint}")
-        with warnings.catch_warnings(), signals_raised():
-            warnings.simplefilter("always", GrokvizWarning)
-            warnings.showwarning = _show_warning
-            code: int = import_module("grokviz.cli.commands").call(command, rest)
-            return code
+        code = _called(name, rest)
+        sys.stdout.flush()
+        return code
     except GrokvizError as error:
         _say(str(error))
         return 2
+    except BrokenPipeError:  # who read what is printed has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        return CLOSED_PIPE
     except OSError as error:
         if error.filename is None:  # not about a file of the user's, so a bug
             raise
@@ -54,6 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted; everything completed so far is kept")
         return 130
+
+
+def _called(name: str, rest: Sequence[str]) -> int:
+    """What comes of the command called `name`, or of a question for help or the version.
+
+    Raises:
+        GrokvizError: there is no such command, or what it raises.
+    """
+    if name in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if name == "--version":
+        print(f"grokviz {version('grokviz')}")
+        return 0
+    command = {command.name: command for command in COMMANDS}.get(name)
+    if command is None:
+        names = [command.name for command in COMMANDS]
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(names)}"
+        raise GrokvizError(f"command {name!r} is unknown; {hint}")
+    with warnings.catch_warnings(), signals_raised():
+        warnings.simplefilter("always", GrokvizWarning)
+        warnings.showwarning = _show_warning
+        code: int = import_module("grokviz.cli.commands").call(command, rest)
+        return code
 
 
 def _say(message: str) -> None:

@@ -76,6 +76,8 @@ def in_words(name: str, stored: StoredLosses | None, measured: Mapping[int, floa
     both = {epoch: (stored.at(epoch), ours) for epoch, ours in measured.items() if stored.at(epoch) is not None}
     if both:
         differences = [abs(ours / theirs - 1) for theirs, ours in both.values() if theirs]
+        if not differences:
+            return f"{name}: the stored loss is 0 at all {len(both)} checkpoints, and that measured {max(both.values())[1]:.3g}"
         agree = sum(difference <= REPRODUCED for difference in differences)
         return (
             f"{name}: {agree} of {len(differences)} checkpoints within {REPRODUCED:.0%} of the stored loss (median difference "

@@ -212,7 +212,7 @@ def find_by_losses(
                     "train": sums[cut - 1].item() / cut,
                     "test": (sums[-1] - sums[cut - 1]).item() / (n_pairs - cut),
                 }
-                if all(abs(ours[name] / loss - 1) <= LOSS_TOLERANCE for name, loss in stored.items()):
+                if all(abs(ours[name] - loss) <= LOSS_TOLERANCE * loss for name, loss in stored.items()):
                     matches.append((recipe, seed, cut))
             bar.update()
     expected = sum(sought.n_orders * _chance_of_mean(stored, cut, n_pairs, mean, deviation) for cut in cuts)

@@ -13,7 +13,7 @@ from grokviz.analysis.derived import own_measurements, why_lacking, why_no_split
 from grokviz.analysis.joined import concat
 from grokviz.analysis.moments import At
 from grokviz.analysis.phases import find_phases
-from grokviz.checks import as_path, refuse_existing
+from grokviz.checks import as_path, refuse_unwritable
 from grokviz.figures import figure_named, why_not
 from grokviz.figures.comparison import comparison_drawing
 from grokviz.figures.theme import SERIES_COLOURS
@@ -52,7 +52,7 @@ def write_comparison(
         GrokvizError: a run has not been measured, there are fewer than two, none has a checkpoint there, or `out` exists.
     """
     out = as_path("out", out)
-    refuse_existing(out)
+    refuse_unwritable(out)
     write_file(out, render_comparison(runs, at=at, progress=progress).encode())
     return out
 

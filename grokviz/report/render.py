@@ -9,7 +9,7 @@ import xarray as xr
 
 from grokviz.analysis.derived import measurements_of_one, own_measurements
 from grokviz.analysis.phases import find_phases
-from grokviz.checks import as_path, shown
+from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, shows_an_epoch, why_not
@@ -55,6 +55,8 @@ def write_report(
     else:
         measurements = measurements_of_one(measurements, who="write_report")
     out = None if out is None else as_path("out", out)
+    if out is not None:
+        refuse_unwritable(out)
     return save_report(run, render_report(run, measurements, progress=progress).encode(), out)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from grokviz.checks import refuse_existing
+from grokviz.checks import refuse_unwritable
 from grokviz.store.changing import changing
 from grokviz.store.durable import write_file
 from grokviz.store.layout import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
@@ -63,7 +63,7 @@ def keep_measurements(run: Run, out: Path | None = None) -> Iterator[KeptMeasure
         GrokvizError: `out` is there already.
     """
     if out is not None:
-        refuse_existing(out)
+        refuse_unwritable(out)
         yield KeptMeasurements(run.refresh(), out)
         return
     with locked(run.directory, "measuring"):
@@ -77,7 +77,7 @@ def save_report(run: Run, page: bytes, out: Path | None = None) -> Path:
         GrokvizError: it cannot be written, and an older report is as it was; or `out` is there already.
     """
     if out is not None:
-        refuse_existing(out)
+        refuse_unwritable(out)
         write_file(out, page)
         return out
     _put(run, REPORT_FILE, page)

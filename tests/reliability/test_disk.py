@@ -29,7 +29,7 @@ def test_an_error_at_any_write_harms_nothing(tmp_path: Path, sample, figures) ->
     worker.train(undisturbed, record=tmp_path / "record.json")
     points = [point for point in faults.points_in(tmp_path / "record.json") if point.stage != "after"]
     expected = worker.digest(undisturbed)
-    chosen = sample(points, 20)
+    chosen = sample(points, 10)
     failures = []
     for i, point in enumerate(chosen):
         run = tmp_path / f"at_{point.number}"
