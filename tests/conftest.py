@@ -28,8 +28,9 @@ with install_import_hook(CHECKED, "beartype.beartype"):
     from grokviz.store import Run, RunWriter
 
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores, and so do the processes that they start
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,10 +6,10 @@ signal that ended the work, so 130 for Ctrl-C and 143 for SIGTERM.
 It imports nothing heavy, so that `grokviz --help` is instant; the commands themselves are in `commands.py`.
 """
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 2
     except BrokenPipeError:  # who read what is printed has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        with suppress(BrokenPipeError):  # or Python would complain at its end
+            sys.stdout.close()
         return CLOSED_PIPE
     except OSError as error:
         if error.filename is None:  # not about a file of the user's, so a bug
