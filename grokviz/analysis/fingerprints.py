@@ -94,6 +94,12 @@ def reached_by(measure: Callable[..., Any]) -> Reached:
 
 
 @cache
+def reached_by_own(measure: Callable[..., Any]) -> Reached:
+    """What the values of a measure of grokviz depend on, which does not change within a process."""
+    return reached_by(measure)
+
+
+@cache
 def _what_makes_snapshots() -> str:
     """The hash of the code that every measure sees the outcome of, which does not change within a process."""
     walk = _Walk()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from grokviz.analysis.axes import AXES, OF_THE_DATASET
 from grokviz.analysis.code import is_grokviz
-from grokviz.analysis.fingerprints import Reached, reached_by
+from grokviz.analysis.fingerprints import Reached, reached_by, reached_by_own
 from grokviz.analysis.measures import MEASURES, Measure
 from grokviz.analysis.needs import Need, needs_of
 from grokviz.analysis.snapshot import Snapshot
@@ -47,7 +47,7 @@ class MeasureSpec:
     @cached_property
     def reached(self) -> Reached:
         """What the value depends on, as it was when this was first asked for: values of an edited measure are computed anew."""
-        return reached_by(self.function)
+        return reached_by(self.function) if self.is_users else reached_by_own(self.function)
 
     @property
     def reached_now(self) -> Reached:
