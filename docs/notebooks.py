@@ -1,7 +1,8 @@
 """Hooks of mkdocs: the tutorial's notebooks are executed while the site is built, and become pages with their outputs.
 
 Each `tutorial/*.py` is a notebook as jupytext writes them. They are executed in their order in one folder, so that a run which
-one has trained is there for the next; whatever fails ends the build. Figures are drawn by plotly.js, of which the site has one
+one has trained is there for the next; whatever fails ends the build. Where $TUTORIAL_RUNS names a folder of runs, these are
+there from the beginning: the tests have `quick` trained already. Figures are drawn by plotly.js, of which the site has one
 copy of its own: nothing is fetched from anywhere.
 """
 
@@ -10,6 +11,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page and a notebook to download for each notebook of the tutorial, and plotly.js."""
     sources = sorted((Path(config.docs_dir) / "tutorial").glob("*.py"))
     with tempfile.TemporaryDirectory() as folder:
+        if trained := os.environ.get("TUTORIAL_RUNS"):
+            shutil.copytree(trained, Path(folder) / "runs")
         for source in sources:
             notebook = jupytext.read(source)
             files.append(

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,18 +12,24 @@ from pathlib import Path
 
 import pytest
 
+import grokviz
+
 ROOT = Path(__file__).parents[1]
 TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, as `make docs` builds it: a warning is an error, and so is a cell of the tutorial that fails."""
-    site = tmp_path_factory.mktemp("docs") / "site"
+def site(quick_run: grokviz.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it: a warning is an error, and so is a cell of the tutorial that fails.
+
+    The first notebook finds its run trained, as when it is executed a second time, and measures it.
+    """
+    folder = tmp_path_factory.mktemp("docs")
+    site = folder / "site"
+    shutil.copytree(quick_run.directory, folder / "runs" / "quick")
     command = [Path(sys.executable).with_name("mkdocs"), "build", "--strict", "--site-dir", site]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    )
+    own = {"NO_MKDOCS_2_WARNING": "1", "TUTORIAL_RUNS": str(folder / "runs")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **own})
     assert done.returncode == 0, done.stderr[-3000:]
     return site
 
@@ -40,8 +47,6 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_every_public_name_is_in_the_api_and_every_notebook_has_a_page_with_its_outputs(site: Path) -> None:
-    import grokviz
-
     api = "".join(page.read_text() for page in (site / "api").glob("*.html"))
     for name in grokviz.__all__:
         if name not in ("figures", "measures", "operators", "trackers", "__version__", "PRESETS", "MEASURES"):

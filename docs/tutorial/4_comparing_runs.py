@@ -28,10 +28,11 @@ import warnings
 import grokviz
 
 quick = grokviz.preset("quick")
-configs = {f"weight decay {decay:g}": quick.with_training(weight_decay=decay) for decay in (1.0, 0.5)}
-runs = {}
-for name, config in configs.items():
-    runs[name] = grokviz.train(config, f"runs/decay_{config.training.weight_decay:g}", resume=True)
+half = quick.with_training(weight_decay=quick.training.weight_decay / 2)
+runs = {
+    "weight decay 1": grokviz.train(quick, "runs/quick", resume=True),  # of the first notebook
+    "weight decay 0.5": grokviz.train(half, "runs/half", resume=True),
+}
 
 {name: str(grokviz.find_phases(run.history).outcome) for name, run in runs.items()}
 
@@ -58,7 +59,7 @@ table.groupby("run")[["loss_test", "accuracy_test", "embedding_gini"]].last()
 
 # %% [markdown]
 # What became of each, how they differ, and where each stands at one moment, is a table with a row for each; on the command line
-# `grokviz compare runs/decay_1 runs/decay_0.5 --csv`, and without `--csv` a page on which both are scrubbed at one cursor.
+# `grokviz compare runs/quick runs/half --csv`, and without `--csv` a page on which both are scrubbed at one cursor.
 #
 # Which moment? Ranks and norms go on falling long after the accuracy is there, and these two did not grok at the same time. So
 # take each at equal time since it grokked: the first checkpoint at or after 1.05 times that epoch. What a run has not reached is
