@@ -19,7 +19,11 @@ from reliability import faults
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["grokviz.training.resuming", "grokviz.analysis.measuring", "grokviz.cli.commands", "tyro"]
+    [
+        *("grokviz.training.resuming", "grokviz.analysis.measuring", "grokviz.cli.commands", "grokviz.report"),
+        # and what these import when they are first called, each child a second of its own
+        *("tyro", "torch._dynamo", "plotly.graph_objects", "h5netcdf", "einops", "typeguard"),
+    ]
 )
 
 TINY = (
