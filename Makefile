@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability bench docs extras transformer-lens-4 ledger readme clean
+.PHONY: help demo test check reliability bench docs extras arm transformer-lens-4 ledger readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
+	@echo "make arm     build the kernel with clang and for 64-bit ARM, and hold it to float64 (a minute)"
 	@echo "make transformer-lens-4   hold exports to TransformerLens 4, in an environment of its own (three minutes)"
 	@echo "make ledger   write docs/ledger.md, the published values that are reproduced (FILES=the folder of published networks)"
 	@echo "make check   ruff, mypy and import-linter only"
@@ -52,6 +53,12 @@ transformer-lens-4: $(VENV)/installed-test
 	rm -rf .venv-4/exports
 	$(BIN)/python tests/transformer_lens_4.py write .venv-4/exports
 	.venv-4/bin/python -W ignore tests/transformer_lens_4.py check .venv-4/exports
+
+# The compilers and the emulator are Debian's.
+arm: $(VENV)/installed-test
+	command -v clang++ >/dev/null && command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || test "$$(id -u)" != 0 || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends clang g++-aarch64-linux-gnu qemu-user >/dev/null; }
+	$(BIN)/python tests/kernel_elsewhere.py --all
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

@@ -1,6 +1,10 @@
 """The engines: every one computes the loss of the HookedTransformer and its gradients, the same bits every time."""
 
 import math
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -261,3 +265,73 @@ def test_on_a_gpu_the_recorded_step_is_the_step(tiny_config: RunConfig) -> None:
     for _ in range(2):
         found = {name: values.cpu() for name, values in gradients(recorded, on_gpu).items()}
         assert max(errors(found, expected).values()) < 1e-5
+
+
+POOL = """
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include "pool.h"
+
+int main() {
+    Pool pool(4);
+    std::atomic<int> done{0};
+    for (int round = 0; round < 200; round++) {
+        try {
+            pool.run(64, [&](int i) {
+                done++;
+                if (i % 16 == round % 16) throw std::bad_alloc();
+            });
+            return 1;  // nothing was thrown
+        } catch (const std::bad_alloc&) {
+        }
+        int sum = 0;
+        std::mutex held;
+        pool.run(10, [&](int i) { std::lock_guard<std::mutex> here(held); sum += i; });
+        if (sum != 45) return 2;
+    }
+    std::puts("well");
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed; on Debian: apt-get install g++")
+def test_what_a_task_of_the_pool_throws_is_thrown_to_its_caller_and_the_pool_works_on(tmp_path: Path) -> None:
+    (tmp_path / "pool.cpp").write_text(POOL)
+    kernel = Path(fused.__file__).parent / "kernel"
+    command = ["g++", "-std=c++17", "-O1", "-pthread", f"-I{kernel}", "pool.cpp", "-o", "pool"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "pool"], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "well\n")
+
+
+SHORT = """
+import resource, sys
+from grokviz.cli.main import main
+import grokviz.training.starting, torch._dynamo
+torch.zeros(3).sum()
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv[1]), -1))
+sys.exit(main(["train", *sys.argv[2:]]))
+"""
+
+
+@BUILT
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it takes Linux to limit the memory of a process")
+@pytest.mark.parametrize(
+    ("spare", "flags", "says"),
+    [
+        (200 << 20, "--threads 1000", "the system does not let 1000 threads be started; choose fewer with --threads"),
+        (20 << 20, "--p 113 --threads 1", "memory"),
+    ],
+)
+def test_what_the_machine_is_short_of_is_one_line(spare: int, flags: str, says: str, in_tmp_path: Path) -> None:
+    words = [*flags.split(), "--engine", "fused", "--epochs", "3", "--out", "run"]
+    command = [sys.executable, "-c", SHORT, str(spare), *words]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("grokviz: ")]
+    assert says in lines[-1]
+    assert "Traceback" not in done.stderr

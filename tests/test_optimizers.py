@@ -30,6 +30,34 @@ def test_every_optimizer_of_the_configuration_can_be_built() -> None:
 
 
 @OPTIMIZERS
+def test_what_is_smaller_than_the_smallest_normal_number_becomes_0_in_every_optimizer(
+    tiny_config: RunConfig, name: str
+) -> None:
+    for engine in ("torch", "reference", *(["fused"] if kernels() else [])):
+        # given weights of a network that has collapsed, with nothing to learn from, after two updates
+        learner = learner_at(with_optimizer(tiny_config, name, engine=engine), None)
+        tiny = torch.finfo(torch.float32).tiny
+        weights = learner.parameters["blocks.0.mlp.W_in"]
+        for _ in range(2):
+            learner.engine.gradients()
+            with torch.no_grad():
+                for values in learner.parameters.values():
+                    if values.requires_grad:
+                        values.grad.fill_(1e-22)  # its square is subnormal
+                weights[0], weights[1], weights[2] = tiny / 2, -tiny / 1000, float("nan")
+            learner.optimizer.step(learning_rate=1e-30)
+
+        # then neither weights nor moments hold such numbers, and nothing else has become 0
+        state = learner.optimizer.state()
+        for key, values in [*learner.parameters.items(), *state.items()]:
+            values = values.detach()
+            assert not ((values != 0) & (values.abs() < tiny)).any(), (engine, key)
+        assert (weights[:2] == 0).all()
+        assert weights[2].isnan().all()
+        assert (weights[3:] != 0).all()
+
+
+@OPTIMIZERS
 def test_an_optimizer_lowers_the_train_loss(tiny_config: RunConfig, tmp_path: Path, name: str) -> None:
     run = grokviz.train(with_optimizer(tiny_config, name), tmp_path / "run")
     history = run.history["train_loss"]

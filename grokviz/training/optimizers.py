@@ -4,7 +4,7 @@ To add one, write a function from the trained parameters and the configuration t
 out, and give it its name in `config.OptimizerName` and in `BUILDERS` below.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,10 @@ class Optimizer:
     parts: Sequence[Part]
 
     def step(self, *, learning_rate: float) -> None:
-        """One update along the gradients that the parameters hold."""
+        """One update along the gradients that the parameters hold. What of the parameters and of the optimisers' moments is
+        smaller than the smallest normal float32 becomes 0: processors take many times as long over such numbers, of which a
+        network that collapses is full, and a weight of 1e-38 is none.
+        """
         for part in self.parts:
             for piece, tensor in zip(part.pieces, part.tensors(), strict=True):
                 if piece.head is not None:
@@ -67,6 +70,9 @@ class Optimizer:
             for group in part.torch_optimizer.param_groups:
                 group["lr"] = learning_rate
             part.torch_optimizer.step()
+            if not getattr(part.torch_optimizer, "flushes", False):
+                for tensor in part.tensors():
+                    _flush([tensor.data, *part.torch_optimizer.state[tensor].values()])
 
     def state(self) -> dict[str, Float[Tensor, "..."]]:
         """All that the optimisers keep, as `NAME.KEY` by parameter and by torch's own key; empty before the first step.
@@ -102,6 +108,14 @@ class Optimizer:
                     by_index[index] = kept
             groups = torch_optimizer.state_dict()["param_groups"]
             torch_optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+
+
+def _flush(tensors: Iterable[object]) -> None:
+    """Set to 0, in place, what is smaller than the smallest normal number of its kind."""
+    for values in tensors:
+        if isinstance(values, Tensor) and values.is_floating_point() and values.ndim:
+            largest_subnormal = torch.finfo(values.dtype).tiny * (1 - torch.finfo(values.dtype).eps)
+            torch.hardshrink(values, largest_subnormal, out=values)
 
 
 def optimizer_for(training: TrainingConfig, trained: Trained, adamw: Kind = torch.optim.AdamW) -> Optimizer:

@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.models.parameters import PARAMETERS
 from grokviz.training.engines.engine import Batch, Scores
 from grokviz.training.engines.fused_adamw import FusedAdamW
 
 POINTERS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U", "b_in", "b_out")
 """The members of `Parameters` in kernel/folding.h, by their short names."""
+
+SHORT_OF_MEMORY, SHORT_OF_THREADS = 1, 2
+"""Members of `Outcome` in kernel/fused.cpp."""
 
 INSTRUCTIONS: Mapping[str, Sequence[str]] = {
     "AVX512": ("avx512", "avx2", "baseline"),
@@ -50,7 +53,7 @@ class FusedEngine:
         """
         reason = why_not(config)
         if reason:
-            raise GrokvizError(f"engine fused is not to be had: {reason}; choose another --engine, or auto")
+            raise GrokvizError(f"engine fused is not to be had: {reason}; choose another {argument('engine')}, or auto")
         instructions = instructions or next(iter(kernels()))
         self._library = _library(kernels()[instructions])
         threads = torch.get_num_threads()
@@ -62,27 +65,21 @@ class FusedEngine:
         by_short_name = {p.short_name: parameters[p.name] for p in PARAMETERS}
         weights = _pointers(by_short_name)
         gradients = _pointers({name: values.grad for name, values in by_short_name.items() if values.grad is not None})
-        self._network = ctypes.c_void_p(
-            self._library.network_new(
-                *(argument for batch in (train_batch, test_batch) for argument in _batch(config, batch)),
-                weights,
-                gradients,
-                threads,
-            )
-        )
-        if not self._network:
-            raise MemoryError("the fused engine's tables do not fit into memory")
+        self._network = ctypes.c_void_p()
+        self._threads, self._p = threads, config.task.p
+        batches = (part for batch in (train_batch, test_batch) for part in _batch(config, batch))
+        self._call(self._library.network_new, *batches, weights, gradients, threads, ctypes.byref(self._network))
         self._scores = (ctypes.c_double * 2)()
         weakref.finalize(self, self._library.network_free, self._network)
 
     def gradients(self) -> Scores:
         """As `Engine` says."""
-        self._library.network_gradients(self._network, self._scores)
+        self._call(self._library.network_gradients, self._network, self._scores)
         return Scores(*self._scores)
 
     def test_scores(self) -> Scores:
         """As `Engine` says."""
-        self._library.network_test(self._network, self._scores)
+        self._call(self._library.network_test, self._network, self._scores)
         return Scores(*self._scores)
 
     @property
@@ -91,7 +88,25 @@ class FusedEngine:
         return partial(FusedAdamW, update=self._update)
 
     def _update(self, updated: ctypes.Array[Any], rates: ctypes.Structure) -> None:
-        self._library.network_adamw(self._network, updated, len(updated), ctypes.byref(rates))
+        self._call(self._library.network_adamw, self._network, updated, len(updated), ctypes.byref(rates))
+
+    def _call(self, function: Any, *arguments: Any) -> None:
+        """Call a function of the kernel.
+
+        Raises:
+            GrokvizError: the machine has not the memory or the threads for it.
+        """
+        outcome = function(*arguments)
+        if outcome == SHORT_OF_MEMORY:
+            raise GrokvizError(
+                f"training p = {self._p} needs more memory than this machine has left; choose a smaller p or model, or make room"
+            )
+        if outcome == SHORT_OF_THREADS:
+            raise GrokvizError(
+                f"the system does not let {self._threads} threads be started; choose fewer with {argument('threads')}"
+            )
+        if outcome:
+            raise RuntimeError(f"the kernel of the fused engine has failed (outcome {outcome})")
 
 
 def why_not(config: RunConfig) -> str | None:
@@ -114,9 +129,7 @@ def kernels() -> dict[str, Path]:
 
 @cache
 def _library(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
-    library.network_new.restype = ctypes.c_void_p
-    return library
+    return ctypes.CDLL(str(path))
 
 
 def _pointers(tensors: Mapping[str, Tensor]) -> ctypes.Array[ctypes.c_void_p]:

@@ -35,6 +35,9 @@ class _Rates(ctypes.Structure):
 class FusedAdamW(torch.optim.AdamW):
     """AdamW in float32 on the CPU, torch's but for the last bits. The parameters and their gradients stay where they are."""
 
+    flushes = True
+    """What is smaller than the smallest normal number becomes 0 in the update itself."""
+
     def __init__(self, tensors: Sequence[Tensor], *, update: Update, **options: Any) -> None:
         super().__init__(tensors, **options)
         self._update = update

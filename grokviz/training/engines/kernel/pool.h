@@ -6,28 +6,28 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 class Pool {
   public:
     explicit Pool(int n_threads) {
-        for (int i = 1; i < n_threads; i++) workers.emplace_back([this] { work(); });
-    }
-    ~Pool() {
-        {
-            std::lock_guard<std::mutex> held(mutex);
-            ended = true;
-            phase++;
+        try {
+            for (int i = 1; i < n_threads; i++) workers.emplace_back([this] { work(); });
+        } catch (...) {  // the system gives no more: those there are must end before they may go
+            end();
+            throw;
         }
-        begun.notify_all();
-        for (auto& worker : workers) worker.join();
     }
+    ~Pool() { end(); }
     Pool(const Pool&) = delete;
 
-    // task(0), ..., task(n - 1), in any order and on any thread; returns when all are done.
+    // task(0), ..., task(n - 1), in any order and on any thread; returns when all are done. What one of them throws, on whichever
+    // thread, is thrown here when no thread is at work any more; the tasks that were not begun by then are left out.
     void run(int n, const std::function<void(int)>& task) {
         {
             std::lock_guard<std::mutex> held(mutex);
@@ -39,9 +39,12 @@ class Pool {
         }
         begun.notify_all();
         take(task);
-        if (look_out([this] { return busy == 0; })) return;
-        std::unique_lock<std::mutex> held(mutex);
-        done.wait(held, [this] { return busy == 0; });
+        const auto is_done = [this] { return busy == 0; };
+        if (!look_out(is_done)) {
+            std::unique_lock<std::mutex> held(mutex);
+            done.wait(held, is_done);
+        }
+        if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
     }
 
   private:
@@ -55,8 +58,24 @@ class Pool {
         return true;
     }
 
-    void take(const std::function<void(int)>& task) {
-        for (int i; (i = next++) < n_tasks;) task(i);
+    void take(const std::function<void(int)>& task) noexcept {
+        try {
+            for (int i; (i = next++) < n_tasks;) task(i);
+        } catch (...) {
+            std::lock_guard<std::mutex> held(mutex);
+            if (!failure) failure = std::current_exception();
+            next = n_tasks;
+        }
+    }
+
+    void end() {
+        {
+            std::lock_guard<std::mutex> held(mutex);
+            ended = true;
+            phase++;
+        }
+        begun.notify_all();
+        for (auto& worker : workers) worker.join();
     }
 
     void work() {
@@ -79,6 +98,7 @@ class Pool {
     std::atomic<int> next{0}, busy{0};
     const std::function<void(int)>* todo = nullptr;
     int n_tasks = 0;
+    std::exception_ptr failure;
     bool ended = false;
     std::vector<std::thread> workers;  // last: they use all of the above
 };
