@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.tasks.given import GivenSplit
+from grokviz.tasks.given import GIVEN, GivenSplit
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
@@ -26,6 +26,11 @@ OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 EngineName = Literal["auto", "fused", "torch", "reference"]
 
 SPLIT_UNKNOWN = "it is not known which pairs it was trained on"
+
+WHERE = ("device", "engine", "threads")
+"""Where a run is trained: it may go on elsewhere than before, which may change the last bits. Those of an engine with threads of
+its own are the same on any number.
+"""
 
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in this many evaluations in a row."""
@@ -83,7 +88,8 @@ class TaskConfig:
     """Seed of the train/test split; this one is the notebook's. None where the split is given or unknown."""
     split: Split = "randperm"
     """What draws the split: 'randperm' (torch, as the notebook and Chughtai et al. 2023), 'python_shuffle' (random.shuffle, as
-    Nanda et al. 2023), 'numpy_permutation', or 'unknown', which an imported network may have, and nothing trains on."""
+    Nanda et al. 2023), 'numpy_permutation', or 'unknown', which an imported network may have, and nothing trains on. Or pair by
+    pair, in the word that a report prints."""
 
     def __post_init__(self) -> None:
         why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
@@ -94,6 +100,8 @@ class TaskConfig:
                 f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
                 "a frequency needs at least three"
             )
+        if isinstance(self.split, str) and self.split.startswith(GIVEN):
+            _set(self, split=GivenSplit.from_word(self.split))
         if isinstance(self.split, GivenSplit) or self.split == "unknown":
             self._refuse_drawn_split()
             return
@@ -116,8 +124,14 @@ class TaskConfig:
         for name in ("train_fraction", "split_seed"):
             if getattr(self, name) is not None:
                 raise GrokvizError(f"{name} is {getattr(self, name)}, but the split is {self.split}: let it be None")
-        if isinstance(self.split, GivenSplit) and self.split.n_pairs != self.n_pairs:
+        if not isinstance(self.split, GivenSplit):
+            return
+        if self.split.n_pairs != self.n_pairs:
             raise GrokvizError(f"the given split is of {self.split.n_pairs} pairs, but the task has {self.n_pairs}")
+        if not 0 < self.split.n_train < self.n_pairs:
+            raise GrokvizError(
+                f"the given split trains on {self.split.n_train} of {self.n_pairs} pairs; train and test each need at least one"
+            )
 
     def trained_on(self, train_pairs: TrainPairs) -> "TaskConfig":
         """The task with the split that trains on these pairs: indices a * n + b, pairs (a, b) of tokens, a mask of all pairs, or
@@ -158,7 +172,7 @@ class TaskConfig:
             LackingError: the split is unknown.
         """
         if isinstance(self.split, GivenSplit):
-            return int(self.split.mask().sum())
+            return self.split.n_train
         return int(self.known_fraction * self.n_pairs)
 
     @property

@@ -2,17 +2,18 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grokviz.bounded import json_of
 from grokviz.checks import as_path, plain_number
 from grokviz.errors import GrokvizError
 
-MOST_BYTES = 1 << 26
+MOST_BYTES = 1 << 24
+MOST_VALUES = 100_000
 COLUMNS = ("name", "value", "tolerance", "source")
 USUAL_TOLERANCE = 1e-5
 LARGEST = 1e300
@@ -58,8 +59,8 @@ def read_claims(path: str | Path) -> list[Claim]:
 
 def _of_json(path: Path, text: str) -> list[Claim]:
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = json_of(text)
+    except ValueError as error:
         raise GrokvizError(f"{path} is not JSON ({error})") from error
     numbers = {str(name): plain_number(value) for name, value in values.items()}
     known = {name: float(value) for name, value in numbers.items() if value is not None and abs(value) < LARGEST}
@@ -74,7 +75,7 @@ def _of_csv(path: Path, text: str) -> list[Claim]:
         raise GrokvizError(
             f"{path} has the columns {found:.80}, but needs name and value (and may have tolerance and source)"
         )
-    claims = []
+    claims: list[Claim] = []
     for line, row in enumerate(_rows(path, reader), start=2):
         if None in row:
             raise GrokvizError(
@@ -84,6 +85,8 @@ def _of_csv(path: Path, text: str) -> list[Claim]:
         tolerance = _number(path, line, "tolerance", row.get("tolerance") or str(USUAL_TOLERANCE))
         if not tolerance >= 0:
             raise GrokvizError(f"{path}, line {line}: tolerance is {tolerance}, but must not be negative")
+        if len(claims) == MOST_VALUES:
+            raise GrokvizError(f"{path} has more than {MOST_VALUES:,} rows; give it in parts")
         claims.append(Claim(row["name"].strip(), value, tolerance, row.get("source") or path.name))
     return claims
 

@@ -19,6 +19,7 @@ from grokviz.analysis.needs import Need, needs_of
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
+from grokviz.measured import AXES_OF_MEASURES
 
 Measures = Measure | str | Iterable[Measure | str]
 """How measures may be given: functions, names of grokviz's own, or one of either."""
@@ -128,6 +129,11 @@ def _refuse_names(spec: MeasureSpec, measures: set[str]) -> None:
     }
     if why := _why_no_name(spec.name) or taken.get(spec.name, ""):
         raise GrokvizError(f"a measure cannot be called '{spec.name}', which is {why}; rename it")
+    if spec.is_users and spec.axes != (known := AXES_OF_MEASURES.get(spec.name, spec.axes)):
+        raise GrokvizError(
+            f"measure '{spec.name}' has the axes ({', '.join(spec.axes)}), but grokviz's measure of that name has "
+            f"({', '.join(known)}), by which figures and tables know it; rename it"
+        )
     taken = {
         **dict.fromkeys(measures, "the name of a measure"),
         **dict.fromkeys(OF_THE_DATASET, "a name of the dataset's own"),

@@ -5,12 +5,13 @@ made; but for the configuration objects of TransformerLens, in whose place comes
 """
 
 import hashlib
-import json
 import math
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
 from grokviz.origin import SourceFile
@@ -27,11 +29,14 @@ from grokviz.origin import SourceFile
 MOST_BYTES = 2 << 30
 """Bytes of a file that is read as it is needed."""
 MOST_BYTES_AT_ONCE = 1 << 28
-"""Bytes of a file of torch's old kind, which is read at once; and of a configuration."""
+"""Bytes of a file of torch's old kind, which is read at once."""
+MOST_BYTES_OF_JSON = 1 << 26
 MOST_TENSORS = 100_000
 """Tensors in a file: 5,000 checkpoints."""
 MOST_NUMBERS = 1 << 24
 """Numbers in a tensor: a tensor may claim any size with few bytes behind it."""
+BYTEARRAY = b"\nbytearray\n"
+"""How a pickle names the class."""
 LEAST_TORCH = (2, 10)
 DEEPEST = 8
 """How deep containers in a configuration are followed; one may hold itself."""
@@ -122,11 +127,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         GrokvizError: it holds none.
     """
-    if source_of(path).size > MOST_BYTES_AT_ONCE:
+    if source_of(path).size > MOST_BYTES_OF_JSON:
         raise GrokvizError(f"{path} is too large for a configuration")
     try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        values = json_of(path.read_bytes())
+    except ValueError as error:
         raise GrokvizError(f"{path} is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise GrokvizError(f"{path} holds {shown(values)}, but must hold a JSON object")
@@ -162,6 +167,7 @@ def _read_torch(path: Path, source: SourceFile, *, is_zip: bool) -> Any:
             f"{path} has {source.size:,} bytes in torch's old format, of which {MOST_BYTES_AT_ONCE:,} are read; save it anew "
             "with a torch of today"
         )
+    _refuse_what_takes_memory(path, is_zip=is_zip)
     allowed = [*((Fields, name) for name in CONFIG_CLASSES), *_numpy_globals()]
     try:
         with torch.serialization.safe_globals(allowed):
@@ -209,6 +215,18 @@ def _refuse_inflated(path: Path) -> None:
         )
 
 
+def _refuse_what_takes_memory(path: Path, *, is_zip: bool) -> None:
+    """Refuse a pickle that makes a `bytearray`, which torch allows: of any length, for the few bytes of a number."""
+    try:
+        with _opened(path) as file, zipfile.ZipFile(file) if is_zip else nullcontext() as archive:
+            names = [part.filename for part in archive.infolist() if part.filename.endswith(".pkl")] if archive else []
+            pickles = [archive.read(name) for name in names] if archive else [file.read()]
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise GrokvizError(f"{path} cannot be read: it is damaged or cut short ({error})") from error
+    if any(BYTEARRAY in content for content in pickles):
+        raise GrokvizError(f"{path} makes a bytearray, which may take any memory: it is not read; {HOW_TO_CONVERT}")
+
+
 def _begins_safetensors(begins: bytes, size: int) -> bool:
     return 8 < int.from_bytes(begins[:8], "little") + 8 <= size and begins[8:9] == b"{"
 
@@ -229,8 +247,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def _parsed(text: str) -> Any:
     """A value of the metadata, which are texts."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return json_of(text)
+    except ValueError:
         return text
 
 

@@ -1,7 +1,9 @@
 """The history file: one row per epoch, with the losses and accuracies before its update."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz.errors import DamagedError, GrokvizError
-from grokviz.store.layout import HISTORY_COLUMNS, HISTORY_FILE, MOST_BYTES
-from grokviz.store.manifest import FileEntry, Manifest, Segment
+from grokviz.measured import HISTORY_COLUMNS
+from grokviz.store.layout import HISTORY_FILE, MOST_BYTES
+from grokviz.store.manifest import UNDER_WAY, FileEntry, Manifest, Segment
 from grokviz.store.reading import first_line, keep_the_rest, read_file
 
 HEADER = (",".join(["epoch", *HISTORY_COLUMNS]) + "\n").encode()
@@ -34,6 +37,12 @@ def complete_lines(content: bytes) -> bytes:
     return content[: content.rfind(b"\n") + 1]
 
 
+def _numbers(row: Sequence[str], n: int) -> list[float]:
+    if len(row) != n:
+        raise ValueError(f"a row has {len(row)} cells, and not {n}")
+    return [float(cell) if cell else np.nan for cell in row]
+
+
 def parse_history(path: Path, content: bytes) -> Float[np.ndarray, "epoch column"]:
     """The rows of the history file `path`: the epoch, and `HISTORY_COLUMNS`; NaN where a cell is empty.
 
@@ -41,14 +50,16 @@ def parse_history(path: Path, content: bytes) -> Float[np.ndarray, "epoch column
         GrokvizError: this is not a history, or it has no rows.
     """
     try:
-        reader = csv.reader(complete_lines(content).decode().splitlines())
+        reader = csv.reader(io.TextIOWrapper(io.BytesIO(complete_lines(content)), "utf-8", newline=""))
         header = next(reader, [])
         if header != ["epoch", *HISTORY_COLUMNS]:
             raise GrokvizError(
                 f"{path} begins with {','.join(header)!r:.80}; expected the columns epoch, {', '.join(HISTORY_COLUMNS)}"
             )
-        rows = [[float(cell) if cell else np.nan for cell in row] for row in reader]
-        values = np.array(rows, dtype=np.float64).reshape(-1, len(header))
+        numbers = chain.from_iterable(
+            _numbers(row, len(header)) for row in reader
+        )  # a list of rows takes eight times as much
+        values = np.fromiter(numbers, np.float64).reshape(-1, len(header))
         if not (np.diff(values[:, 0]) > 0).all() or ((values[:, 0] % 1 != 0) | (values[:, 0] > 2**53)).any():
             raise ValueError("its epochs do not ascend")
     except (ValueError, csv.Error) as error:
@@ -73,7 +84,7 @@ def read_history(directory: Path, manifest: Manifest) -> xr.Dataset:
             f"{keep_the_rest(directory)}"
         )
     committed = content[: manifest.history[-1].end if manifest.history else 0]
-    if manifest.verified and manifest.status != "training":
+    if manifest.verified and manifest.status not in UNDER_WAY:
         return history_dataset(parse_history(path, committed))
     try:
         return history_dataset(parse_history(path, content))

@@ -19,7 +19,6 @@ REPORT_FILE = "report.html"
 CHECKPOINT_FOLDER = "checkpoints"
 STATE_FOLDER = "states"
 DAMAGED_FOLDER = "damaged"
-HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 MOST_BYTES = {
     CONFIG_FILE: 1 << 24,

@@ -1,23 +1,29 @@
 """Measurements as the bytes of a netCDF file, and back."""
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import h5py
+import numpy as np
 import xarray as xr
 
 from grokviz.errors import GrokvizError
+from grokviz.measured import refuse_other_than_measurements
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_measurements
-
-FACTS = {"run", "status", "operation", "p", "n_answers", "config", "key_frequency_rule", "key_frequency_epoch"}
-"""What the run is: the variables of its measurements that have one value."""
 
 MOST_UNPACKED = 100
 """A file that claims to hold more than so many times its own size is refused. Measurements pack to about a half."""
 
 SPARE_BYTES = 1 << 24
+
+MOST_VARIABLES = 10_000
+
+LARGEST_NUMBER = 8
+"""Bytes of the largest number that small ones may become, as those with a scale do."""
 
 
 def measurements_to_bytes(dataset: xr.Dataset) -> bytes | memoryview:
@@ -35,13 +41,9 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
     """
     try:
         measurements = upgraded_measurements(_dataset(content))
-    except (KeyError, ValueError, TypeError) as error:
+        refuse_other_than_measurements(measurements)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise GrokvizError(f"it does not hold measurements of grokviz ({first_line(error):.100})") from error
-    if not (measurements.variables.keys() >= FACTS and {"epoch", "history_epoch"} & measurements.sizes.keys()):
-        raise GrokvizError("it does not hold measurements of grokviz")
-    for name in FACTS:
-        if measurements[name].ndim:
-            raise GrokvizError(f"its {name} is not one value")
     return measurements
 
 
@@ -52,9 +54,11 @@ def outline_from_bytes(content: bytes) -> xr.Dataset:
         GrokvizError: it cannot be read; the message is the reason alone.
     """
     with _readable(content), h5py.File(io.BytesIO(content), "r") as file:
-        found = {name: (file[name].ndim * (name,), file[name][()]) for name in ("epoch", "frequency") if name in file}
+        found = {name: ((name,), file[name][()]) for name in ("epoch", "frequency") if name in file}
         if "is_key_frequency" in file:
             found["is_key_frequency"] = (("frequency",), file["is_key_frequency"][()])
+        if not {"epoch", "checkpoint"} <= file.keys():
+            raise GrokvizError("it does not hold measurements of grokviz: it has no epoch or no checkpoint")
         return xr.Dataset(found, attrs={str(name): value for name, value in file.attrs.items()})
 
 
@@ -69,15 +73,19 @@ def _readable(content: bytes) -> Iterator[None]:
     try:
         _refuse_what_reaches_out(content)
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
-        reason = str(error).split("\n", 1)[0] or type(error).__name__
-        raise GrokvizError(f"it is not a netCDF file that grokviz can read: {reason:.200}") from error
+    except GrokvizError:
+        raise
+    except Exception as error:  # what HDF5 and those who read it make of a damaged file is any of them
+        raise GrokvizError(f"it is not a netCDF file that grokviz can read: {first_line(error):.200}") from error
 
 
 def _refuse_what_reaches_out(content: bytes) -> None:
-    """Refuse links and arrays that lie in other files, and arrays that the file is far too small for."""
-    unpacked = 0
+    """Refuse links and arrays that lie in other files, and what the file is far too small for."""
+    budget = _Budget(content)
     with h5py.File(io.BytesIO(content), "r") as file:
+        budget.spend_on_attributes(file.attrs)
+        if len(file) > MOST_VARIABLES:
+            raise GrokvizError(f"it has {len(file):,} variables, of which at most {MOST_VARIABLES:,} are read")
         for name in file:
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                 raise GrokvizError(f"its {name!r:.60} is a link, and links are not followed")
@@ -86,6 +94,52 @@ def _refuse_what_reaches_out(content: bytes) -> None:
                 raise GrokvizError(f"its {name!r:.60} is a group, and measurements have none")
             if values.external or values.is_virtual:
                 raise GrokvizError(f"its {name!r:.60} lies in another file, which is not read")
-            unpacked += values.nbytes
-    if unpacked > MOST_UNPACKED * len(content) + SPARE_BYTES:
-        raise GrokvizError(f"its {len(content):,} bytes claim to hold {unpacked:,}")
+            budget.spend_on(values)
+            budget.spend_on_attributes(values.attrs)
+
+
+class _Budget:
+    """The memory that a file may take, and what of it has been spent. A class, because it is spent part by part."""
+
+    def __init__(self, content: bytes) -> None:
+        self._size = len(content)
+        self._most = MOST_UNPACKED * len(content) + SPARE_BYTES
+        self._spent = 0
+
+    def spend_on(self, values: h5py.Dataset) -> None:
+        """Count an array: numbers as they are once they are read, and texts of any length as long as they are, each time that
+        they are named.
+        """
+        count = math.prod(values.chunks or ())  # a chunk is unpacked as a whole
+        self._spend(max(values.size, count) * max(values.dtype.itemsize, LARGEST_NUMBER))
+        if values.dtype.hasobject:
+            for place in np.ndindex(values.shape):
+                self._spend(_length(values[place]))
+
+    def spend_on_attributes(self, attributes: h5py.AttributeManager) -> None:
+        """Count attributes."""
+        if len(attributes) > MOST_VARIABLES:
+            raise GrokvizError(f"something in it has {len(attributes):,} attributes")
+        for name in attributes:
+            kept = attributes.get_id(name)
+            count = math.prod(kept.shape)
+            if kept.dtype.hasobject and count > 1:  # read at once; none is longer than the file
+                self._refuse_beyond(self._spent + count * self._size)
+            self._spend(count * max(kept.dtype.itemsize, LARGEST_NUMBER))
+            if kept.dtype.hasobject:
+                self._spend(sum(map(_length, np.atleast_1d(attributes[name]).tolist())))
+
+    def _spend(self, n_bytes: int) -> None:
+        self._spent += n_bytes
+        self._refuse_beyond(self._spent)
+
+    def _refuse_beyond(self, n_bytes: int) -> None:
+        if n_bytes > self._most:
+            raise GrokvizError(f"its {self._size:,} bytes claim to hold {n_bytes:,} or more")
+
+
+def _length(value: Any) -> int:
+    """About the bytes of a text, or of a list of any length."""
+    return (
+        len(value) * (4 if isinstance(value, str) else LARGEST_NUMBER) if hasattr(value, "__len__") else LARGEST_NUMBER
+    )

@@ -1,11 +1,11 @@
 """Reading files that may have been damaged, or made by somebody else: what they claim is checked before it is believed."""
 
-import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
+from grokviz.bounded import json_of
 from grokviz.errors import DamagedError, GrokvizError, command
 
 KEEP_THE_REST = "set it aside and keep the rest"
@@ -38,7 +38,7 @@ def read_file(directory: Path, name: str, *, most: int) -> bytes:
                 raise DamagedError(
                     f"{path} is damaged: it has {status.st_size:,} bytes, but such a file never exceeds {most:,}"
                 )
-            return file.read(most)
+            return file.read(min(most, status.st_size + 1))  # room for as much is made at once
     except OSError as error:
         raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
     except RuntimeError as error:  # a loop of links
@@ -52,8 +52,8 @@ def parse_json(path: Path, content: bytes, *, way_on: str) -> dict[str, Any]:
         GrokvizError: it is not one; the message ends with `way_on`.
     """
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        values = json_of(content)
+    except ValueError as error:
         raise DamagedError(f"{path} is damaged ({first_line(error)}); {way_on}") from error
     if not isinstance(values, dict):
         raise DamagedError(f"{path} is damaged (it does not hold a JSON object); {way_on}")

@@ -1,7 +1,5 @@
 """A split that is given pair by pair, as a published network may come with one that no recipe yields. No torch."""
 
-import base64
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +7,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from grokviz.bounded import packed, unpacked
 from grokviz.checks import plain_number, same_names, shown
 from grokviz.errors import GrokvizError
+
+GIVEN = "given:"
+"""How the word for a given split begins."""
+
+MOST_PAIRS = 2**30
+"""Those of the largest p."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,21 @@ class GivenSplit:
     """A bit for each pair in row-major order, 1 for those trained on, packed by zlib, in base64."""
 
     def __str__(self) -> str:
-        return f"given ({int(self.mask().sum()):,} of {self.n_pairs:,} pairs trained on)"
+        return f"given ({self.n_train:,} of {self.n_pairs:,} pairs trained on)"
+
+    @property
+    def word(self) -> str:
+        """The split in one word, for a command line; `from_word` reads it."""
+        return f"{GIVEN}{self.n_pairs}:{self.train}"
+
+    @property
+    def n_train(self) -> int:
+        """Number of pairs that are trained on.
+
+        Raises:
+            GrokvizError: as for `mask`.
+        """
+        return int.from_bytes(self._bits(), "little").bit_count()
 
     def mask(self) -> Bool[np.ndarray, "pair"]:
         """True for the pairs that are trained on.
@@ -31,15 +50,19 @@ class GivenSplit:
         Raises:
             GrokvizError: there are no such bits, which nothing of grokviz writes.
         """
-        n_bytes = -(-self.n_pairs // 8)
+        return np.unpackbits(np.frombuffer(self._bits(), np.uint8), count=self.n_pairs).view(bool)
+
+    def _bits(self) -> bytes:
+        """A bit for each pair; those that fill up the last byte are 0."""
+        if not 1 <= self.n_pairs <= MOST_PAIRS:
+            raise GrokvizError(f"the given split is of {self.n_pairs} pairs, but must be of 1 to {MOST_PAIRS:,}")
         try:
-            # No more is unpacked than belongs there, whatever the file claims.
-            content = zlib.decompressobj().decompress(base64.b64decode(self.train, validate=True), n_bytes + 1)
-        except (ValueError, zlib.error) as error:
-            raise GrokvizError(f"the given split cannot be read ({error})") from error
-        if len(content) != n_bytes:
-            raise GrokvizError(f"the given split is not one of {self.n_pairs} pairs")
-        return np.unpackbits(np.frombuffer(content, np.uint8), count=self.n_pairs).astype(bool)
+            content = unpacked(self.train, -(-self.n_pairs // 8))
+        except ValueError as error:
+            raise GrokvizError(f"the given split is not one of {self.n_pairs} pairs ({error})") from error
+        if content[-1] & (0xFF >> (self.n_pairs % 8 or 8)):
+            raise GrokvizError(f"the given split is of more than {self.n_pairs} pairs")
+        return content
 
     @classmethod
     def of(cls, indices: Iterable[Any], n_pairs: int) -> "GivenSplit":
@@ -62,7 +85,21 @@ class GivenSplit:
             raise GrokvizError(
                 f"the train pairs are {mask.sum()} of {n_pairs}, but train and test each need at least one"
             )
-        return cls(n_pairs, base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode("ascii"))
+        return cls(n_pairs, packed(np.packbits(mask).tobytes()))
+
+    @classmethod
+    def from_word(cls, word: str) -> "GivenSplit":
+        """The split that is `word`.
+
+        Raises:
+            GrokvizError: it is none.
+        """
+        count, _, train = word.removeprefix(GIVEN).partition(":")
+        if not count.isdecimal() or len(count) > len(str(MOST_PAIRS)):
+            raise GrokvizError(
+                f"split is {shown(word)}, but a split in one word is given:PAIRS:BITS, as reports print it"
+            )
+        return cls(int(count), train)
 
     def to_dict(self) -> dict[str, Any]:
         """What a file keeps."""
@@ -70,7 +107,8 @@ class GivenSplit:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GivenSplit":
-        """The split that `to_dict` wrote, or somebody else: it is checked.
+        """The split that `to_dict` wrote, or somebody else. Its pairs are unpacked by the task that takes it, once their number
+        is known to be right.
 
         Raises:
             GrokvizError: it is none.
@@ -79,6 +117,4 @@ class GivenSplit:
         n_pairs = plain_number(values["n_pairs"])
         if not isinstance(n_pairs, int) or n_pairs < 1 or not isinstance(values["train"], str):
             raise GrokvizError(f"split is {shown(values)}, which no version of grokviz has written")
-        split = cls(n_pairs, values["train"])
-        split.mask()
-        return split
+        return cls(n_pairs, values["train"])

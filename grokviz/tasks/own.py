@@ -4,11 +4,9 @@ What a run keeps of it is the answers. So a run opens, is measured and goes on w
 a notebook is not; and opening a run never imports what a file names.
 """
 
-import base64
 import hashlib
 import inspect
 import sys
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from grokviz.bounded import packed, unpacked
 from grokviz.checks import plain_number, same_names, shown
 from grokviz.errors import GrokvizError
 from grokviz.tasks.operations import Operation
@@ -51,6 +50,12 @@ class OwnOperation:
     def __call__(self, a: int, b: int, p: int) -> int:
         """The recorded answer of (a, b). Being callable, it can be given wherever a function can."""
         return int(self.table()[a, b])
+
+    @property
+    def is_importable(self) -> bool:
+        """Whether a module can be asked for it by its name: it is not of a notebook, and not inside a function."""
+        module, _, name = self.function.partition(":")
+        return module != "__main__" and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
 
     def table(self) -> Int[np.ndarray, "a b"]:
         """The answers.
@@ -117,8 +122,7 @@ def recorded(function: Function | str, p: int) -> OwnOperation:
     for a in range(p):
         for b in range(p):
             answers[a, b] = _answer(live, name, a, b, p)
-    packed = base64.b64encode(zlib.compress(answers.tobytes(), 9)).decode("ascii")
-    return OwnOperation(name, _source_hash(live), p, packed, live)
+    return OwnOperation(name, _source_hash(live), p, packed(answers.tobytes()), live)
 
 
 def function_at(reference: str) -> Function:
@@ -194,14 +198,14 @@ def _operation(own: OwnOperation) -> Operation:
 
 @cache
 def _table(answers: str, p: int) -> Int[np.ndarray, "a b"]:
+    if not 1 <= p <= MAX_OWN_P:
+        raise GrokvizError(f"the recorded answers of the operation are mod {p}, but p must be 1 to {MAX_OWN_P}")
     try:
-        # No more is unpacked than belongs there, whatever the file claims.
-        packed = zlib.decompressobj()
-        content = packed.decompress(base64.b64decode(answers, validate=True), 2 * p * p + 1)
-    except (ValueError, zlib.error) as error:
-        raise GrokvizError(f"the recorded answers of the operation cannot be read ({error})") from error
-    if len(content) != 2 * p * p:
-        raise GrokvizError(f"the recorded answers of the operation are not those of the {p * p} pairs mod {p}")
+        content = unpacked(answers, 2 * p * p)
+    except ValueError as error:
+        raise GrokvizError(
+            f"the recorded answers of the operation are not those of the {p * p} pairs mod {p} ({error})"
+        ) from error
     table = np.frombuffer(content, dtype="<u2").astype(np.int64).reshape(p, p)
     table.flags.writeable = False
     if table.max() >= p:

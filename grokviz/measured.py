@@ -1,0 +1,141 @@
+"""What a file of measurements holds: the one schema, to which every such file is held where it is read. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from grokviz.bounded import json_of
+from grokviz.checks import shown
+from grokviz.errors import GrokvizError
+
+HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+"""What a history has of each epoch."""
+
+TEXTS = ("run", "status", "operation", "config", "key_frequency_rule")
+"""What the run is, in one text each."""
+NUMBERS = ("p", "n_answers", "key_frequency_epoch")
+"""What the run is, in one whole number each."""
+
+OF_FREQUENCIES = ("is_key_frequency", "readout_share_of_largest", "harmonic_of_key", "harmonic_multiple")
+
+AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("loss", "accuracy", "logit_margin", "restricted_loss", "excluded_loss"), ("split",)),
+    **dict.fromkeys(("embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"), ("frequency",)),
+    **dict.fromkeys(("excluded_loss_by_frequency", "logit_cosine"), ("frequency",)),
+    **dict.fromkeys(("embedding_constant_share", "embedding_gini", "embedding_participation_ratio"), ()),
+    **dict.fromkeys(("readout_gini", "readout_participation_ratio", "pure_neuron_share", "dead_neuron_share"), ()),
+    **dict.fromkeys(("neuron_frequency", "neuron_purity", "frequencies_per_neuron"), ("neuron",)),
+    "token_plane": ("frequency", "token", "axis"),
+    "logit_spectrum": ("component", "other_component"),
+    "attention_score": ("head", "source", "token"),
+    **dict.fromkeys(("attention_mean", "attention_std"), ("head", "source")),
+    "attention_entropy": ("head",),
+    "token_dimensionality": ("token",),
+    **dict.fromkeys(("component_dimensionality", "component_norm"), ("component",)),
+    "fourier_interference": ("key_component", "other_key_component"),
+    "token_cosine": ("token", "other_token"),
+    **dict.fromkeys(("token_capacity", "features_per_dimension", "total_weight_norm"), ()),
+    **{f"{part}_{kind}_rank": () for part in ("embedding", "mlp") for kind in ("participation", "effective", "stable")},
+    "weight_norm": ("parameter",),
+}
+"""The axes of each of grokviz's measures, besides `epoch`."""
+
+LABELS = {
+    **dict.fromkeys(("split", "component", "other_component", "key_component", "other_key_component"), "texts"),
+    **dict.fromkeys(("source", "parameter", "axis"), "texts"),
+    **dict.fromkeys(("frequency", "token", "other_token", "head", "neuron"), "whole numbers"),
+    **dict.fromkeys(("epoch", "history_epoch"), "whole numbers that ascend"),
+}
+"""What is along each axis that grokviz knows."""
+
+
+def refuse_other_than_measurements(dataset: xr.Dataset) -> None:
+    """Refuse what `grokviz.measure` does not write.
+
+    Raises:
+        GrokvizError: `dataset` does not hold the measurements of a run; the message is the reason alone.
+    """
+    for name in (*TEXTS, *NUMBERS, "epoch", "checkpoint"):
+        if name not in dataset.variables:
+            raise GrokvizError(f"it does not hold measurements of grokviz: it has no {name}")
+    for axis, kind in LABELS.items():
+        if axis in dataset.sizes:
+            _refuse_labels(dataset, axis, kind)
+    for name in TEXTS:
+        _refuse_unless(dataset, name, (), "a text", of_text=True)
+    for name in NUMBERS:
+        _refuse_unless(dataset, name, (), "a whole number", kinds="iu")
+    if "split_check" in dataset:
+        _refuse_unless(dataset, "split_check", (), "a text", of_text=True)
+    _refuse_unless(dataset, "checkpoint", ("epoch",), "a text for each epoch", of_text=True)
+    for name in OF_FREQUENCIES:
+        if name in dataset:
+            _refuse_unless(dataset, name, ("frequency",), "a number for each frequency")
+    if "token_coordinate" in dataset:
+        _refuse_unless(dataset, "token_coordinate", ("token",), "a number for each token")
+    _refuse_history(dataset)
+    for name, values in ((str(name), values) for name, values in dataset.data_vars.items()):
+        if name in AXES_OF_MEASURES or "fingerprint" in values.attrs:
+            axes = AXES_OF_MEASURES.get(name, tuple(map(str, values.dims[1:])))
+            _refuse_unless(dataset, name, ("epoch", *axes), f"numbers along {', '.join(('epoch', *axes))}")
+    _refuse_json(dataset)
+
+
+def _refuse_labels(dataset: xr.Dataset, axis: str, kind: str) -> None:
+    """Refuse an axis whose labels are missing, of another kind, or not different."""
+    what = f"along its axis {axis} must be {kind}"
+    if axis not in dataset.coords:
+        raise GrokvizError(f"{what}, but nothing is")
+    labels = dataset[axis].values
+    if labels.ndim != 1 or not (_is_text(labels) if kind == "texts" else labels.dtype.kind in "iu"):
+        raise GrokvizError(f"{what}, but there is {shown(labels[:3].tolist())}")
+    if len(set(labels.tolist())) < len(labels) or (kind.endswith("ascend") and not (np.diff(labels) > 0).all()):
+        raise GrokvizError(f"{what}, each once")
+
+
+def _refuse_unless(
+    dataset: xr.Dataset, name: str, dims: tuple[str, ...], what: str, *, of_text: bool = False, kinds: str = "iufb"
+) -> None:
+    """Refuse the variable `name` unless it has these dimensions, and texts or numbers of these kinds in it."""
+    values = dataset[name]
+    if values.dims != dims or not (_is_text(values.values) if of_text else values.dtype.kind in kinds):
+        axes = f" along {', '.join(map(str, values.dims))}" if values.dims else ""
+        raise GrokvizError(f"its {name} must be {what}, but is {values.dtype}{axes}")
+
+
+def _is_text(values: np.ndarray) -> bool:
+    return all(isinstance(value, str) for value in values.reshape(-1).tolist())
+
+
+def _refuse_history(dataset: xr.Dataset) -> None:
+    for name in dataset.data_vars:
+        if str(name).startswith("history_"):
+            _refuse_unless(
+                dataset, str(name), ("history_epoch",), "a number for each epoch of the history", kinds="iuf"
+            )
+    lacking = [name for name in HISTORY_COLUMNS if f"history_{name}" not in dataset]
+    if "history_epoch" in dataset.sizes and lacking:
+        raise GrokvizError(f"it has a history without {', '.join(lacking)}")
+
+
+def _refuse_json(dataset: xr.Dataset) -> None:
+    """Refuse texts that are to be JSON and are none."""
+    config = _object("its config", dataset["config"].item())
+    for section in ("task", "model"):
+        if not isinstance(config.get(section), dict):
+            raise GrokvizError(f"its config has no section {section}")
+    reasons = _object("its attribute 'absent'", dataset.attrs.get("absent", "{}"))
+    if not all(isinstance(reason, str) for reason in reasons.values()):
+        raise GrokvizError("its attribute 'absent' must have a text for each measure")
+
+
+def _object(what: str, text: Any) -> dict[str, Any]:
+    try:
+        values = json_of(text) if isinstance(text, str) else None
+    except ValueError as error:
+        raise GrokvizError(f"{what} is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise GrokvizError(f"{what} must be a JSON object, but is {shown(text)}")
+    return values
