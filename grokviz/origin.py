@@ -25,6 +25,8 @@ class Origin:
     files: tuple[SourceFile, ...]
     layout: str
     """In which layout the weights were, in words."""
+    epochs: tuple[int, ...] = ()
+    """The epochs of its networks: it is complete when there is a checkpoint of each."""
     command: str = ""
     """The command that imports them so."""
     stated: Mapping[str, Any] = field(default_factory=dict)
@@ -55,12 +57,16 @@ class Origin:
         Raises:
             GrokvizError: it is none.
         """
-        same_names("origin", values, {"files", "layout", "command", "stated", "found"})
+        if isinstance(values, dict):
+            values = {"epochs": [], **values}  # schema 5 had none
+        same_names("origin", values, {"files", "layout", "epochs", "command", "stated", "found"})
         files, stated, found = values["files"], values["stated"], values["found"]
         if (
             not isinstance(files, list)
             or not files
             or not isinstance(values["layout"], str)
+            or not isinstance(values["epochs"], list)
+            or not all(isinstance(epoch, int) for epoch in values["epochs"])
             or not isinstance(values["command"], str)
             or not isinstance(stated, dict)
             or not isinstance(found, dict)
@@ -68,7 +74,8 @@ class Origin:
         ):
             raise GrokvizError(f"origin is {shown(values)}, which no version of grokviz has written")
         made_by = {name: values[name] for name in ("layout", "command")}
-        return cls(files=tuple(map(_file_of, files)), **made_by, stated=stated, found=found)
+        epochs = tuple(values["epochs"])
+        return cls(files=tuple(map(_file_of, files)), epochs=epochs, **made_by, stated=stated, found=found)
 
 
 def _file_of(values: Any) -> SourceFile:

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from safetensors.torch import save_file
 from transformer_lens import HookedTransformerConfig
 
 import grokviz
+from crashes import CrashError
 from grokviz import ImportOptions
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
 from grokviz.models.hooked import initial_model
+from grokviz.store.writing import RunWriter
 from published_layouts import (
     LAYOUTS,
     all_tokens,
@@ -102,7 +105,7 @@ def test_attention_mixed_with_a_constant_is_written_as_heads_of_softmax(
 def test_two_positions_without_a_coefficient_are_refused_with_what_to_give(tmp_path: Path) -> None:
     parameters = without_biases_of_attention(random_parameters(9, biases=True, positions=2))
     path = saved(as_progress_measures(parameters), tmp_path / "pizza.pt")
-    with pytest.raises(GrokvizError, match=r"reads two positions.* --attention-coefficient"):
+    with pytest.raises(GrokvizError, match=r"reads two positions.* with attention_coefficient or a config that states"):
         grokviz.import_run(path, tmp_path / "run", UNTRAINED)
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"attn_coeff": 0.25, "act_fn": "ReLU"}))
@@ -130,7 +133,7 @@ def test_the_number_of_heads_is_found_by_what_the_network_has_learnt(quick_run: 
     assert (run.config.task.operation, run.config.task.p) == ("addition", 59)
     assert (run.config.task.split, run.config.task.split_seed) == ("randperm", quick_run.config.task.split_seed)
     random = saved(as_transformer_lens_4(random_parameters(9, biases=False)), tmp_path / "random.pt")
-    with pytest.raises(GrokvizError, match=r"15 wide together, and how many they are cannot be told .* --heads"):
+    with pytest.raises(GrokvizError, match=r"15 wide together, and how many they are cannot be told .* with heads"):
         grokviz.import_run(random, tmp_path / "other", UNTRAINED)
 
 
@@ -239,7 +242,7 @@ def test_an_imported_run_is_measured_reported_and_compared_but_not_trained_on(
     assert "imported from" in page
     with pytest.warns(grokviz.GrokvizWarning, match="the last checkpoints are of different epochs"):
         grokviz.write_comparison([run, quick_run], tmp_path / "compare.html", progress=False)
-    with pytest.raises(GrokvizError, match="has no training state to continue from"):
+    with pytest.raises(GrokvizError, match="was imported, and is not trained on"):
         grokviz.resume(run, epochs=9000)
     assert "elsewhere" in run._repr_html_()
     assert "imported" in repr(run)
@@ -309,7 +312,9 @@ def test_another_operation_is_found_by_its_answers(tmp_path: Path) -> None:
         )
         assert (run.config.task.operation, run.config.task.p) == (operation, p)
     random = saved(random_parameters(11, biases=False), tmp_path / "random.pt")
-    with pytest.raises(GrokvizError, match=r"what it was trained on cannot be told: of 11 elements.*--operation"):
+    with pytest.raises(
+        GrokvizError, match=r"what it was trained on cannot be told: of 11 elements.*with operation .* and p"
+    ):
         grokviz.import_run(random, tmp_path / "random")
     with pytest.raises(GrokvizError, match="the network has 11 elements, but multiplication mod 11 has 10"):
         grokviz.import_run(random, tmp_path / "random", ImportOptions(operation="multiplication", p=11))
@@ -477,7 +482,78 @@ def test_the_command_says_what_was_found_and_what_comes_next(quick_run: grokviz.
     assert "rank-sum test of losses" in said
     assert said.endswith(f"next: grokviz measure {tmp_path / 'run'}\n")
     assert main(["import", str(path), "--out", str(tmp_path / "run")]) == 2
-    assert "is not empty, and nothing in it is overwritten" in capsys.readouterr().err
+    assert "is not empty, and nothing in it is overwritten; choose another --out, or" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("saves", range(4))
+def test_an_import_that_was_killed_says_so_and_begins_anew(
+    saves: int, small_run: grokviz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    # given an import of four networks that is killed after some of them, and measured as far as it came
+    epochs = small_run.epochs[-4:]
+    files = [small_run.directory / "checkpoints" / f"epoch_{epoch:06d}.safetensors" for epoch in epochs]
+    options = ImportOptions(operation="addition", split="unknown", epochs=epochs)
+    directory = tmp_path / "run"
+    save = RunWriter.save
+
+    def save_and_die(writer: RunWriter, epoch: int, **rest: object) -> None:
+        if epoch == epochs[saves]:
+            raise CrashError
+        save(writer, epoch, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "save", save_and_die)
+        with pytest.raises(CrashError):
+            grokviz.import_run(files, directory, options, progress=False)
+    if saves:
+        assert grokviz.open_run(directory).status == "importing"
+        assert grokviz.measure(directory, progress=False)["status"] == "importing"
+        with pytest.raises(GrokvizError, match="was imported, and is not trained on"):
+            grokviz.resume(directory)
+    else:
+        with pytest.raises(GrokvizError, match="holds no network yet; if its import has ended, import it again"):
+            grokviz.open_run(directory)
+
+    # then `check` says so, with what to do
+    assert main(["check", str(directory)]) == 0
+    said = capsys.readouterr().out
+    assert "importing, " in said
+    assert "its process was killed; import it again, from its beginning, with: grokviz import" in said
+
+    # when imported again, then it is as if it had never been killed
+    run = grokviz.import_run(files, directory, options, progress=False)
+    whole = grokviz.import_run(files, tmp_path / "whole", options, progress=False)
+    assert run.status == "imported"
+    assert run.checkpoints == whole.checkpoints
+    assert run.history.identical(whole.history)
+    assert not grokviz.check_run(directory).damages
+    with pytest.raises(GrokvizError, match="is not empty, and nothing in it is overwritten; choose another directory"):
+        grokviz.import_run(files, directory, options, progress=False)
+
+
+def test_an_import_is_known_to_be_complete_where_its_manifest_is_lost(small_run: grokviz.Run, tmp_path: Path) -> None:
+    files = [small_run.directory / "checkpoints" / f"epoch_{epoch:06d}.safetensors" for epoch in small_run.epochs[-2:]]
+    options = ImportOptions(operation="addition", split="unknown", epochs=small_run.epochs[-2:])
+    for lost, status in ((0, "imported"), (1, "importing")):
+        run = grokviz.import_run(files, tmp_path / status, options, progress=False)
+        (run.directory / "manifest.json").unlink()
+        for epoch in run.epochs[:lost]:
+            (run.directory / "checkpoints" / f"epoch_{epoch:06d}.safetensors").unlink()
+        grokviz.repair_run(run.directory)
+        assert grokviz.open_run(run.directory).status == status
+
+
+def test_a_pickle_that_makes_bytes_of_any_length_is_refused_before_it_does(tmp_path: Path) -> None:
+    path = saved({"a": torch.zeros(1)}, tmp_path / "bomb.pt")
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    length = (3 * 10**9).to_bytes(5, "little")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            made = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + length + b"\x85R."
+            archive.writestr(name, made if name.endswith("data.pkl") else content)
+    with pytest.raises(GrokvizError, match="makes a bytearray, which may take any memory: it is not read"):
+        grokviz.import_run(path, tmp_path / "run", UNTRAINED)
 
 
 def test_chance_of_an_untrained_network_is_ln_of_its_classes(tiny_config: grokviz.RunConfig, tmp_path: Path) -> None:

@@ -171,15 +171,68 @@ def test_who_extends_a_stopped_run_wants_it_to_go_on(tiny_config, tmp_path: Path
     assert (run.status, run.epochs[-1]) == ("finished", further)
 
 
+def test_a_run_that_stopped_and_was_extended_is_still_the_run_that_was_begun(tiny_config, tmp_path: Path) -> None:
+    config = tiny_config.with_training(epochs=400, stop_accuracy=1e-9, stop_after=35)
+    stopped = grokviz.train(config, tmp_path / "run", progress=False)
+    assert stopped.status == "stopped"
+    further = stopped.epochs[-1] + 30
+    extended = grokviz.resume(stopped.directory, epochs=further, progress=False)
+    again = grokviz.train(config, tmp_path / "run", resume=True, progress=False)
+    assert again.checkpoints == extended.checkpoints
+
+
+def test_a_stopped_run_goes_on_by_another_stopping_rule_and_remembers_it(tiny_config, in_tmp_path, capsys) -> None:
+    config = tiny_config.with_training(epochs=400, stop_accuracy=1e-9, stop_after=35)
+    first = grokviz.train(config, "run", progress=False).epochs[-1]
+    assert main(["resume", "run", "--stop-after", "20"]) == 2
+    assert (
+        f"run would have been ended by its stopping rule at epoch {first - 15}; to extend it" in capsys.readouterr().err
+    )
+    assert main(["resume", "run", "--stop-after", "60"]) == 0
+    run = grokviz.open_run("run")
+    assert (run.status, run.epochs[-1], run.config.training.stop_after) == ("stopped", first + 25, 60)
+    assert main(["resume", "run", "--stop-after", "x"]) == 2
+
+
+def test_a_run_remembers_where_it_went_on(crash, tiny_config: RunConfig, tmp_path: Path) -> None:
+    # given a run that was gone on with by another engine and on more threads, and interrupted again
+    config = tiny_config.with_training(engine="torch")
+    directory = crash(config, tmp_path / "run", 1)
+    with pytest.warns(GrokvizWarning, match="different environment"), pytest.raises(KeyError):
+        grokviz.resume(directory, engine="reference", threads=2, on_evaluation=lambda *_: {}["stop"])
+
+    # then it goes on there, without a word of another place, until it is told of one
+    assert grokviz.open_run(directory).config.training.engine == "reference"
+    run = grokviz.resume(directory, epochs=45)
+    assert (run.config.training.engine, run.config.training.threads) == ("reference", 2)
+    assert run.started_config == config
+    with pytest.warns(GrokvizWarning, match="engine was reference, is torch"):
+        grokviz.resume(directory, epochs=50, engine="torch")
+
+
 def test_train_with_resume_begins_goes_on_and_leaves_alone_what_is_finished(in_tmp_path: Path, capsys) -> None:
     command = ["train", *FLAGS, "--out", "mine", "--resume"]
     assert main([*command, "--epochs", "20"]) == 0
     once = content(in_tmp_path / "mine")
     assert main([*command, "--epochs", "20"]) == 0
     assert content(in_tmp_path / "mine") == once
-    assert main([*command, "--epochs", "40"]) == 0
-    assert grokviz.open_run("mine").epochs[-1] == 40
     capsys.readouterr()
+    assert main([*command, "--epochs", "40"]) == 2
+    assert (
+        "mine holds a run whose epochs is 20, and not 40, as is asked for; to extend it: grokviz resume mine --epochs 40"
+        in capsys.readouterr().err
+    )
+    assert content(in_tmp_path / "mine") == once
+
+    # once extended, it is the run that was begun with 20 epochs, and the one that has 40
+    assert main(["resume", "mine", "--epochs", "40"]) == 0
+    extended = content(in_tmp_path / "mine")
+    for epochs in ("20", "40"):
+        assert main([*command, "--epochs", epochs]) == 0
+    assert content(in_tmp_path / "mine") == extended
+    capsys.readouterr()
+    assert main([*command, "--epochs", "30"]) == 2
+    assert "whose epochs is 20, and not 30, as is asked for; choose another directory" in capsys.readouterr().err
     assert main([*command, "--epochs", "40", "--seed", "3"]) == 2
     assert (
         "mine holds a run whose seed is left open, and not 3, as is asked for; choose another directory"
@@ -302,7 +355,7 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
             grokviz.train(tiny_config, tmp_path / "run")
     verdict = grokviz.check_run(tmp_path / "run")
     assert not verdict.damages
-    assert "training, 0 of 40 epochs, schema 5; its process was killed; continue with: grokviz resume" in str(verdict)
+    assert "training, 0 of 40 epochs, schema 6; its process was killed; continue with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
 
 

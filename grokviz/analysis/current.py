@@ -27,7 +27,7 @@ def current_outline(run: Run) -> xr.Dataset | None:
     Raises:
         GrokvizError: the measurements or the newest checkpoint are damaged.
     """
-    if not run.is_measured or run.status == "training":
+    if not run.is_measured or run.is_under_way:
         return None
     outline = run.measurements_outline
     if outline.attrs.get("stamp") != stamp_of(run):

@@ -34,6 +34,8 @@ class ResumeArguments:
     """Directory of the run."""
     epochs: int | None = None
     """Train up to this many epochs in total; this also extends a finished run."""
+    stop_after: int | None = None
+    """Epochs to go on for once the test accuracy has been reached and held; as before if not given."""
     device: str | None = None
     """Device to continue on; the same as before if not given."""
     engine: EngineName | None = None

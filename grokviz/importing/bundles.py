@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.checks import plain_number, shown
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.importing.files import Content, Fields, StateDict, plain
 
 SERIES = {"checkpoints": "checkpoint_epochs", "state_dicts": "epochs"}
@@ -141,7 +141,7 @@ def _indices(path: Path, given: Any) -> Sequence[int] | None:
     listed = _listed(given)
     if listed is None and given is not None:
         raise GrokvizError(
-            f"{path} holds 'train_indices' that are no list of indices; give the train pairs with --train-pairs"
+            f"{path} holds 'train_indices' that are no list of indices; give them with {argument('train_pairs')}"
         )
     return listed
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.checks import number
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.importing.files import StateDict
 from grokviz.models.parameters import MATRICES, PARAMETERS
 
@@ -211,14 +211,14 @@ def _read_transposed(state: StateDict, choices: Choices) -> tuple[Parameters, se
     if coefficient is None and n_positions == 2:
         raise GrokvizError(
             "it reads two positions, as networks of the pizza paper do, in which attention is mixed with a constant: say how "
-            "much of it is softmax, with --attention-coefficient or a --config that states attn_coeff"
+            f"much of it is softmax, with {argument('attention_coefficient')} or a {argument('config')} that states attn_coeff"
         )
     return (turned if coefficient in (None, 1) else _with_constant_heads(turned, coefficient, n_positions)), set(found)
 
 
 def _read_native(state: StateDict, choices: Choices) -> tuple[Parameters, set[str]]:
     if choices.heads is None:
-        raise GrokvizError("its tensors do not say how many heads it has; say so with --heads")
+        raise GrokvizError(f"its tensors do not say how many heads it has; say so with {argument('heads')}")
     width = state[NATIVE["blocks.0.attn.W_Q"][0]].shape[0]
     if width % choices.heads:
         raise GrokvizError(

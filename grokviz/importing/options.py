@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
 from grokviz.config import MAX_P, Operation, SplitRecipe
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, flag
 from grokviz.tasks.train_pairs import WANTED
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ImportOptions:
         words: list[str] = []
         for name, value in vars(self).items():
             if name == "train_pairs" and value is not None and not isinstance(value, Path):
-                words += ["--train-pairs", "FILE OF THE PAIRS THAT WERE GIVEN"]
+                words += [flag(name), "FILE OF THE PAIRS THAT WERE GIVEN"]
             elif value is not None:
-                words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+                words += [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
         return words

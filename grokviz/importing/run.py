@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grokviz.checks import as_path, shown
 from grokviz.config import SPLIT_UNKNOWN, RunConfig, TaskConfig
-from grokviz.errors import GrokvizError, GrokvizWarning, command
+from grokviz.errors import GrokvizError, GrokvizWarning, argument, command
 from grokviz.importing.evaluating import curves_of, evaluated
 from grokviz.importing.known_split import split_of
 from grokviz.importing.layouts import Network
@@ -35,6 +35,8 @@ def import_run(
     safetensors files. What they were trained on, and on which pairs, is read off the files, told by `options`, or found;
     `run.origin` says how. Where the split cannot be found, it is unknown, and measures that need it are absent.
 
+    Until all networks are written, the run's status is `importing`. Where a process was killed then, the same import begins anew.
+
     Files are read without running any code that is in them.
 
     Raises:
@@ -47,10 +49,7 @@ def import_run(
     if not paths:
         raise GrokvizError("files is empty; give at least one file of a network")
     directory = as_path("directory", directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GrokvizError(
-            f"{directory} is not empty, and nothing in it is overwritten; choose another --out, or move it away"
-        )
+    _refuse_existing(directory)
 
     series = series_of(paths, options)
     model = series.model(_read(series, progress))
@@ -74,6 +73,7 @@ def import_run(
     origin = Origin(
         files=series.files,
         layout=series.last.layout,
+        epochs=tuple(sorted(series.states)),
         command=command("import", *map(fspath, paths), "--out", directory, *options.flags()),
         stated=dict(series.stated),
         found={name: text for name, text in found.items() if text},
@@ -83,7 +83,7 @@ def import_run(
             writer.append_history(epoch, row)
             if epoch in series.states:
                 parameters = {name: tensor.numpy() for name, tensor in series.network(epoch).parameters.items()}
-                writer.save(epoch, state=None, checkpoint=parameters, status="imported")
+                writer.save(epoch, state=None, checkpoint=parameters, status="importing")
         writer.end("imported")
     if split.check and split.check.verdict == "contradicted":
         warnings.warn(contradiction_in_words(str(directory), split.task, split.check), GrokvizWarning, stacklevel=2)
@@ -91,6 +91,21 @@ def import_run(
         said = f"{directory}: {SPLIT_UNKNOWN}, and measures that need it are absent: {split.because}"
         warnings.warn(said, GrokvizWarning, stacklevel=2)
     return open_run(directory)
+
+
+def _refuse_existing(directory: Path) -> None:
+    """Refuse a directory that holds something, before the long work; but for an import that was not ended."""
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    try:
+        if open_run(directory, begun=False).is_unfinished_import:
+            return
+    except GrokvizError:
+        pass
+    raise GrokvizError(
+        f"{directory} is not empty, and nothing in it is overwritten; choose another {argument('directory', there='out')}, "
+        "or move it away"
+    )
 
 
 def _split_in_words(task: TaskConfig) -> str:

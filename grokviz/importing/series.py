@@ -11,7 +11,7 @@ import numpy as np
 
 from grokviz.checks import plain_number, shown
 from grokviz.config import Biases, ModelConfig, OutputVocabulary
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.importing.bundles import Bundle, bundle_of
 from grokviz.importing.files import StateDict, plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
@@ -203,7 +203,8 @@ def _by_epoch(
                 )
             if epoch in states:
                 raise GrokvizError(
-                    f"{path} holds a network of epoch {epoch:,}, and so does {states[epoch][0]}; give --epochs, one for each file"
+                    f"{path} holds a network of epoch {epoch:,}, and so does {states[epoch][0]}; give {argument('epochs')}, one "
+                    "for each file"
                 )
             states[epoch] = (path.name, state)
     return dict(sorted(states.items())), about
@@ -215,7 +216,9 @@ def _unlabelled_epoch(path: Path, n_files: int, stated: Mapping[str, Any]) -> tu
     if n_files > 1 and numbers:
         return int(numbers[-1]), "read off the names of the files"
     if n_files > 1:
-        raise GrokvizError(f"{path} does not say its epoch, nor does its name; give --epochs, one for each file")
+        raise GrokvizError(
+            f"{path} does not say its epoch, nor does its name; give {argument('epochs')}, one for each file"
+        )
     planned = plain_number(stated.get("num_epochs"))
     if isinstance(planned, int) and planned > 0:
         return planned, "not stated; taken to be the last of those that its configuration plans"
@@ -253,7 +256,7 @@ def _found_heads(state: StateDict, width: int, options: ImportOptions) -> int:
     if found is None:
         raise GrokvizError(
             f"its heads are {width} wide together, and how many they are cannot be told by how well it fits its pairs; "
-            "say so with --heads"
+            f"say so with {argument('heads')}"
         )
     return found
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.config import TaskConfig
+from grokviz.errors import argument
 from grokviz.progress import progress_of
 from grokviz.tasks.split import RECIPES
 
@@ -133,7 +134,7 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
     if settled is None:
         return (
             f"the order of {best.recipe} with seed {best.seed} fits beyond doubt (z = {best.z:.1f}), but how many of its "
-            "pairs were trained on is not clear; say so with --train-fraction"
+            f"pairs were trained on is not clear; say so with {argument('train_fraction')}"
         )
     fraction = _fraction_of(settled, n_pairs, sought)
     return FoundSplit(

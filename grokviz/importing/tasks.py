@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.config import Operation, TaskConfig
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.models.forward import last_position_logits
 from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.weights import Weights
@@ -106,7 +106,7 @@ def find_task(
     tried = ", ".join(f"{task.operation} mod {task.p}" for task in ranked) or "none with so many elements"
     raise GrokvizError(
         f"what it was trained on cannot be told: of {n} elements, its answers are those of none of {tried}; say so with "
-        "--operation (one of your own: package.module:function) and --p"
+        f"{argument('operation')} (one of your own: package.module:function) and {argument('p')}"
     )
 
 
@@ -132,7 +132,8 @@ def _beyond_chance(answers: Int[Tensor, "pair"], task: Task) -> float:
 def _refuse_another_size(task: TaskConfig, n: int) -> None:
     if task.task.n != n:
         raise GrokvizError(
-            f"the network has {n} elements, but {task.operation} mod {task.p} has {task.task.n}; give another --operation or --p"
+            f"the network has {n} elements, but {task.operation} mod {task.p} has {task.task.n}; give another "
+            f"{argument('operation')} or {argument('p')}"
         )
 
 

@@ -111,10 +111,10 @@ def changing(directory: Path) -> Iterator[Change]:
 
 
 @contextmanager
-def creating(directory: Path) -> Iterator[Change]:
+def creating(directory: Path, *, status: str = "training") -> Iterator[Change]:
     """The change that makes the run in `directory`, where there is no manifest yet."""
     with _only_changer(directory):
-        change = Change(directory, Manifest(status="training"))
+        change = Change(directory, Manifest(status=status))
         yield change
         change.commit()
 

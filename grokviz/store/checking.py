@@ -28,7 +28,7 @@ from grokviz.store.layout import (
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.store.reading import KEEP_THE_REST, read_file
-from grokviz.store.run import Run
+from grokviz.store.run import Run, import_again
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,9 @@ def _facts(run: Run, manifest: Manifest) -> str:
     if manifest.status == "training":
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"
+    if manifest.status == "importing":
+        owner = holder(run.directory, "training")
+        return facts + (f"; being imported by {owner}" if owner else f"; its process was killed; {import_again(run)}")
     if manifest.status == "interrupted" or facts.endswith("killed"):
         facts += f"; continue with: {command('resume', run.directory)}"
     return facts
@@ -195,7 +198,8 @@ def rebuilt_manifest(run: Run) -> Manifest:
         manifest = replace(manifest, history=_segments(run.directory, epochs))
     planned = run.config.training
     if planned is None:
-        return replace(manifest, status="imported")
+        there = run.origin is not None and set(run.origin.epochs) <= set(manifest.epochs)
+        return replace(manifest, status="imported" if there else "importing")
     if epochs and epochs[-1] > planned.epochs:  # it had been extended
         extension = Continuation(planned.epochs, epochs[-1], None, run.environment)
         manifest = replace(manifest, continuations=(extension,))

@@ -15,7 +15,7 @@ from typing import Literal
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from grokviz.errors import GrokvizError, InUseError
+from grokviz.errors import GrokvizError, InUseError, argument
 
 Work = Literal["training", "measuring", "manifest"]
 
@@ -44,7 +44,11 @@ def locked(directory: Path, work: Work) -> Iterator[str]:
         raise InUseError(f"{directory} is being {_WHAT[work]} by {_owner(path)}; wait until it ends") from None
     except OSError as error:
         read_only = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
-        elsewhere = "; where a run is read-only, measure and report write elsewhere with --out" if read_only else ""
+        elsewhere = (
+            f"; where a run is read-only, measure and report write elsewhere with {argument('out')}"
+            if read_only
+            else ""
+        )
         raise GrokvizError(f"{path} cannot be locked ({error.strerror}){elsewhere}") from error
     try:
         # A soft lock, where the file system has no other, writes such a note itself.

@@ -24,7 +24,10 @@ from grokviz.store.layout import (
 from grokviz.store.reading import parse_json, read_file
 from grokviz.store.schemas import SCHEMA_VERSION, check_schema
 
-STATUSES = ("training", "interrupted", "finished", "stopped", "diverged", "imported")
+STATUSES = ("training", "interrupted", "finished", "stopped", "diverged", "importing", "imported")
+
+UNDER_WAY = ("training", "importing")
+"""The statuses of a run that a process is writing, or was when it was killed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Continuation:
     epochs: int
     stop_after: int | None
     environment: Mapping[str, Any]
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The device, engine and threads of the configuration with which it went on; those of before, where there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +113,7 @@ class Manifest:
             "status": self.status,
             "files": files,
             "history": [asdict(segment) for segment in self.history],
-            "continuations": [asdict(continuation) for continuation in self.continuations],
+            "continuations": [_continuation_to_json(continuation) for continuation in self.continuations],
         }
         return _json({**values, "checksum": hashlib.sha256(_json(values)).hexdigest()})
 
@@ -179,7 +184,13 @@ def _continuation_of(values: dict[str, Any]) -> Continuation:
         epochs=_count(values["epochs"]),
         stop_after=None if stop_after is None else _count(stop_after),
         environment=dict(values["environment"]),
+        where=dict(values.get("where", {})),
     )
+
+
+def _continuation_to_json(continuation: Continuation) -> dict[str, Any]:
+    values = asdict(continuation)
+    return values if values["where"] else {name: value for name, value in values.items() if name != "where"}
 
 
 def _count(value: Any, *, least: int = 0) -> int:

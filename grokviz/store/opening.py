@@ -7,7 +7,7 @@ from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
 from grokviz.store.reading import keep_the_rest
-from grokviz.store.run import Run
+from grokviz.store.run import Run, import_again
 
 
 def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run:
@@ -22,6 +22,8 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
         return directory.refresh()
     directory = as_path("directory", directory)
     run = find_run(directory)
+    if begun and not run.epochs and run.origin is not None:
+        raise GrokvizError(f"{directory} holds no network yet; if its import has ended, {import_again(run)}")
     if begun and not run.epochs:
         raise GrokvizError(
             f"{directory} holds no checkpoint yet; if its training has ended, continue with: {command('resume', directory)}"
@@ -44,7 +46,7 @@ def find_run(directory: Path) -> Run:
         )
     if not (directory / CONFIG_FILE).exists():
         raise NoRunError(
-            f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the --out directory of grokviz train"
+            f"{directory} is not a grokviz run: it has no {CONFIG_FILE}; give the directory that was trained into"
         )
     if any((directory / CHECKPOINT_FOLDER).glob("*.safetensors")) and not (directory / MANIFEST_FILE).exists():
         raise GrokvizError(

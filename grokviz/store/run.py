@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz.checks import Epoch, as_path, epoch_among
-from grokviz.config import RunConfig
+from grokviz.config import WHERE, RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
 from grokviz.origin import Origin
 from grokviz.store.card import card, line
@@ -28,7 +28,7 @@ from grokviz.store.layout import (
     checkpoint_name,
     state_name,
 )
-from grokviz.store.manifest import Manifest, read_manifest
+from grokviz.store.manifest import UNDER_WAY, Manifest, read_manifest
 from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
 from grokviz.store.reading import keep_the_rest, parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
@@ -45,6 +45,13 @@ def _identities(measurements: xr.Dataset, whose: str) -> list[tuple[int, str]]:
             f"{whose} that do not say of which checkpoints they are; measure the run with grokviz.measure(run)"
         )
     return list(zip(measurements["epoch"].values.tolist(), measurements["checkpoint"].values.tolist(), strict=True))
+
+
+def import_again(run: "Run") -> str:
+    """What to do about an import that was killed before its end."""
+    origin = run.origin
+    again = origin.command if origin and origin.command else command("import", "FILE...", "--out", run.directory)
+    return f"import it again, from its beginning, with: {again}"
 
 
 NOTHING_YET = Manifest(status="training", verified=False)
@@ -98,16 +105,31 @@ class Run:
         self.__dict__.pop("config", None)  # its epochs are the manifest's
         return self
 
-    @cached_property
-    def config(self) -> RunConfig:
-        """The configuration of the run, with the number of epochs that it was last extended to."""
+    @property
+    def started_config(self) -> RunConfig:
+        """The configuration that the run was started with.
+
+        Raises:
+            GrokvizError: its file is damaged, or senseless.
+        """
         values = upgraded_config(self._config_file["config"], self._config_file["schema_version"])
         try:
-            started = RunConfig.from_dict(values)
+            return RunConfig.from_dict(values)
+        except GrokvizError as error:
+            raise GrokvizError(f"{self.directory / CONFIG_FILE}: {error}") from error
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The configuration of the run, with the number of epochs that it was last extended to, and as it was last gone on with
+        elsewhere: device, engine and threads.
+        """
+        started = self.started_config
+        try:
             if not self.manifest.continuations:
                 return started
             last = self.manifest.continuations[-1]
-            return started.with_training(epochs=last.epochs, stop_after=last.stop_after)
+            where = {name: value for name, value in last.where.items() if name in WHERE}
+            return started.with_training(epochs=last.epochs, stop_after=last.stop_after, **where)
         except GrokvizError as error:
             raise GrokvizError(f"{self.directory / CONFIG_FILE}: {error}") from error
 
@@ -138,9 +160,19 @@ class Run:
     def status(self) -> str:
         """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
         not a finite number; `training` while it trains, or where its process was killed. `imported` where it came from
-        elsewhere.
+        elsewhere, and `importing` until all of it is there.
         """
         return self.manifest.status
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a process is writing the run, or was when it was killed: it is not complete."""
+        return self.status in UNDER_WAY
+
+    @property
+    def is_unfinished_import(self) -> bool:
+        """Whether it is an imported run of which not all is there: its import goes on, or was killed."""
+        return self.origin is not None and (self.status == "importing" or not self.manifest.verified)
 
     @property
     def epochs(self) -> tuple[int, ...]:

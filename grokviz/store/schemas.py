@@ -1,10 +1,11 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no training section. Schema 4
-added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the
-weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
-optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 4
-are read; they become schema 5 when the run is next changed. Schema 1 was never released.
+Schema 6 added to each continuation where it went on, to an imported run the epochs of all its networks, and the status of a run
+that is still being imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no
+training section. Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix`
+of the weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
+optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 5 are
+read; they become schema 6 when the run is next changed. Schema 1 was never released.
 """
 
 import json
@@ -17,8 +18,8 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 5
-READABLE_SCHEMAS = (2, 3, 4, 5)
+SCHEMA_VERSION = 6
+READABLE_SCHEMAS = (2, 3, 4, 5, 6)
 
 _ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str | int]]] = {
     2: {

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError, command
+from grokviz.config import WHERE, RunConfig, TrainingConfig
+from grokviz.errors import GrokvizError, argument, command
 from grokviz.origin import Origin
 from grokviz.store.changing import Change, changing, creating
 from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
@@ -17,6 +17,7 @@ from grokviz.store.layout import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
     HISTORY_FILE,
+    MANIFEST_FILE,
     MOST_BYTES,
     STATE_FOLDER,
     checkpoint_name,
@@ -49,13 +50,13 @@ class RunWriter:
         self._uncommitted: list[bytes] = []
         self._last_row = -1
 
-    def begin(self, continuation: Continuation | None = None) -> None:
+    def begin(self, continuation: Continuation | None = None, *, status: str = "training") -> None:
         """Begin the history of a run of which only the configuration is there: new, or killed before its first
         training state. Then it is a `continuation` from epoch 0.
         """
         for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
             make_folder(self.directory / folder)
-        with creating(self.directory) as change:
+        with creating(self.directory, status=status) as change:
             config = read_file(self.directory, CONFIG_FILE, most=MOST_BYTES[CONFIG_FILE])
             change.manifest = replace(
                 change.manifest,
@@ -66,11 +67,10 @@ class RunWriter:
             self._append(HEADER)
             self._commit_history(change)
 
-    def go_on(
-        self, *, state_epoch: int | None, epochs: int, stop_after: int | None, environment: Mapping[str, Any]
-    ) -> None:
-        """Go on from the training state of `state_epoch`, up to `epochs`; what came later is dropped. None begins anew."""
-        continuation = Continuation(state_epoch or 0, epochs, stop_after, environment)
+    def go_on(self, *, state_epoch: int | None, training: TrainingConfig, environment: Mapping[str, Any]) -> None:
+        """Go on from the training state of `state_epoch`, as `training` says; what came later is dropped. None begins anew."""
+        where = {name: getattr(training, name) for name in WHERE}
+        continuation = Continuation(state_epoch or 0, training.epochs, training.stop_after, environment, where)
         if state_epoch is None:
             self.begin(continuation)
             return
@@ -89,6 +89,20 @@ class RunWriter:
             )
         self._committed = change.manifest.history[-1].end
         self._history = GrowingFile(self.directory / HISTORY_FILE, size=self._committed)
+
+    def begin_again(self, config: bytes) -> None:
+        """Begin an import anew that was killed before its end: with this configuration, and without the networks that it had."""
+        for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
+            make_folder(self.directory / folder)
+        with changing(self.directory) as change:
+            for epoch in change.manifest.epochs:
+                change.drop(checkpoint_name(epoch))
+            change.put(CONFIG_FILE, config)
+            change.manifest = replace(change.manifest, history=())
+        self._history = GrowingFile(self.directory / HISTORY_FILE, size=0)
+        self._append(HEADER)
+        with changing(self.directory) as change:
+            self._commit_history(change)
 
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add epoch's row; columns that `row` lacks stay empty."""
@@ -144,20 +158,27 @@ def create_run(
     directory: Path, config: RunConfig, environment: Mapping[str, Any], *, origin: Origin | None = None
 ) -> Iterator[RunWriter]:
     """The writer of a new run in `directory`, which no other process trains until the block ends. An imported one has an
-    `origin`.
+    `origin`, and may be there already, if its import was killed: it is begun anew.
 
     Raises:
         GrokvizError: `directory` holds something already, or cannot be written.
     """
-    _refuse_existing(directory)
+    if origin is None or not _is_unfinished_import(directory):
+        _refuse_existing(directory)
     make_folder(directory)
     with locked(directory, "training"):
-        _refuse_existing(directory)  # another process may have been faster
+        again = origin is not None and _is_unfinished_import(directory)
+        if not again:
+            _refuse_existing(directory)  # another process may have been faster
         described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
         described |= {} if origin is None else {"origin": origin.to_dict()}
-        write_file(directory / CONFIG_FILE, (json.dumps(described, indent=1) + "\n").encode())
+        content = (json.dumps(described, indent=1) + "\n").encode()
         with closing(RunWriter(directory)) as writer:
-            writer.begin()
+            if again and (directory / MANIFEST_FILE).exists():
+                writer.begin_again(content)
+            else:
+                write_file(directory / CONFIG_FILE, content)
+                writer.begin(status="training" if origin is None else "importing")
             yield writer
 
 
@@ -175,6 +196,14 @@ def continue_run(directory: Path) -> Iterator[tuple[Run, RunWriter]]:
         yield find_run(directory), writer
 
 
+def _is_unfinished_import(directory: Path) -> bool:
+    """Whether an import began in `directory` and was killed, or goes on."""
+    try:
+        return find_run(directory).is_unfinished_import
+    except GrokvizError:
+        return False
+
+
 def _refuse_existing(directory: Path) -> None:
     """Refuse a directory that a new run would overwrite.
 
@@ -182,19 +211,23 @@ def _refuse_existing(directory: Path) -> None:
         GrokvizError: it holds something; the message names the ways on.
     """
     if directory.exists() and not directory.is_dir():
-        raise GrokvizError(f"{directory} is a file, not a directory; choose another --out")
+        raise GrokvizError(
+            f"{directory} is a file, not a directory; choose another {argument('directory', there='out')}"
+        )
     found = set(directory.iterdir()) if directory.is_dir() else set()
     # Looked for after the listing: another process that is making the run writes the configuration first, so whatever
     # else of it was listed, the configuration is there by now.
     if (directory / CONFIG_FILE).exists():
         raise GrokvizError(
             f"{directory} already holds a run, and a run is never overwritten; continue with "
-            f"{command('resume', directory)} (in Python: resume=True), look at it with {command('measure', directory)} and "
-            f"{command('report', directory)}, choose another directory (--out), or move it away"
+            f"{command('resume', directory)} ({argument('resume=True', there='resume')} does so, too), look at it with "
+            f"{command('measure', directory)} and {command('report', directory)}, choose another "
+            f"{argument('directory', there='out')}, or move it away"
         )
     # A process killed before it wrote the configuration leaves its lock, and perhaps a temporary file.
     locks = {directory / lock for lock in LOCK_FILES.values()}
     if any(path not in locks and not is_temporary(path) for path in found):
         raise GrokvizError(
-            f"{directory} is not empty, and nothing in it is overwritten; choose another --out, or move it away"
+            f"{directory} is not empty, and nothing in it is overwritten; choose another {argument('directory', there='out')}, "
+            "or move it away"
         )

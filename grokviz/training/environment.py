@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from grokviz.config import TrainingConfig
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 
 RECORDED_PACKAGES = ("grokviz", "torch", "transformer-lens", "numpy")
 
@@ -23,7 +23,7 @@ def device_named(name: str) -> torch.device:
         torch.zeros(1, device=device, dtype=torch.float64).item()  # the loss is float64, and it is read
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them for a device that cannot
         reason = str(error).splitlines()[0]
-        raise GrokvizError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
+        raise GrokvizError(f"device {name!r} cannot be used ({reason}); try {argument('device')} cpu") from error
     return device
 
 

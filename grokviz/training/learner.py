@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.models.initialisation import initial_weights
 from grokviz.models.machine import refuse_beyond_memory, training_bytes
 from grokviz.models.parameters import refuse_other_shapes, trained_parameters
@@ -57,7 +57,8 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
         engine = engine_for(config, parameters, train_batch, test_batch)
     except torch.OutOfMemoryError as error:  # of a GPU; that of the machine was asked before
         raise GrokvizError(
-            f"training p = {config.task.p} needs more memory than {device} has; choose a smaller p or model, or --device cpu"
+            f"training p = {config.task.p} needs more memory than {device} has; choose a smaller p or model, or "
+            f"{argument('device')} cpu"
         ) from error
     trained = {name: values for name, values in parameters.items() if values.requires_grad}
     optimizer = optimizer_for(config.known_training, trained, engine.adamw)

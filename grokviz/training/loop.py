@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from grokviz.config import TrainingConfig
-from grokviz.errors import GrokvizWarning, Interrupted, command
+from grokviz.errors import GrokvizWarning, Interrupted, argument, command
 from grokviz.models.machine import cpu_threads
 from grokviz.progress import progress_of
 from grokviz.store import RunWriter
@@ -90,10 +90,9 @@ def against_divergence(training: TrainingConfig) -> str:
     """What to do where a training diverged. Each step first multiplies the weights by 1 - learning rate * weight decay."""
     product = training.learning_rate * training.weight_decay
     if product > 2:
-        return (
-            f"lower --weight-decay or --learning-rate: their product is {product:g}, and above 2 the weights only grow"
-        )
-    return "train with a smaller --learning-rate"
+        lower = f"{argument('weight_decay')} or {argument('learning_rate')}"
+        return f"lower {lower}: their product is {product:g}, and above 2 the weights only grow"
+    return f"train with a smaller {argument('learning_rate')}"
 
 
 def _end_diverged(writer: RunWriter, training: TrainingConfig, epoch: int, row: Mapping[str, float]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from grokviz.checks import as_path, whole
-from grokviz.config import SECTIONS, EngineName, RunConfig
+from grokviz.config import SECTIONS, WHERE, EngineName, RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, command
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, RunWriter, continue_run, open_run
@@ -19,19 +19,12 @@ from grokviz.training.learner import learner_at
 from grokviz.training.loop import against_divergence, train_loop
 from grokviz.training.stopping import StoppingRule
 
-WHERE = ("device", "engine", "threads")
-"""Where a run goes on, which may be elsewhere than before, and may change the last bits. Those of an engine with threads of its
-own are the same on any number.
-"""
-
-FREE_TO_DIFFER = ("epochs", *WHERE)
-"""What may be another when a run goes on."""
-
 
 def resume(
     directory: str | Path | Run,
     *,
     epochs: int | None = None,
+    stop_after: int | None = None,
     device: str | None = None,
     engine: EngineName | None = None,
     threads: int | None = None,
@@ -41,8 +34,11 @@ def resume(
     """Continue the interrupted run in `directory` from its newest training state, and return the run.
 
     On the same machine with the same versions the outcome is bit for bit that of an uninterrupted run. Where versions,
-    device, engine or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `device`,
-    `engine` and `threads` train the rest elsewhere. `progress` and `on_evaluation` are as in `train`.
+    device, engine or threads differ from before, a warning says so. `epochs` extends a run, even a finished one; `stop_after`
+    ends it so many epochs after the test accuracy has been reached and held, as the field of the configuration does; `device`,
+    `engine` and `threads` train the rest elsewhere, and the run remembers that. What is None is as before; but a run that its
+    stopping rule has ended, and that is extended by `epochs` alone, has none from then on. `progress` and `on_evaluation` are as
+    in `train`.
 
     Raises:
         NoRunError: there is no run.
@@ -54,9 +50,11 @@ def resume(
     audience = Audience(progress=progress, on_evaluation=on_evaluation)
     if epochs is not None:
         epochs = whole("epochs", epochs, least=1)
-    elsewhere = {"device": device, "engine": engine, "threads": threads}
+    if stop_after is not None:
+        stop_after = whole("stop_after", stop_after, least=0)
+    changes = {"stop_after": stop_after, "device": device, "engine": engine, "threads": threads}
     with continue_run(directory) as (run, writer):
-        _go_on(run, writer, audience, epochs=epochs, elsewhere=elsewhere)
+        _go_on(run, writer, audience, epochs=epochs, changes=changes)
     return open_run(directory)
 
 
@@ -70,29 +68,26 @@ def train_on(config: RunConfig, directory: Path, audience: Audience) -> Run:
     """
     with continue_run(directory) as (begun, writer):
         _refuse_another(config, begun)
-        asked, planned = config.known_training, begun.config.known_training
-        ended = begun.has_begun and begun.status not in ("training", "interrupted")
-        if not ended or asked.epochs > planned.epochs:
-            epochs = asked.epochs if asked.epochs != planned.epochs else None
-            _go_on(begun, writer, audience, epochs=epochs, elsewhere={name: getattr(asked, name) for name in WHERE})
+        if not begun.has_begun or begun.status in ("training", "interrupted"):
+            where = {name: getattr(config.known_training, name) for name in WHERE}
+            _go_on(begun, writer, audience, epochs=None, changes=where)
     return open_run(directory)
 
 
-def _go_on(
-    run: Run, writer: RunWriter, audience: Audience, *, epochs: int | None, elsewhere: Mapping[str, Any]
-) -> None:
-    """Train the run to its end, or to `epochs`; where it was trained before, but for what `elsewhere` gives."""
+def _go_on(run: Run, writer: RunWriter, audience: Audience, *, epochs: int | None, changes: Mapping[str, Any]) -> None:
+    """Train the run to its end, or to `epochs`, as it was trained before but for the `changes` that are not None."""
     if writer.left_by:
         said = f"{run.directory} was being trained by {writer.left_by}, which is no longer running"
         warnings.warn(said, GrokvizWarning, stacklevel=3)
-    config = _config_to_go_on_with(run, epochs)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    config = _config_to_go_on_with(run, epochs, may_go_on="stop_after" in changes).with_training(**changes)
     state_epoch, state = _newest_state(run)
-    config = config.with_training(**{name: value for name, value in elsewhere.items() if value is not None})
     rule = _rule_after(run, config, state_epoch)
     if state_epoch is not None and rule.last <= state_epoch:
-        if epochs is None:
+        if epochs is None or "stop_after" in changes:
+            ended = "would have been" if "stop_after" in changes else "was"
             raise GrokvizError(
-                f"{run.directory} was ended by its stopping rule at epoch {state_epoch:,}; to extend it: "
+                f"{run.directory} {ended} ended by its stopping rule at epoch {min(rule.last, state_epoch):,}; to extend it: "
                 f"{command('resume', run.directory, '--epochs', 2 * state_epoch)}"
             )
         config = config.with_training(stop_after=None)  # extended in order to train on
@@ -102,21 +97,39 @@ def _go_on(
         learner = learner_at(config, state)
         environment = environment_of(training, learner.engine.name)
         _warn_of_changes(run, environment, ("device", "engine") if learner.engine.own_threads else WHERE)
-        writer.go_on(
-            state_epoch=state_epoch, epochs=training.epochs, stop_after=training.stop_after, environment=environment
-        )
+        writer.go_on(state_epoch=state_epoch, training=training, environment=environment)
         train_loop(learner, writer, rule, audience, first_row=0 if state_epoch is None else state_epoch + 1)
 
 
 def _refuse_another(config: RunConfig, begun: Run) -> None:
-    for section in SECTIONS:
-        for name, asked in vars(getattr(config, section)).items():
-            found = getattr(getattr(begun.config, section), name)
-            if not _is_same(asked, found) and name not in FREE_TO_DIFFER:
-                raise GrokvizError(
-                    f"{begun.directory} holds a run whose {name} is {_said(found)}, and not {_said(asked)}, as is asked for; "
-                    f"choose another directory, or continue it as it is: {command('resume', begun.directory)}"
-                )
+    """Refuse a run that is not of `config`: neither was started so, nor has become so by being resumed."""
+    if begun.config.training is None:
+        raise GrokvizError(
+            f"{begun.directory} holds an imported run, which is not trained on; choose another directory"
+        )
+    if not _differences(config, begun.config):
+        return
+    if found := _differences(config, begun.started_config):
+        name, asked, there = found[0]
+        longer = name == "epochs" and len(found) == 1 and config.known_training.epochs > begun.manifest.last_epoch
+        way_on = (
+            f"to extend it: {command('resume', begun.directory, '--epochs', config.known_training.epochs)}"
+            if longer
+            else f"choose another directory, or continue it as it is: {command('resume', begun.directory)}"
+        )
+        raise GrokvizError(
+            f"{begun.directory} holds a run whose {name} is {_said(there)}, and not {_said(asked)}, as is asked for; {way_on}"
+        )
+
+
+def _differences(config: RunConfig, other: RunConfig) -> list[tuple[str, Any, Any]]:
+    """The settings that two configurations do not share, but for where a run goes on: the name, and both values."""
+    return [
+        (name, value, there)
+        for section in SECTIONS
+        for name, value in vars(getattr(config, section)).items()
+        if not _is_same(value, there := getattr(getattr(other, section), name)) and name not in WHERE
+    ]
 
 
 def _is_same(asked: Any, found: Any) -> bool:
@@ -153,12 +166,15 @@ def _newest_state(run: Run) -> tuple[int, dict[str, np.ndarray]] | tuple[None, N
     raise GrokvizError(f"{run.directory} cannot be continued: {problems[0]}; measure and report still work on it")
 
 
-def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
-    """The run's configuration, extended to `epochs` if that is asked for.
+def _config_to_go_on_with(run: Run, epochs: int | None, *, may_go_on: bool) -> RunConfig:
+    """The run's configuration, extended to `epochs` if that is asked for. Where its stopping rule ended it, another may let
+    it go on.
 
     Raises:
         GrokvizError: there is nothing to continue.
     """
+    if run.config.training is None:
+        raise GrokvizError(f"{run.directory} was imported, and is not trained on; measure and report work on it")
     if not run.has_begun:
         return run.config if epochs is None else run.config.with_training(epochs=epochs)
     if not run.manifest.state_epochs:
@@ -171,7 +187,7 @@ def _config_to_go_on_with(run: Run, epochs: int | None) -> RunConfig:
     if run.status == "diverged":
         way_on = against_divergence(run.config.known_training)
         raise GrokvizError(f"{run.directory} diverged at epoch {trained:,}, and would do so again; {way_on}")
-    if epochs is None and run.status in ("finished", "stopped"):
+    if epochs is None and (run.status == "finished" or (run.status == "stopped" and not may_go_on)):
         raise GrokvizError(
             f"{run.directory} is {run.status}: its {trained:,} epochs are trained; to extend it: "
             f"{command('resume', run.directory, '--epochs', 2 * trained)}"
