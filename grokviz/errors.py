@@ -2,6 +2,8 @@
 
 import shlex
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class GrokvizError(Exception):
@@ -30,6 +32,51 @@ class LackingError(GrokvizError):
 
 class GrokvizWarning(UserWarning):
     """What the user should know, though the work goes on. The command line prints it as one line."""
+
+
+def shortage(error: BaseException) -> str:
+    """What this machine is short of, where that is what `error` says: in one line; '' where it is something else."""
+    said = str(error)
+    if isinstance(error, MemoryError) or "not enough memory" in said or "can't allocate memory" in said:
+        return "this machine has not enough memory left for it; choose a smaller p or model, or make room"
+    if isinstance(error, RuntimeError) and (
+        "can't start new thread" in said or "Resource temporarily unavailable" in said
+    ):
+        return "the system does not let another thread be started; end other programs, or ask for fewer threads"
+    return ""
+
+
+_flags = False
+"""Whether the user is at the command line, where arguments are flags. Of the process: what measures in threads speaks so, too."""
+
+
+@contextmanager
+def on_the_command_line() -> Iterator[None]:
+    """In the block, messages call arguments by their flags."""
+    global _flags
+    before, _flags = _flags, True
+    try:
+        yield
+    finally:
+        _flags = before
+
+
+def flag(name: str) -> str:
+    """The argument `name` as the command line has it: `--train-fraction`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def argument(name: str, *, there: str = "") -> str:
+    """How the user gives the argument `name`: as that in Python, and as a flag on the command line, of the same name if it has
+    no other `there`.
+
+    >>> argument("train_fraction")
+    'train_fraction'
+    >>> with on_the_command_line():
+    ...     argument("train_fraction"), argument("directory", there="out")
+    ('--train-fraction', '--out')
+    """
+    return flag(there or name) if _flags else name
 
 
 def command(*words: object) -> str:

@@ -1,5 +1,6 @@
 """The import rules: kept, and noticed when broken."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -84,3 +85,32 @@ def test_every_file_that_is_no_code_is_installed_with_the_package() -> None:
         if path.is_file() and path.suffix not in (".py", ".pyc", ".so", ".cpp", ".h"):
             package = ".".join(path.parent.relative_to(ROOT).parts)
             assert any(path.match(pattern) for pattern in patterns.get(package, [])), path
+
+
+def test_only_the_command_line_calls_arguments_by_their_flags() -> None:
+    """A message names an argument by `errors.argument`, which knows where the user is; a command to type is made by `command`."""
+    strays = []
+    for path in sorted((ROOT / "grokviz").rglob("*.py")):
+        if "cli" in path.parts:
+            continue
+        tree = ast.parse(path.read_text())
+        typed = {
+            id(part)
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("command", "shell_command")
+            for part in ast.walk(call)
+        }
+        documented = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        strays += [
+            f"{path.relative_to(ROOT)}:{node.lineno}: {node.value:.60}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if id(node) not in typed | documented and re.search(r"(^|[ (])--[a-z][a-z-]+", node.value)
+        ]
+    assert strays == []

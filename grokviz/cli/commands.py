@@ -90,6 +90,7 @@ def resume(arguments: ResumeArguments) -> int:
     trained = resume_run(
         arguments.run,
         epochs=arguments.epochs,
+        stop_after=arguments.stop_after,
         device=arguments.device,
         engine=arguments.engine,
         threads=arguments.threads,

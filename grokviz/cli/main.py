@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from grokviz.cli.table import COMMANDS, help_text
-from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted
+from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted, on_the_command_line, shortage
 from grokviz.training.signals import signals_raised
 
 CLOSED_PIPE = 128 + 13
@@ -41,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:  # not about a file of the user's, so a bug
             raise
         _say(f"{error.filename} cannot be used ({error.strerror})")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not (said := shortage(error)):
+            raise
+        _say(said)
         return 2
     except Interrupted as interrupt:
         _say(str(interrupt))
@@ -68,8 +73,10 @@ def _called(name: str, rest: Sequence[str]) -> int:
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(names)}"
         raise GrokvizError(f"command {name!r} is unknown; {hint}")
-    with warnings.catch_warnings(), signals_raised():
+    with warnings.catch_warnings(), signals_raised(), on_the_command_line():
         warnings.simplefilter("always", GrokvizWarning)
+        # Of networks whose numbers are too large: the figures show them as they are.
+        warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
         warnings.showwarning = _show_warning
         code: int = import_module("grokviz.cli.commands").call(command, rest)
         return code
