@@ -10,7 +10,7 @@ from grokviz.analysis.phases import Phases
 from grokviz.figures import FAMILIES, FigureFunction
 from grokviz.report.contents import Contents
 from grokviz.report.evidence import evidence_table
-from grokviz.report.words import Said, command_again, facts, stops_note
+from grokviz.report.words import Said, command_again, facts, python_again, stops_note
 from grokviz.store import Run
 
 OWN = {
@@ -91,10 +91,20 @@ def tab_contents(
         f"{_left_out(reasons)}<h2>Measures</h2><div class='wide'>{_measure_table(measurements)}</div>"
     )
     shown["reproduce"] = (
-        f"<h2>Command</h2><pre>{html.escape(run.origin.command if run.origin else command_again(run.config))}</pre>"
-        f"<h2>Configuration</h2><pre>{html.escape(json.dumps(run.config.outline(), indent=2))}</pre>"
+        f"{_again(run)}<h2>Configuration</h2><pre>{html.escape(json.dumps(run.config.outline(), indent=2))}</pre>"
     )
     return shown
+
+
+def _again(run: Run) -> str:
+    """How the run is made again: by the command line, where a line of it can say all, and in Python."""
+    by_command = run.origin.command if run.origin else command_again(run.config)
+    in_python = "" if run.origin else python_again(run.directory)
+    return "".join(
+        f"<h2>{title}</h2><pre>{html.escape(text)}</pre>"
+        for title, text in (("Command", by_command), ("In Python", in_python))
+        if text
+    )
 
 
 def own_figure(figure: FigureFunction, suffix: str = "") -> str:

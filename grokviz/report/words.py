@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,14 @@ from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_
 from grokviz.analysis.phases import Phases
 from grokviz.bands import what_grokking_takes
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
-from grokviz.errors import command
+from grokviz.errors import command, flag
 from grokviz.presets import PRESETS
 from grokviz.store import Run
+from grokviz.tasks.given import GivenSplit
+from grokviz.tasks.own import OwnOperation
+
+LONGEST_WORD = 100_000
+"""Characters that a shell surely takes in one word."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split=split)
         end = int(measurements["epoch"][-1])
         words = f"{last['accuracy'].item():.1%}, loss {last['loss'].item():.2g}"
-        yield Said(words, "losses", end, f"{split if split == 'test' else 'all pairs'}, at the end")
+        when = ", at the end" if measurements.sizes["epoch"] > 1 else ""
+        yield Said(words, "losses", end, f"{split if split == 'test' else 'all pairs'}{when}")
     if "total_weight_norm" in measurements:
         norm = measurements["total_weight_norm"]
         peak = int(norm["epoch"][norm.argmax("epoch")])
@@ -174,11 +181,29 @@ def _described_training(training: TrainingConfig, trained: int) -> str:
 
 
 def command_again(config: RunConfig) -> str:
-    """The command that trains this configuration again: the nearest preset, with a flag for each field that differs."""
+    """The command that trains this configuration again: the nearest preset, with a flag for each field that differs. '' where no
+    command says it: an operation that no module has, or a split of more pairs than a shell takes in a word.
+    """
+    operation = config.task.operation
+    if isinstance(operation, OwnOperation) and not operation.is_importable:
+        return ""
     differing = {name: _differences(config, preset) for name, preset in PRESETS.items()}
     name = min(differing, key=lambda each: len(differing[each]))
-    flags = [part for field, value in differing[name].items() for part in (f"--{field.replace('_', '-')}", str(value))]
-    return command("run", name, *flags)
+    words = [word for field, value in differing[name].items() for word in (flag(field), *_typed(value))]
+    return "" if any(len(word) > LONGEST_WORD for word in words) else command("run", name, *words)
+
+
+def python_again(directory: Path) -> str:
+    """What trains the run in `directory` again in Python, whatever its configuration is."""
+    again = str(directory) + "_again"
+    return f"grokviz.run(grokviz.open_run({str(directory)!r}).config, {again!r})"
+
+
+def _typed(value: Any) -> list[str]:
+    """A value of the configuration as words on the command line."""
+    if isinstance(value, GivenSplit):
+        return [value.word]
+    return [str(each) for each in value] if isinstance(value, tuple) else [str(value)]
 
 
 def _differences(config: RunConfig, preset: RunConfig) -> dict[str, Any]:
