@@ -2,6 +2,7 @@
 
 import html
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,8 @@ class Watcher:
         """A server of the run's page on this machine's own address; the system chooses a free port if it is 0."""
         self.run = open_run(run, begun=False)
         self.status = self.run.status
+        self.is_live = True
+        """Whether what is new will be served."""
         self.version = 0
         self._page = _waiting(self.run, "it has no checkpoint yet")
         self._measurements: xr.Dataset | None = self.run.measurements if self.run.is_measured else None
@@ -41,12 +44,11 @@ class Watcher:
         self._ended = threading.Event()
         port = whole("port", port, least=0, most=65_535)
         try:
-            self._server = ThreadingHTTPServer((ADDRESS, port), _handler(self))
+            self._server = _Server((ADDRESS, port), _handler(self))
         except OSError as error:
             raise GrokvizError(
                 f"port {port} cannot be used ({error.strerror}); leave it out, and a free one is chosen"
             ) from error
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="grokviz watch", daemon=True).start()
 
     @property
@@ -74,10 +76,20 @@ class Watcher:
         return True
 
     def follow(self) -> None:
-        """Update until it is closed: through the end of the training, and its going on."""
+        """Update until it is closed: through the end of the training, and its going on.
+
+        An error that nothing foresaw ends it, and the page says so: it is served on as it was last.
+        """
         while not self._ended.is_set():
             began = time.monotonic()
-            worked = self.update()
+            try:
+                worked = self.update()
+            except Exception as error:
+                self.status = (
+                    f"{self.run.status}; no longer followed, for an error that was not foreseen: {error!r:.200}"
+                )
+                self.is_live = False
+                raise
             took = time.monotonic() - began
             pause = took * (1 / SHARE_OF_TIME - 1) if worked else 0.0
             self._ended.wait(max(SECONDS_BETWEEN_LOOKS, pause))
@@ -115,6 +127,17 @@ def watch(run: Run | str | Path, *, port: int = 0) -> Watcher:
     return watcher
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing of a browser that went away before it had all that it asked for."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Complain of what a request came to, unless nobody is there any more."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
 def _handler(watcher: Watcher) -> type[BaseHTTPRequestHandler]:
     """What answers requests: the page, its version, and nothing else; and to this machine alone, whatever a name resolves to."""
 
@@ -126,7 +149,7 @@ def _handler(watcher: Watcher) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/":
                 self._answer("text/html; charset=utf-8", watcher.page())
             elif self.path == "/version":
-                said = {"version": watcher.version, "status": watcher.status}
+                said = {"version": watcher.version, "status": watcher.status, "live": watcher.is_live}
                 self._answer("application/json", json.dumps(said))
             else:
                 self.send_error(404)

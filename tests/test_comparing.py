@@ -102,6 +102,13 @@ def test_the_page_shows_the_runs_at_one_cursor(
         assert all("there are no key frequencies at the last checkpoint" in said for said in absent)
     assert "other: its test pairs are not told apart" in opened.page.inner_text("#timeline_accuracy_test_unmirrored")
 
+    # when the address changes, then the cursor goes to a stop of any of the runs
+    only_elsewhere = opened.run("grokviz.clock.stops.filter(stop => !grokviz.runs[0].stops.includes(stop))")
+    for epoch in (*only_elsewhere[:1], 0):
+        opened.run("epoch => { location.hash = `#epoch=${epoch}`; }", epoch)
+        opened.wait_until(f"grokviz.state.get('epoch') === {epoch}")
+    assert only_elsewhere
+
     # when the cursor moves, then each run shows its checkpoint nearest to that epoch
     for epoch in (0, 20, opened.run("grokviz.runs[0].stops[30]")):
         opened.go(epoch)
@@ -147,3 +154,13 @@ def test_names_that_are_payloads_execute_nothing(browser, tiny_run: grokviz.Run,
     shown.goto(page.as_uri())
     assert shown.evaluate("window.hurt") is None
     shown.close()
+
+
+def test_a_run_and_networks_in_no_run_are_told_apart_by_what_both_have(tiny_run: grokviz.Run) -> None:
+    network = grokviz.measure_model(tiny_run.model("last"), tiny_run.config.task, epoch=40)
+    comparison = grokviz.compare([tiny_run, network])
+    assert comparison.attrs["differing"] == []
+    other = replace(tiny_run.config.task, split_seed=1)
+    comparison = grokviz.compare([tiny_run, grokviz.measure_model(tiny_run.model("last"), other, epoch=40)])
+    assert comparison.attrs["differing"] == ["split_seed"]
+    assert comparison["split_seed"].values.tolist() == [tiny_run.config.task.split_seed, 1]

@@ -1,5 +1,6 @@
 """The page of a run in a real browser."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -495,3 +496,38 @@ def test_a_diverged_run_has_a_page_that_opens(browser, tiny_config, tmp_path: Pa
     assert opened.page.inner_text("#findings li >> nth=0").startswith("Diverged at epoch 1")
     assert opened.problems == []
     opened.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.filterwarnings("ignore:.*it is not known which pairs:grokviz.errors.GrokvizWarning")
+def test_a_single_network_has_a_page_without_a_slider_and_without_a_course(
+    browser, quick_run: grokviz.Run, tmp_path: Path
+) -> None:
+    # given one network, as somebody publishes it
+    file = quick_run.directory / "checkpoints" / f"epoch_{quick_run.epochs[-1]:06d}.safetensors"
+    run = grokviz.import_run(file, tmp_path / "run", progress=False)
+    measurements = grokviz.measure(run, progress=False)
+    page = grokviz.write_report(run, progress=False)
+
+    # when opened, then nothing goes along a course that it does not have
+    opened = Opened(browser, page)
+    for hidden in ("#band", "#play", "#speed", "#axis"):
+        assert not opened.page.is_visible(hidden), hidden
+    assert opened.page.inner_text("#epoch") == f"{run.epochs[0]:,}"
+    words = opened.page.inner_text("body")
+    for name in ("dimensionality", "progress_measures", "losses"):
+        assert opened.run("name => document.getElementById(name)", name) is None
+    assert "it shows a course over training, and there is one checkpoint" in opened.run("document.body.textContent")
+    assert not re.search(r"peak|ends? at|at the end|from epoch", words), words
+
+    # and what is said leads to what is there
+    for target in opened.run("Array.from(document.querySelectorAll('[data-target]'), e => e.dataset.target)"):
+        assert opened.run("name => document.getElementById(name) !== null", target), target
+
+    # and what is of one moment is there, with the numbers that were measured
+    for figure in ("spectrum", "token_circles", "neurons_by_frequency"):
+        assert opened.run("name => document.getElementById(name) !== null", figure)
+    assert f"{measurements['accuracy'].sel(split='test').item():.1%}, loss " in words
+    opened.page.close()
+    assert opened.problems == []

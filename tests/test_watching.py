@@ -3,6 +3,8 @@ import http.client
 import json
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -49,7 +51,7 @@ def test_it_serves_the_report_to_this_machine_alone_and_touches_nothing(copy: gr
         assert status == 200
         assert "connect-src &#x27;self&#x27;" in page
         assert 'data-live="yes" data-version="1"' in page
-        assert json.loads(asked(watcher, "/version")[1]) == {"version": 1, "status": "finished"}
+        assert json.loads(asked(watcher, "/version")[1]) == {"version": 1, "status": "finished", "live": True}
         assert not watcher.update()  # nothing is new
         for path in ("/config.json", "/../config.json", "/%2e%2e/config.json", "/?x"):
             assert asked(watcher, path)[0] == 404
@@ -59,6 +61,40 @@ def test_it_serves_the_report_to_this_machine_alone_and_touches_nothing(copy: gr
     assert hashes(copy.directory) == before
     with pytest.raises(OSError, match="refused"):
         asked(watcher, "/")
+
+
+def test_a_browser_that_goes_away_while_the_page_loads_is_passed_over_in_silence(copy: grokviz.Run, capfd) -> None:
+    with Watcher(copy) as watcher:
+        watcher.update()
+        host, port = watcher.url.removeprefix("http://").rstrip("/").split(":")
+        for _ in range(10):
+            with socket.create_connection((host, int(port))) as browser:
+                browser.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )  # it resets, as one does
+                browser.sendall(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+                browser.recv(1)
+        assert asked(watcher, "/")[0] == 200  # by when those before have been answered
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nothing_foresaw_is_said_on_the_page_and_it_is_no_longer_live(
+    copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **rest: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("grokviz.watching.measure_in_memory", broken)
+        with grokviz.watch(copy) as watcher:
+            while watcher.is_live:
+                time.sleep(0.01)
+            said = json.loads(asked(watcher, "/version")[1])
+    assert said["live"] is False
+    assert (
+        said["status"] == "finished; no longer followed, for an error that was not foreseen: ZeroDivisionError('a bug')"
+    )
 
 
 def test_a_port_that_is_taken_is_said(copy: grokviz.Run) -> None:

@@ -159,7 +159,7 @@ def _facts(source: Source, key_epoch: int, split_check: str) -> dict[str, Any]:
         "operation": task.operation.name,
         "p": task.p,
         "n_answers": task.n,
-        "config": json.dumps(dict(source.config), sort_keys=True),
+        "config": json.dumps({"task": source.task.to_dict(), **source.config}, sort_keys=True),
         "split_check": split_check,
         "key_frequency_rule": KEY_FREQUENCY_RULE,
         "key_frequency_epoch": key_epoch,

@@ -103,9 +103,12 @@ def config_of(measurements: xr.Dataset) -> dict[str, Any]:
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The fields in which configurations differ."""
+    """The fields in which configurations differ. A field that one does not have, as networks that are in no run have none of how
+    they were trained, tells only the others apart.
+    """
     names = dict.fromkeys(name for config in configs for name in config)
-    return [name for name in names if len({json.dumps(config.get(name), default=str) for config in configs}) > 1]
+    known = {name: {json.dumps(config[name], default=str) for config in configs if name in config} for name in names}
+    return [name for name, values in known.items() if len(values) > 1]
 
 
 def column_of(values: Sequence[Any]) -> np.ndarray:

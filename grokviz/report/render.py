@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page in which training is scrubbed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from grokviz.analysis.phases import find_phases
 from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.figures import FIGURES, shows_an_epoch, why_not
+from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_an_epoch, why_not
 from grokviz.progress import progress_of
 from grokviz.report.assembling import page_of
 from grokviz.report.block import Block
 from grokviz.report.contents import contents_of, with_network
 from grokviz.report.markup import LEFT, OWN, RIGHT, header, main_part, notes, own_figure, tab_contents, worked_sum
-from grokviz.report.words import findings, headline
+from grokviz.report.words import Said, findings, headline
 from grokviz.store import Run, open_run, save_report
 
 MOST_STOPS = 200
@@ -71,7 +72,9 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
     run.refuse_measurements_of_others(measurements, whose="a report was given the measurements")
     stops = cursor_stops(measurements["epoch"].values.tolist(), most=most_stops(run.config))
     phases = find_phases(measurements) if "history_test_loss" in measurements else None
-    reasons = {figure.__name__: why_not(figure, measurements) for figure in FIGURES}
+    reasons = {
+        figure.__name__: why_not(figure, measurements) or why_no_course(figure, measurements) for figure in FIGURES
+    }
     figures = [figure for figure in FIGURES if not reasons[figure.__name__]]
     total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
     with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
@@ -85,11 +88,11 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
     ]
     return page_of(
         title=f"grokviz: {run.directory.resolve().name}",
-        header=header(run, headline(measurements, phases)),
+        header=header(run, _led(headline(measurements, phases), reasons)),
         main=main_part(
             sides,
             worked_sum(contents),
-            findings(run, measurements, phases, contents.findings),
+            _led(findings(run, measurements, phases, contents.findings), reasons),
             tab_contents(run, measurements, phases, contents, figures, reasons),
         ),
         notes=notes(stops, measurements, contents),
@@ -97,6 +100,19 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         block=contents.block,
         version=version,
     )
+
+
+def _led(said: Iterable[Said], reasons: Mapping[str, str]) -> list[Said]:
+    """What is said, led to panels that are there: not to a figure that cannot be drawn, for which there are `reasons`."""
+    return [replace(each, target="") if reasons.get(each.target) else each for each in said]
+
+
+def why_no_course(figure: FigureFunction, measurements: xr.Dataset) -> str:
+    """Why a figure of all of training shows nothing of these `measurements`: they are of one moment. '' where it does."""
+    by_history = any(name.startswith("history_") for name in measures_of(figure))
+    if shows_an_epoch(figure) or measurements.sizes["history_epoch" if by_history else "epoch"] > 1:
+        return ""
+    return "it shows a course over training, and there is one checkpoint"
 
 
 def most_stops(config: RunConfig) -> int:

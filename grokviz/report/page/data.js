@@ -64,10 +64,6 @@ class Clock {
   stopAt(epoch) {
     return nearest(this.stops, epoch);
   }
-
-  asRun() {
-    return { stops: this.stops, stopAt: (epoch) => this.stopAt(epoch) };
-  }
 }
 
 // A run as the views see it: what is said of it in `text`, and its arrays.

@@ -30,9 +30,9 @@ async function watch() {
     if (busy) return;
     busy = true;
     try {
-      const { version, status } = await (await fetch("/version", { cache: "no-store" })).json();
+      const { version, status, live } = await (await fetch("/version", { cache: "no-store" })).json();
       if (String(version) !== document.documentElement.dataset.version) await renew();
-      saying(`live: ${status}`);
+      saying(live ? `live: ${status}` : `no longer live: ${status}`);
     } catch {
       saying("no longer live: the server has ended, and this is the last that it showed");
     }

@@ -1,12 +1,12 @@
 // The page of a run: makes the views, and keeps band, tabs, links and the URL in step with the state.
 "use strict";
 
-// The values that a page begins with: those of the fragment where the run has them, else the end of training.
-function initialValues(run, tabs) {
+// The values that the address asks for, as far as the run has them, at a stop of the clock; else the end of training.
+function valuesOfAddress(run, clock, tabs) {
   const given = valuesOf(location.hash);
   const within = (name, most) => (given[name] !== undefined && given[name] < most ? given[name] : null);
   return {
-    epoch: run.stops[given.epoch === undefined ? run.stops.length - 1 : run.stopAt(given.epoch)],
+    epoch: clock.stops[given.epoch === undefined ? clock.stops.length - 1 : clock.stopAt(given.epoch)],
     tab: tabs.includes(given.tab) ? given.tab : tabs[0],
     pinned: given.pinned >= 1 && given.pinned <= run.frequencies ? given.pinned : null,
     hovered: null,
@@ -122,8 +122,9 @@ async function build(view = null) {
   const runs = (data.runs ?? [data]).map((one) => new RunData(one, block));
   const [run] = runs;
   const clock = data.runs ? new Clock(runs) : run;
+  document.documentElement.dataset.stops = clock.stops.length > 1 ? "several" : "one"; // with one there is no course to go along
   const network = run.network ? new Network(run.network, block, run.n) : null;
-  const state = new State({ ...initialValues(clock === run ? run : { ...run, ...clock.asRun() }, Tabs.names()), ...view });
+  const state = new State({ ...valuesOfAddress(run, clock, Tabs.names()), ...view });
   const tip = new Tip(document.getElementById("tip"));
   const band = new Band(document.getElementById("band"), clock, runs, state);
   const several = runs.length > 1 || Boolean(data.runs);
@@ -150,8 +151,8 @@ async function start() {
     follow(link, window.grokviz);
   });
   window.addEventListener("hashchange", () => {
-    const { state, run } = window.grokviz;
-    if (location.hash !== fragmentOf(state.values)) state.set(initialValues(run, Tabs.names()));
+    const { state, run, clock } = window.grokviz;
+    if (location.hash !== fragmentOf(state.values)) state.set(valuesOfAddress(run, clock, Tabs.names()));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     const { band, views, plots } = window.grokviz;
