@@ -123,9 +123,8 @@ def _refuse_history(dataset: xr.Dataset) -> None:
 def _refuse_json(dataset: xr.Dataset) -> None:
     """Refuse texts that are to be JSON and are none."""
     config = _object("its config", dataset["config"].item())
-    for section in ("task", "model"):
-        if not isinstance(config.get(section), dict):
-            raise GrokvizError(f"its config has no section {section}")
+    if not isinstance(config.get("task"), dict):
+        raise GrokvizError("its config has no section 'task'")
     reasons = _object("its attribute 'absent'", dataset.attrs.get("absent", "{}"))
     if not all(isinstance(reason, str) for reason in reasons.values()):
         raise GrokvizError("its attribute 'absent' must have a text for each measure")

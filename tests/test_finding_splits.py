@@ -65,7 +65,7 @@ def test_a_fraction_of_whole_per_cent_is_found_and_another_is_not_guessed() -> N
     assert int(split.fraction * N) == int(0.37 * N)
     reason = found(losses_of("python_shuffle", 3, 0.3642, better=5.0))
     assert isinstance(reason, str)
-    assert "how many of its pairs were trained on is not clear; say so with --train-fraction" in reason
+    assert "how many of its pairs were trained on is not clear; say so with train_fraction" in reason
     given = found(losses_of("python_shuffle", 3, 0.3642, better=5.0), Sought(seeds=(3,), fractions=(0.3642,)))
     assert isinstance(given, FoundSplit)
 

@@ -556,6 +556,17 @@ def test_a_pickle_that_makes_bytes_of_any_length_is_refused_before_it_does(tmp_p
         grokviz.import_run(path, tmp_path / "run", UNTRAINED)
 
 
+def test_a_pickle_that_unpacks_to_far_more_than_its_file_is_refused_before_it_does(tmp_path: Path) -> None:
+    path = saved({"a": torch.zeros(1)}, tmp_path / "bomb.pt")
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, bytes((1 << 28) + 1) if name.endswith("data.pkl") else content)
+    with pytest.raises(GrokvizError, match="holds a pickle of 268,435,457 bytes, of which 268,435,456 are read"):
+        grokviz.import_run(path, tmp_path / "run", UNTRAINED)
+
+
 def test_chance_of_an_untrained_network_is_ln_of_its_classes(tiny_config: grokviz.RunConfig, tmp_path: Path) -> None:
     # a sanity check of the whole way: weights of nearly zero answer by chance
     state = {

@@ -19,6 +19,7 @@ from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import specs_of
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.measured import AXES_OF_MEASURES, LABELS
 
 
 @pytest.fixture
@@ -442,3 +443,18 @@ def test_half_precision_is_kept_in_single_and_what_no_file_keeps_is_refused(copy
     assert (grokviz.measure(copy, half)["half"] == 0.5).all()
     with pytest.raises(GrokvizError, match=r"'complex_number' returned a tensor of torch\.complex64"):
         grokviz.measure(copy, complex_number)
+
+
+def test_the_schema_of_measurements_has_the_axes_of_every_measure() -> None:
+    assert {spec.name: spec.axes for spec in specs_of(grokviz.MEASURES)} == dict(AXES_OF_MEASURES)
+    assert set(LABELS) >= {axis for axes in AXES_OF_MEASURES.values() for axis in axes}
+
+
+def test_a_measure_of_ones_own_that_has_the_name_of_grokvizs_has_its_axes_too(tiny_run: grokviz.Run) -> None:
+    def loss(snapshot: grokviz.Snapshot) -> Float[Tensor, "pair"]:
+        return torch.zeros(49)
+
+    with pytest.raises(
+        GrokvizError, match=r"'loss' has the axes \(pair\), but grokviz's measure of that name has \(split\)"
+    ):
+        grokviz.measure(tiny_run, [loss])

@@ -52,7 +52,7 @@ def test_measurements_that_do_not_say_of_which_checkpoints_they_are_belong_to_no
     alone = grokviz.measure_model(copy.model("last"), copy.config.task, epoch=40)
     with pytest.raises(GrokvizError, match="another run than"):
         grokviz.write_report(copy, alone)
-    with pytest.raises(GrokvizError, match="do not say of which checkpoints"):
+    with pytest.raises(GrokvizError, match="it has no checkpoint"):
         grokviz.write_report(copy, copy.measurements.drop_vars("checkpoint"))
 
 
@@ -177,3 +177,29 @@ def test_what_is_joined_can_be_kept_and_joined_again(tiny_run: grokviz.Run, tmp_
     more = grokviz.concat([again, tiny_run.measurements.assign_coords(run="c")])
     assert more["run"].values.tolist() == ["tiny", "b", "c"]
     assert grokviz.select_run(more, "c")["loss"].equals(tiny_run.measurements["loss"].assign_coords(run="c"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (lambda data: data.drop_vars("checkpoint"), "it has no checkpoint"),
+        (lambda data: data.drop_vars("epoch"), "it has no epoch"),
+        (lambda data: data[["loss", "accuracy"]], "it has no status"),
+        (lambda data: data.assign(config="{p: 7}"), "its config is not JSON"),
+        (lambda data: data.assign_attrs(absent="nothing"), "its attribute 'absent' is not JSON"),
+        (
+            lambda data: data.assign(loss=data["loss"].sel(split="test", drop=True)),
+            "its loss must be numbers along epoch, split",
+        ),
+        (lambda data: data.isel(epoch=slice(None, None, -1)), "ascend"),
+        (lambda data: data.assign(p=("x", [7, 7])), "its p must be a whole number"),
+    ],
+)
+def test_what_is_no_dataset_of_measurements_is_refused_wherever_it_is_given(
+    changed, says: str, tiny_run: grokviz.Run
+) -> None:
+    strange = changed(tiny_run.measurements)
+    with pytest.raises(GrokvizError, match=re.escape(says)):
+        grokviz.write_report(tiny_run, strange, progress=False)
+    with pytest.raises(GrokvizError, match=re.escape(says)):
+        grokviz.compare([tiny_run, strange])

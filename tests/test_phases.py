@@ -261,3 +261,9 @@ def test_a_run_says_its_outcome_wherever_it_shows_itself(quick_run: grokviz.Run,
     assert html.escape(find_phases(quick_run).outcome_in_words) in page
     assert main(["train", "quick", "--out", str(quick_run.directory), "--resume"]) == 0
     assert f"outcome: grokked_held ({outcome}; {outcome.delay})" in capsys.readouterr().out
+
+
+def test_a_history_without_accuracies_is_refused_in_one_line(tiny_run: grokviz.Run) -> None:
+    for column in ("train_accuracy", "test_accuracy"):
+        with pytest.raises(grokviz.LackingError, match=f"their history lacks {column}, and phases are read off it"):
+            grokviz.find_phases(tiny_run.measurements.drop_vars(f"history_{column}"))

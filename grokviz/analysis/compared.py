@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of, measurements_of
+from grokviz.analysis.derived import key_frequencies_of, measurements_of, refuse_other_than_measurements
 from grokviz.analysis.joined import column_of, config_of, differing, runs_in
 from grokviz.analysis.moments import At, refuse_no_moment
 from grokviz.analysis.tables import table_at
@@ -36,6 +36,8 @@ def compare(runs: Iterable[xr.Dataset | Run | str | Path], *, at: At = "last") -
         raise GrokvizError(f"compare needs several runs, but got {shown(runs)}; give it a list of them")
     refuse_no_moment(at)
     parts = [part for run in runs for part in runs_in(measurements_of(run, who="compare"))]
+    for part in parts:
+        refuse_other_than_measurements(part, who="compare")
     if len(parts) < 2:
         raise GrokvizError(f"compare needs two runs or more, but got {len(parts)}")
     configs = [{name.split(".")[-1]: value for name, value in config_of(part).items()} for part in parts]

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from grokviz import measured
 from grokviz.checks import shown
 from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, GrokvizWarning
@@ -61,6 +62,20 @@ def measurements_of_one(given: Any, *, who: str) -> xr.Dataset:
     measurements = measurements_of(given, who=who)
     refuse_several_runs(measurements, who=who)
     return measurements
+
+
+def refuse_other_than_measurements(measurements: xr.Dataset, *, who: str) -> None:
+    """Refuse a Dataset that `grokviz.measure` has not made, or of which a part has been taken away; `who` was given it.
+
+    Raises:
+        GrokvizError: it is one; the message says what of the schema does not hold.
+    """
+    try:
+        measured.refuse_other_than_measurements(measurements)
+    except (GrokvizError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise GrokvizError(
+            f"{who} was given a Dataset of another kind: {str(error).splitlines()[0]}; give it what grokviz.measure returns"
+        ) from error
 
 
 def own_measurements(run: Run) -> xr.Dataset:

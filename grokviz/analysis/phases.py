@@ -195,6 +195,8 @@ def find_phases(
     measurements = _with_history(measurements)
     if "history_test_loss" not in measurements:
         raise LackingError("these measurements hold no history of losses, and phases are read off it")
+    if lacking := [name for name in ("train_accuracy", "test_accuracy") if f"history_{name}" not in measurements]:
+        raise LackingError(f"their history lacks {', '.join(lacking)}, and phases are read off it")
     outcome = outcome_of(_history(measurements), rule.of_outcomes, status=status or _status(measurements))
     not_yet = _not_reached(measurements, outcome)
     mirrored = _grokked_at_checkpoints(measurements, "test_mirrored", test_threshold)

@@ -219,8 +219,12 @@ def _refuse_what_takes_memory(path: Path, *, is_zip: bool) -> None:
     """Refuse a pickle that makes a `bytearray`, which torch allows: of any length, for the few bytes of a number."""
     try:
         with _opened(path) as file, zipfile.ZipFile(file) if is_zip else nullcontext() as archive:
-            names = [part.filename for part in archive.infolist() if part.filename.endswith(".pkl")] if archive else []
-            pickles = [archive.read(name) for name in names] if archive else [file.read()]
+            parts = [part for part in archive.infolist() if part.filename.endswith(".pkl")] if archive else []
+            if (unpacked := sum(part.file_size for part in parts)) > MOST_BYTES_AT_ONCE:
+                raise GrokvizError(
+                    f"{path} holds a pickle of {unpacked:,} bytes, of which {MOST_BYTES_AT_ONCE:,} are read"
+                )
+            pickles = [archive.read(part) for part in parts] if archive else [file.read()]
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
         raise GrokvizError(f"{path} cannot be read: it is damaged or cut short ({error})") from error
     if any(BYTEARRAY in content for content in pickles):

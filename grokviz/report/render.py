@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import measurements_of_one, own_measurements
+from grokviz.analysis.derived import measurements_of_one, own_measurements, refuse_other_than_measurements
 from grokviz.analysis.phases import find_phases
 from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
@@ -55,6 +55,7 @@ def write_report(
         )
     else:
         measurements = measurements_of_one(measurements, who="write_report")
+        refuse_other_than_measurements(measurements, who="write_report")
     out = None if out is None else as_path("out", out)
     if out is not None:
         refuse_unwritable(out)

@@ -22,7 +22,7 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
         return directory.refresh()
     directory = as_path("directory", directory)
     run = find_run(directory)
-    if begun and not run.epochs and run.origin is not None:
+    if begun and not run.epochs and run.status == "importing":
         raise GrokvizError(f"{directory} holds no network yet; if its import has ended, {import_again(run)}")
     if begun and not run.epochs:
         raise GrokvizError(
