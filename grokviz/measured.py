@@ -1,6 +1,7 @@
 """What a file of measurements holds: the one schema, to which every such file is held where it is read. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import xarray as xr
 
 from grokviz.bounded import json_of
 from grokviz.checks import shown
+from grokviz.config import MAX_P
 from grokviz.errors import GrokvizError
+from grokviz.tasks.own import OwnOperation
+from grokviz.tasks.task import Task, task_of
 
 HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 """What a history has of each epoch."""
@@ -18,16 +22,19 @@ TEXTS = ("run", "status", "operation", "config", "key_frequency_rule")
 NUMBERS = ("p", "n_answers", "key_frequency_epoch")
 """What the run is, in one whole number each."""
 
-OF_FREQUENCIES = ("is_key_frequency", "readout_share_of_largest", "harmonic_of_key", "harmonic_multiple")
+OF_BLOCKS = ("is_key_frequency", "readout_share_of_largest", "harmonic_of_key", "harmonic_multiple")
+
+BLOCK = "block"
+"""What measures call the axis of the task's blocks; in measurements it has the task's own name, such as `frequency`."""
 
 AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("loss", "accuracy", "logit_margin", "restricted_loss", "excluded_loss"), ("split",)),
-    **dict.fromkeys(("embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"), ("frequency",)),
-    **dict.fromkeys(("excluded_loss_by_frequency", "logit_cosine"), ("frequency",)),
+    **dict.fromkeys(("embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"), (BLOCK,)),
+    **dict.fromkeys(("excluded_loss_by_frequency", "logit_cosine"), (BLOCK,)),
     **dict.fromkeys(("embedding_constant_share", "embedding_gini", "embedding_participation_ratio"), ()),
     **dict.fromkeys(("readout_gini", "readout_participation_ratio", "pure_neuron_share", "dead_neuron_share"), ()),
     **dict.fromkeys(("neuron_frequency", "neuron_purity", "frequencies_per_neuron"), ("neuron",)),
-    "token_plane": ("frequency", "token", "axis"),
+    "token_plane": (BLOCK, "token", "axis"),
     "logit_spectrum": ("component", "other_component"),
     "attention_score": ("head", "source", "token"),
     **dict.fromkeys(("attention_mean", "attention_std"), ("head", "source")),
@@ -70,17 +77,60 @@ def refuse_other_than_measurements(dataset: xr.Dataset) -> None:
     if "split_check" in dataset:
         _refuse_unless(dataset, "split_check", (), "a text", of_text=True)
     _refuse_unless(dataset, "checkpoint", ("epoch",), "a text for each epoch", of_text=True)
-    for name in OF_FREQUENCIES:
+    _refuse_json(dataset)
+    task = task_in(dataset)
+    _refuse_another_size(dataset, task)
+    for name in OF_BLOCKS:
         if name in dataset:
-            _refuse_unless(dataset, name, ("frequency",), "a number for each frequency")
+            axis = block_axis(task)
+            _refuse_unless(dataset, name, (axis,), f"a number for each {axis}")
     if "token_coordinate" in dataset:
         _refuse_unless(dataset, "token_coordinate", ("token",), "a number for each token")
     _refuse_history(dataset)
     for name, values in ((str(name), values) for name, values in dataset.data_vars.items()):
         if name in AXES_OF_MEASURES or "fingerprint" in values.attrs:
-            axes = AXES_OF_MEASURES.get(name, tuple(map(str, values.dims[1:])))
+            axes = axes_on(task, AXES_OF_MEASURES.get(name, tuple(map(str, values.dims[1:]))))
             _refuse_unless(dataset, name, ("epoch", *axes), f"numbers along {', '.join(('epoch', *axes))}")
-    _refuse_json(dataset)
+
+
+def task_in(dataset: xr.Dataset) -> Task:
+    """The task that the networks of one run learned, by the configuration that its measurements keep.
+
+    Raises:
+        GrokvizError: there is no such task.
+    """
+    return _task(str(dataset["config"].item()), int(dataset["p"].item()))
+
+
+@lru_cache(maxsize=64)
+def _task(config: str, p: int) -> Task:
+    if not 3 <= p <= MAX_P:
+        raise GrokvizError(f"its p is {p}, but must be 3 to {MAX_P:,}")
+    given = _object("its config", config)["task"].get("operation")
+    return task_of(OwnOperation.from_dict(given) if isinstance(given, dict) else given, p)
+
+
+def block_axis(task: Task) -> str:
+    """The name of the axis of a task's blocks; that of measures where it has none."""
+    return BLOCK if task.known_blocks is None else task.known_blocks.axis
+
+
+def axes_on(task: Task, axes: Sequence[str]) -> tuple[str, ...]:
+    """The axes of a measure in the measurements of a `task`: that of the blocks by the task's name for it."""
+    return tuple(block_axis(task) if axis == BLOCK else axis for axis in axes)
+
+
+def _refuse_another_size(dataset: xr.Dataset, task: Task) -> None:
+    """Refuse axes of elements or blocks that are not those of the task."""
+    if int(dataset["n_answers"].item()) != task.n:
+        raise GrokvizError(f"it is of {int(dataset['n_answers'].item())} answers, but the task has {task.n}")
+    if dataset.sizes.get("token", task.n) != task.n:
+        raise GrokvizError(f"it is of {dataset.sizes['token']} tokens, but the task has {task.n}")
+    if task.known_blocks is None:
+        return
+    axis, labels = task.known_blocks.axis, task.known_blocks.labels.tolist()
+    if axis in dataset.sizes and dataset[axis].values.tolist() != labels:
+        raise GrokvizError(f"along its axis {axis} must be the {len(labels)} of its task")
 
 
 def _refuse_labels(dataset: xr.Dataset, axis: str, kind: str) -> None:

@@ -10,11 +10,21 @@ from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.models.hooked import initial_model
 from grokviz.models.weights import Weights
-from grokviz.tasks.harmonics import fourier_basis
+from grokviz.tasks.blocks import waves_on_circle
 from grokviz.tasks.split import train_mask
 
 CLOCK_FREQUENCIES = (14, 35, 41, 42, 52)
 P = 113
+
+
+def fourier_basis(n: int) -> Tensor:
+    """The real orthonormal Fourier basis of functions on 0..n-1, one component a row."""
+    return torch.from_numpy(waves_on_circle(n))
+
+
+def components_of(n: int, k: int) -> list[int]:
+    """The rows of the basis that frequency k owns: cos and sin, or the one row of k = n/2."""
+    return [component for component in (2 * k - 1, 2 * k) if component < n]
 
 
 def waves(p: int, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,7 +72,7 @@ def perfect(operation: str, p: int, frequencies: tuple[int, ...] = CLOCK_FREQUEN
     that of the class on the task's circle.
     """
     snapshot = blank(p, operation=operation)
-    places = torch.from_numpy(snapshot.task.coordinates)
+    places = torch.from_numpy(snapshot.task.blocks.coordinates)
     apart = (places[snapshot.answers][:, None] - places) % snapshot.n
     by_difference = sum(waves(snapshot.n, k, torch.arange(snapshot.n))[0] for k in frequencies)
     return replace(snapshot, logits=10 * by_difference[apart])

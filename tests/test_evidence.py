@@ -39,6 +39,8 @@ def known() -> xr.Dataset:
             "harmonic_multiple": ("frequency", np.zeros(11, np.int32)),
             "readout_share_of_largest": ("frequency", readout / readout.max()),
             "n_answers": 23,
+            "p": 23,
+            "config": '{"task": {"operation": "addition"}}',
         },
         coords={"epoch": [100], "frequency": frequency, "split": ["train", "test", "all"]},
     )

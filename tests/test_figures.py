@@ -158,7 +158,7 @@ def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.D
         with pytest.raises(LackingError, match=said):
             function(measured.drop_vars(name))
     # ... and without everything else it draws
-    stated = {*measures_of(function), "is_key_frequency", "token_coordinate", "p", "n_answers"}
+    stated = {*measures_of(function), "is_key_frequency", "config", "p", "n_answers"}
     if any(name.startswith("history_") for name in stated):  # the history comes whole
         stated |= {str(name) for name in measured.data_vars if str(name).startswith("history_")}
     assert finding_of(function(measured[sorted(stated)]))

@@ -1,22 +1,26 @@
-import math
-
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures import waves
-from grokviz.tasks.frequencies import component_labels, components_of, fold_frequency, n_frequencies
+from fixtures import components_of, fourier_basis, waves
+from grokviz.tasks.blocks import cyclic_blocks
 from grokviz.tasks.harmonics import (
+    Harmonics,
+    block_power,
     centred_gram,
-    component_frequencies,
-    fourier_basis,
-    frequency_power,
     gini,
-    pair_frequency_shares,
+    harmonics_of,
+    pair_block_shares,
     participation_ratio,
     singular_values,
 )
+from grokviz.tasks.task import task_of
+
+
+def addition(p: int) -> Harmonics:
+    return harmonics_of(task_of("addition", p))
 
 
 @given(p=st.integers(3, 60))
@@ -28,19 +32,21 @@ def test_the_basis_is_orthonormal_and_complete_for_odd_and_even_p(p: int) -> Non
 
 @pytest.mark.parametrize("p", [7, 8, 59, 96])
 def test_every_component_has_its_label_and_frequency(p: int) -> None:
-    frequencies = component_frequencies(p).tolist()
-    labels = component_labels(p)
-    assert len(labels) == p
-    for k in range(1, n_frequencies(p) + 1):
-        assert [frequencies[row] for row in components_of(p, k)] == [k] * len(components_of(p, k))
-    assert labels[1:3] == ["cos 1", "sin 1"]
-    assert (labels[-1] == "alternating") == (p % 2 == 0)
+    blocks = cyclic_blocks(np.arange(p))
+    assert blocks.labels.tolist() == list(range(1, p // 2 + 1))
+    assert len(blocks.components) == p
+    for k in range(1, p // 2 + 1):
+        assert blocks.rows(k) == components_of(p, k)
+        assert blocks.block_of_component[blocks.rows(k)].tolist() == [k] * len(components_of(p, k))
+    assert blocks.components[1:3] == ["cos 1", "sin 1"]
+    assert (blocks.components[-1] == "alternating") == (p % 2 == 0)
 
 
 @pytest.mark.parametrize(("p", "k"), [(7, 3), (8, 4), (97, 48), (96, 48)])
 def test_a_pure_wave_has_all_its_power_at_its_frequency_whatever_its_phase(p: int, k: int) -> None:
     cos, sin = waves(p, k, torch.arange(p))
-    power = frequency_power((0.6 * cos - 0.8 * sin + 5.0)[:, None], fourier_basis(p))
+    harmonics = addition(p)
+    power = block_power((0.6 * cos - 0.8 * sin + 5.0)[:, None], harmonics.of_first, harmonics.blocks)
     assert power.argmax().item() == k - 1
     assert power[k - 1].item() == pytest.approx(power.sum().item(), rel=1e-12)
 
@@ -48,7 +54,9 @@ def test_a_pure_wave_has_all_its_power_at_its_frequency_whatever_its_phase(p: in
 def test_powers_sum_to_the_centred_squared_norm() -> None:
     function = torch.randn(10, 3, dtype=torch.float64)
     centred = function - function.mean(dim=0)
-    assert frequency_power(function, fourier_basis(10)).sum().item() == pytest.approx(centred.square().sum().item())
+    harmonics = addition(10)
+    power = block_power(function, harmonics.of_first, harmonics.blocks)
+    assert power.sum().item() == pytest.approx(centred.square().sum().item())
 
 
 @pytest.mark.parametrize(("peaks", "among"), [(1, 10), (5, 56), (7, 7)])
@@ -70,10 +78,10 @@ def test_pair_shares_agree_with_the_projection_written_out(p: int) -> None:
     centred = functions - functions.mean(dim=(0, 1))
     basis = fourier_basis(p)
     both = torch.einsum("ia,jb,abn->ijn", basis, basis, centred).square()
-    for k in range(1, n_frequencies(p) + 1):
+    for k in range(1, p // 2 + 1):
         rows = [0, *components_of(p, k)]
         expected = both[rows][:, rows].sum(dim=(0, 1)) / centred.square().sum(dim=(0, 1))
-        torch.testing.assert_close(pair_frequency_shares(functions, basis)[k - 1], expected)
+        torch.testing.assert_close(pair_block_shares(functions, addition(p))[k - 1], expected)
 
 
 @pytest.mark.parametrize("shape", [(1000, 6), (40, 1), (3, 5), (300, 129)])
@@ -95,14 +103,14 @@ def test_singular_values_are_those_of_the_matrix_and_nan_after_a_divergence(shap
 
 def test_a_function_that_never_changes_has_no_shares() -> None:
     functions = torch.stack([torch.zeros(7, 7), torch.full((7, 7), 2.5)], dim=2)
-    assert pair_frequency_shares(functions, fourier_basis(7)).isnan().all()
+    assert pair_block_shares(functions, addition(7)).isnan().all()
 
 
-def test_aliases_fold_onto_the_frequency_they_equal() -> None:
-    p = 11
-    for k in range(3 * p):
-        folded = fold_frequency(k, p)
-        assert 0 <= folded <= p // 2
-        x = torch.arange(p)
-        torch.testing.assert_close(waves(p, k, x)[0], waves(p, folded, x)[0], atol=1e-12, rtol=0)
-    assert math.isclose(fold_frequency(7, p), 4)
+@given(p=st.integers(3, 60))
+def test_multiples_of_a_frequency_are_the_frequency_that_they_equal(p: int) -> None:
+    blocks, x = cyclic_blocks(np.arange(p)), torch.arange(p)
+    for factor in (2, 3):
+        for k in range(1, p // 2 + 1):
+            multiple = blocks.multiple(factor, k)
+            folded = torch.ones(p, dtype=torch.float64) if multiple is None else waves(p, multiple, x)[0]
+            torch.testing.assert_close(waves(p, factor * k, x)[0], folded, atol=1e-12, rtol=0)

@@ -15,6 +15,8 @@ from fixtures import (
     blank,
     circles,
     clock,
+    components_of,
+    fourier_basis,
     perfect,
     random_snapshot,
     with_embedding,
@@ -27,8 +29,6 @@ from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.measures.progress import excluded_loss, restricted_loss
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.errors import GrokvizError
-from grokviz.tasks.frequencies import components_of
-from grokviz.tasks.harmonics import fourier_basis
 
 
 def readout_of(p: int, power: dict[int, float]) -> Snapshot:

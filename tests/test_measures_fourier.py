@@ -75,7 +75,7 @@ def test_an_ideal_relu_neuron_has_the_purity_known_on_paper_and_the_rest_at_twic
     snapshot = with_neurons(blank(P, d_mlp=1), neuron[:, :, None])
     assert neuron_purity(snapshot).item() == pytest.approx(0.962, abs=5e-4)
     assert neuron_frequency(snapshot).item() == 14
-    assert snapshot.neuron_frequency_shares[27].item() == pytest.approx(0.033, abs=5e-4)
+    assert snapshot.neuron_shares[27].item() == pytest.approx(0.033, abs=5e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -87,7 +87,7 @@ def test_a_neuron_of_a_single_pair_ties_between_all_frequencies_and_takes_the_fi
         a, b = torch.randint(p, (2,), generator=generator)
         neurons[a, b, i] = 3 * torch.rand((), generator=generator)
     snapshot = with_neurons(blank(p, d_mlp=60), neurons)
-    shares = snapshot.neuron_frequency_shares[: (p - 1) // 2]
+    shares = snapshot.neuron_shares[: (p - 1) // 2]
     torch.testing.assert_close(shares, shares[:1].expand_as(shares), rtol=1e-4, atol=0)
     assert neuron_frequency(snapshot).tolist() == [1.0] * 60
     # and folding its harmonics does not hang on rounding either
@@ -99,7 +99,7 @@ def test_the_square_law_neuron_has_four_fifths_at_its_frequency_and_one_fifth_at
     a, b = grid_waves(P, 14, 0.4)
     snapshot = with_neurons(blank(P, d_mlp=1), ((a + b) ** 2)[:, :, None])
     # cos² puts its variance at 2k; the product of the two waves stays at k
-    assert sorted(snapshot.neuron_frequency_shares[:, 0].tolist())[-2:] == pytest.approx([0.2, 0.8], abs=1e-9)
+    assert sorted(snapshot.neuron_shares[:, 0].tolist())[-2:] == pytest.approx([0.2, 0.8], abs=1e-9)
     assert neuron_purity(snapshot).item() == pytest.approx(0.8)
 
 
@@ -131,4 +131,4 @@ def test_even_p_has_its_lonely_last_frequency_everywhere() -> None:
     assert embedding_power(embedded).argmax().item() == 5
     assert readout_power(embedded).shape == (6,)
     assert (token_plane(embedded)[5, :, 1] == 0).all()
-    assert replace(embedded, epoch=3).neuron_frequency_shares.shape[0] == 6
+    assert replace(embedded, epoch=3).neuron_shares.shape[0] == 6

@@ -102,7 +102,7 @@ def snapshot_with(*neurons: torch.Tensor) -> Snapshot:
 
 def test_a_neuron_of_two_frequencies_mixed_equally_counts_two() -> None:
     snapshot = snapshot_with(neuron(3) + neuron(11), neuron(3), torch.zeros(P, P).double())
-    assert snapshot.neuron_frequency_shares[[2, 10], 0].tolist() == pytest.approx([0.5, 0.5])
+    assert snapshot.neuron_shares[[2, 10], 0].tolist() == pytest.approx([0.5, 0.5])
     found = frequencies_per_neuron(snapshot)
     assert found[:2].tolist() == pytest.approx([2, 1])
     assert found[2].isnan()

@@ -19,7 +19,8 @@ from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import specs_of
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.measured import AXES_OF_MEASURES, LABELS
+from grokviz.measured import AXES_OF_MEASURES, BLOCK, LABELS, axes_on
+from grokviz.tasks.blocks import cyclic_blocks
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(ti
             assert "no circuit has formed" in absent[spec.name]
             assert spec.name not in data
         else:
-            assert data[spec.name].dims == ("epoch", *spec.axes)
+            assert data[spec.name].dims == ("epoch", *axes_on(tiny_run.config.task.task, spec.axes))
     assert data["loss"].sel(split="test").attrs["unit"] == "nats"
     assert data["loss"].attrs["description"].startswith("Cross-entropy")
     assert data["frequency"].values.tolist() == [1, 2, 3]
@@ -130,9 +131,13 @@ def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: gro
     def with_keys(snapshot: Snapshot, key_frequencies: tuple[int, ...]) -> Float[Tensor, ""]:
         return torch.tensor(float(sum(key_frequencies)))
 
-    monkeypatch.setattr(taking, "find_keys", lambda snapshot: Keys((1, 2), "", (1.0, 0.5, 0.2), 7))
+    monkeypatch.setattr(
+        taking, "find_keys", lambda snapshot: Keys((1, 2), "", (1.0, 0.5, 0.2), cyclic_blocks(np.arange(7)))
+    )
     assert (grokviz.measure(copy, measures=(loss, with_keys))["with_keys"] == 3).all()
-    monkeypatch.setattr(taking, "find_keys", lambda snapshot: Keys((3,), "", (0.5, 0.2, 1.0), 7))
+    monkeypatch.setattr(
+        taking, "find_keys", lambda snapshot: Keys((3,), "", (0.5, 0.2, 1.0), cyclic_blocks(np.arange(7)))
+    )
     data = grokviz.measure(copy, measures=(loss, with_keys))
     assert (data["with_keys"] == 3.0).all()
     assert list(grokviz.key_frequencies_of(data)) == [3]
@@ -350,7 +355,7 @@ def test_a_measure_that_did_not_say_what_it_needs_is_tried_once(copy: grokviz.Ru
 
 
 def test_key_frequencies_come_by_their_name(copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = Keys((2,), "", (0.5, 1.0, 0.1), 7)
+    keys = Keys((2,), "", (0.5, 1.0, 0.1), cyclic_blocks(np.arange(7)))
     monkeypatch.setattr("grokviz.analysis.taking.find_keys", lambda snapshot: keys)
 
     def after_another(snapshot: Snapshot, scale=2.0, key_frequencies=()) -> Float[Tensor, ""]:
@@ -447,7 +452,7 @@ def test_half_precision_is_kept_in_single_and_what_no_file_keeps_is_refused(copy
 
 def test_the_schema_of_measurements_has_the_axes_of_every_measure() -> None:
     assert {spec.name: spec.axes for spec in specs_of(grokviz.MEASURES)} == dict(AXES_OF_MEASURES)
-    assert set(LABELS) >= {axis for axes in AXES_OF_MEASURES.values() for axis in axes}
+    assert {BLOCK, *LABELS} >= {axis for axes in AXES_OF_MEASURES.values() for axis in axes}
 
 
 def test_a_measure_of_ones_own_that_has_the_name_of_grokvizs_has_its_axes_too(tiny_run: grokviz.Run) -> None:

@@ -222,7 +222,7 @@ def test_the_page_and_the_figure_call_the_same_frequencies_harmonics(opened: Ope
         named = opened.run(
             """what => { const { run } = grokviz; const power = run.at(`${what}_power`, run.stops.length - 1);
             const largest = Math.max(...power);
-            return Array.from(power, (share, i) => { const harmonic = run.harmonicOf(i + 1);
+            return Array.from(power, (share, i) => { const harmonic = run.harmonicOf(run.labelOf(i + 1));
               return harmonic && share >= run.harmonicShare * largest ? `${harmonic.multiple}×${harmonic.key}` : ""; }); }""",
             what,
         )
@@ -234,12 +234,12 @@ def test_a_frequency_is_shown_off_under_the_pointer_and_pinned_by_a_click_in_all
     spot = opened.run(
         """k => { const view = grokviz.views.find(v => v.constructor.name === 'Spectrum'); const [row] = view.rows;
         const box = view.surface.canvas.getBoundingClientRect();
-        const share = (k - 0.5) / grokviz.run.frequencies;
+        const share = (k - 0.5) / grokviz.run.blocks.count;
         return [box.left + row.left + share * (row.right - row.left), box.top + row.bottom - 3]; }""",
         key,
     )
     opened.page.mouse.move(*spot)
-    opened.wait_until(f"grokviz.state.frequency === {key}")
+    opened.wait_until(f"grokviz.state.block === {key}")
     assert f"frequency {key}, key:" in opened.page.inner_text("#tip")
     opened.page.mouse.click(*spot)
     opened.page.mouse.move(5, 5)
@@ -247,11 +247,11 @@ def test_a_frequency_is_shown_off_under_the_pointer_and_pinned_by_a_click_in_all
     assert opened.page.inner_text("#pin") == f"frequency {key}, key ×"
     opened.show("algorithm")
     opened.page.locator("#plot-excluded_losses").scroll_into_view_if_needed()
-    opened.page.wait_for_selector("#plot-excluded_losses .mark.frequency")
+    opened.page.wait_for_selector("#plot-excluded_losses .mark.block")
     opened.page.wait_for_selector("#plot-progress_measures .mark.cursor")
     opened.page.click("#pin")
     opened.wait_until("grokviz.state.get('pinned') === null")
-    opened.wait_until("document.querySelector('#plot-excluded_losses .mark.frequency') === null")
+    opened.wait_until("document.querySelector('#plot-excluded_losses .mark.block') === null")
 
 
 def test_the_cursor_line_of_a_timeline_stands_at_its_epoch(opened: Opened) -> None:
@@ -305,8 +305,10 @@ def test_neuron_maps_and_spectra_are_those_of_the_network(opened: Opened, quick_
     assert np.corrcoef(shown, own)[0, 1] > 0.995
     readout = opened.run("Array.from(grokviz.network.readoutOf(last, neuron))")
     assert np.corrcoef(readout, snapshot.W_L[neuron].numpy())[0, 1] > 0.99
-    spectrum = opened.run("Array.from(grokviz.network.spectrum2d(grokviz.network.activationMap(last, neuron)))")
-    basis = snapshot.harmonics.basis.numpy()
+    spectrum = opened.run(
+        "Array.from(grokviz.network.spectrum2d(grokviz.network.activationMap(last, neuron), grokviz.run.blocks.basis))"
+    )
+    basis = snapshot.harmonics.of_first.numpy()
     expected = np.abs(basis @ shown.reshape(59, 59) @ basis.T)
     expected[0, 0] = 0
     np.testing.assert_allclose(np.array(spectrum).reshape(59, 59), expected, atol=1e-3 * expected.max())

@@ -67,11 +67,13 @@ def test_the_waves_of_an_answer_are_products_of_waves_of_the_operands(operation:
     # e^{iw s(a, b)} is e^{iw a} e^{+-iw b}: it lies in the span of one frequency of a and the same of b
     task = task_of(operation, p)
     harmonics = harmonics_of(task)
-    torch.testing.assert_close(harmonics.basis @ harmonics.basis.T, torch.eye(task.n, dtype=torch.float64))
-    for k in harmonics.frequencies:
-        waves = harmonics.waves(k)
-        of_answer = waves[:, torch.from_numpy(task.answers)].reshape(len(waves), task.n, task.n)
-        inside = torch.einsum("wab,ia,jb->wij", of_answer, waves, waves)
+    for rows in (harmonics.of_first, harmonics.of_second, harmonics.of_answer):
+        torch.testing.assert_close(rows @ rows.T, torch.eye(task.n, dtype=torch.float64))
+    for label in harmonics.labels:
+        rows = harmonics.blocks.rows(label)
+        of_answer = harmonics.of_answer[rows][:, torch.from_numpy(task.answers)].reshape(len(rows), task.n, task.n)
+        first, second = harmonics.of_first[rows], harmonics.of_second[rows]
+        inside = torch.einsum("wab,ia,jb->wij", of_answer, first, second)
         assert inside.square().sum().item() == pytest.approx(of_answer.square().sum().item())
 
 

@@ -7,24 +7,19 @@ import numpy as np
 
 from grokviz.analysis.measures.attention import SOURCES
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.tasks.frequencies import component_labels, components_of, n_frequencies
+from grokviz.tasks.blocks import Label
 
-Labels = Callable[[Snapshot, Sequence[int]], Any]
+Labels = Callable[[Snapshot, Sequence[Label]], Any]
 """The labels along an axis, for networks like that of a snapshot with these key frequencies."""
 
 
-def _key_components(snapshot: Snapshot, keys: Sequence[int]) -> np.ndarray:
-    labels = component_labels(snapshot.n)
-    return np.array([labels[row] for k in keys for row in components_of(snapshot.n, k)], dtype=object)
+def _key_components(snapshot: Snapshot, keys: Sequence[Label]) -> np.ndarray:
+    blocks = snapshot.harmonics.blocks
+    return np.array([blocks.components[row] for label in keys for row in blocks.rows(label)], dtype=object)
 
 
 AXES: Mapping[str, Labels] = {
     "split": lambda snapshot, keys: list(snapshot.splits),
-    "frequency": lambda snapshot, keys: np.arange(1, n_frequencies(snapshot.n) + 1),
-    "component": lambda snapshot, keys: component_labels(snapshot.n),
-    "other_component": lambda snapshot, keys: component_labels(snapshot.n),
-    "key_component": _key_components,
-    "other_key_component": _key_components,
     "token": lambda snapshot, keys: snapshot.task.elements,
     "other_token": lambda snapshot, keys: snapshot.task.elements,
     "head": lambda snapshot, keys: np.arange(len(snapshot.weights.W_Q)),
@@ -33,12 +28,28 @@ AXES: Mapping[str, Labels] = {
     "parameter": lambda snapshot, keys: list(snapshot.weights.values),
     "axis": lambda snapshot, keys: ["x", "y"],
 }
-"""The labels of each axis that grokviz knows; an axis of a user's own measure goes without."""
+"""The labels of each axis that every network has; an axis of a user's own measure goes without."""
+
+OF_BLOCKS: Mapping[str, Labels] = {
+    "component": lambda snapshot, keys: snapshot.harmonics.blocks.components,
+    "other_component": lambda snapshot, keys: snapshot.harmonics.blocks.components,
+    "key_component": _key_components,
+    "other_key_component": _key_components,
+}
+"""The labels of the axes that a network has whose task has harmonics, besides that of the blocks, which has the task's name."""
 
 
-def labels_of(snapshot: Snapshot, keys: Sequence[int]) -> dict[str, Any]:
+def labels_of(snapshot: Snapshot, keys: Sequence[Label]) -> dict[str, Any]:
     """The labels of every known axis."""
-    return {axis: labels(snapshot, keys) for axis, labels in AXES.items()}
+    of_all = {axis: labels(snapshot, keys) for axis, labels in AXES.items()}
+    blocks = snapshot.task.known_blocks
+    if blocks is None:
+        return of_all
+    return {
+        **of_all,
+        blocks.axis: blocks.labels,
+        **{axis: labels(snapshot, keys) for axis, labels in OF_BLOCKS.items()},
+    }
 
 
 FACTS: Mapping[str, str] = {
@@ -60,7 +71,7 @@ OF_THE_TASK: Mapping[str, str] = {
     "harmonic_multiple": "which multiple of that key: 2, 3; 0 for none",
     "token_coordinate": "place of the token on the circle of all elements; a wave of frequency k has k periods round it",
 }
-"""What measurements say of frequencies and tokens."""
+"""What measurements say of the task's blocks, of a cyclic group frequencies, and of its tokens."""
 
 OF_THE_DATASET = (*FACTS, *OF_THE_TASK, "checkpoint", "run", "outcome")
 """The names that measurements use themselves, so that no measure and no axis can have them."""

@@ -15,7 +15,8 @@ from grokviz.analysis.keys import KEY_FREQUENCY_RULE, Keys
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import MeasureSpec
 from grokviz.errors import GrokvizError
-from grokviz.tasks.frequencies import n_frequencies
+from grokviz.measured import axes_on
+from grokviz.tasks.task import Task
 
 
 @dataclass
@@ -28,9 +29,9 @@ class Column:
     _places: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, spec: MeasureSpec) -> "Column":
-        """The column of a measure that has no values yet."""
-        return cls(spec.axes, spec.kept_attributes)
+    def empty(cls, spec: MeasureSpec, task: Task) -> "Column":
+        """The column of a measure that has no values yet, of networks that learned `task`."""
+        return cls(axes_on(task, spec.axes), spec.kept_attributes)
 
     @classmethod
     def stored(cls, variable: xr.DataArray, epochs: Set[int]) -> "Column":
@@ -63,16 +64,16 @@ class AxisLengths:
             for value in column.values.values():
                 self._lengths |= dict(zip(column.axes, value.shape, strict=True))
 
-    def checked(self, spec: MeasureSpec, value: np.ndarray) -> np.ndarray:
-        """`value`, whose axes must be as long as they are elsewhere; an axis not seen before is noted.
+    def checked(self, name: str, column: Column, value: np.ndarray) -> np.ndarray:
+        """`value` of the measure `name`, whose axes must be as long as they are elsewhere; an axis not seen before is noted.
 
         Raises:
             GrokvizError: an axis has another length elsewhere.
         """
-        for axis, length in zip(spec.axes, value.shape, strict=True):
+        for axis, length in zip(column.axes, value.shape, strict=True):
             if self._lengths.setdefault(axis, length) != length:
                 raise GrokvizError(
-                    f"measure '{spec.name}' returned {length} values along '{axis}', which has {self._lengths[axis]} elsewhere; "
+                    f"measure '{name}' returned {length} values along '{axis}', which has {self._lengths[axis]} elsewhere; "
                     "an axis has one length in a run, so give this one another name"
                 )
         return value
@@ -95,7 +96,7 @@ def dataset_of(
     used = {axis for name, column in columns.items() if column.values for axis in column.axes}
     if of_the_task := _task_variables(source, keys):
         variables |= of_the_task
-        used |= {"frequency", "token"}
+        used |= {axis for axis, *_ in of_the_task.values()} | {"token"}
     coordinates: dict[str, Any] = {axis: values for axis, values in labels.items() if axis in used}
     coordinates["epoch"] = epochs
     identities = np.array([source.identities[epoch] for epoch in epochs], dtype=object)
@@ -128,27 +129,27 @@ def _variable(column: Column, epochs: Sequence[int]) -> tuple[Any, ...]:
 
 
 def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
-    """Which frequencies are key or harmonics of keys, and where each token lies on the circle; nothing where the task has
-    no harmonics.
+    """Which blocks are key or harmonics of keys, and where each token lies on the circle, if there is one; nothing where the task
+    has no harmonics.
     """
-    coordinates = source.task.task.coordinates
-    if coordinates is None:
+    blocks = source.task.task.known_blocks
+    if blocks is None:
         return {}
-    frequencies = np.arange(1, n_frequencies(source.task.task.n) + 1)
-    is_key = np.isin(frequencies, keys.frequencies).astype(np.int8)
-    harmonic_of, multiples = np.zeros((2, len(frequencies)), np.int32)
+    is_key = np.array([label in keys.frequencies for label in blocks.labels.tolist()], np.int8)
+    harmonic_of, multiples = np.zeros((2, len(blocks)), np.int32)
     for harmonic in keys.harmonics():
-        harmonic_of[harmonic.frequency - 1], multiples[harmonic.frequency - 1] = harmonic.key, harmonic.multiple
-    by_frequency = {
+        place = blocks.place(harmonic.frequency)
+        harmonic_of[place], multiples[place] = harmonic.key, harmonic.multiple
+    by_block = {
         "is_key_frequency": is_key,
         "readout_share_of_largest": np.array(keys.shares_of_largest),
         "harmonic_of_key": harmonic_of,
         "harmonic_multiple": multiples,
     }
-    variables = {
-        name: ("frequency", values, {"description": OF_THE_TASK[name]}) for name, values in by_frequency.items()
-    }
-    return {**variables, "token_coordinate": ("token", coordinates, {"description": OF_THE_TASK["token_coordinate"]})}
+    found = {name: (blocks.axis, values) for name, values in by_block.items()}
+    if blocks.coordinates is not None:
+        found["token_coordinate"] = ("token", blocks.coordinates)
+    return {name: (axis, values, {"description": OF_THE_TASK[name]}) for name, (axis, values) in found.items()}
 
 
 def _facts(source: Source, key_epoch: int, split_check: str) -> dict[str, Any]:

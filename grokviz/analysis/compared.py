@@ -15,6 +15,7 @@ from grokviz.analysis.moments import At, refuse_no_moment
 from grokviz.analysis.tables import table_at
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
+from grokviz.measured import BLOCK, task_in
 from grokviz.store import Run
 
 
@@ -22,7 +23,8 @@ def compare(runs: Iterable[xr.Dataset | Run | str | Path], *, at: At = "last") -
     """Several measured runs beside each other, along the axis `run`.
 
     In it are the fields of the configuration in which they differ (`attrs["differing"]` names them); `status` and `last_epoch`;
-    `is_key_frequency`, a mask along `frequency`; `outcome` and both ends of every time, as `grokviz.scalars` has them; and
+    `is_key_frequency`, a mask along `frequency` (or whatever the axis of the tasks' blocks is called); `outcome` and both ends of
+    every time, as `grokviz.scalars` has them; and
     every measure that is one number, or one for each split, at one `epoch` of each run, which stands there, too: the last, or
     `at="first"`, an epoch, "grokked", or ("grokked", 1.15), as `grokviz.scalars` takes them. Runs that have no checkpoint there
     are NaN, counted in a warning, and named in `attrs["absent"]`; last epochs that differ are warned of.
@@ -48,21 +50,34 @@ def compare(runs: Iterable[xr.Dataset | Run | str | Path], *, at: At = "last") -
     columns["last_epoch"] = [int(part["epoch"][-1]) for part in parts]
     columns |= {name: table[name].tolist() for name in table.columns if name != "key_frequencies"}
     keys = [key_frequencies_of(part) for part in parts]
-    frequencies = np.arange(1, 1 + max((part.sizes.get("frequency", 0) for part in parts), default=0))
+    axis, labels = _blocks_of_all(parts)
     return xr.Dataset(
         {
             **{name: ("run", column_of(values)) for name, values in columns.items()},
-            "is_key_frequency": (("run", "frequency"), np.array([np.isin(frequencies, own) for own in keys])),
+            "is_key_frequency": (("run", axis), np.array([[label in own for label in labels] for own in keys], bool)),
         },
-        {"run": table.index.tolist(), "frequency": frequencies},
+        {"run": table.index.tolist(), axis: labels},
         {"differing": fields, "at": str(at), "absent": json.dumps(table.attrs["absent"])},
     )
 
 
+def _blocks_of_all(parts: list[xr.Dataset]) -> tuple[str, np.ndarray]:
+    """The axis of the blocks of all runs' tasks, and the labels that any of them has, in order."""
+    all_blocks = [blocks for part in parts if (blocks := task_in(part).known_blocks)]
+    axes = {blocks.axis for blocks in all_blocks}
+    labels = dict.fromkeys(
+        label for blocks in sorted(all_blocks, key=len, reverse=True) for label in blocks.labels.tolist()
+    )
+    whole = all(isinstance(label, int) for label in labels)
+    return axes.pop() if len(axes) == 1 else BLOCK, np.array(list(labels), dtype=int if whole else object)
+
+
 def table_of(comparison: xr.Dataset) -> pd.DataFrame:
     """What `compare` returns as a table with a row for each run; `key_frequencies` are a list."""
-    table = comparison.drop_dims("frequency").to_dataframe()
-    mask, frequencies = comparison["is_key_frequency"].values, comparison["frequency"].values
-    keys = pd.Series([frequencies[own].tolist() for own in mask], index=table.index)
+    is_key = comparison["is_key_frequency"]
+    axis = str(is_key.dims[1])
+    table = comparison.drop_dims(axis).to_dataframe()
+    labels = comparison[axis].values
+    keys = pd.Series([labels[own].tolist() for own in is_key.values], index=table.index)
     table.insert(table.columns.get_loc("epoch"), "key_frequencies", keys)
     return table

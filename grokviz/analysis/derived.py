@@ -16,7 +16,7 @@ from grokviz.checks import shown
 from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
-from grokviz.tasks.frequencies import fold_frequency
+from grokviz.tasks.blocks import Blocks, Label
 
 HARMONIC_SHARE_OF_LARGEST = 0.01
 """Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""
@@ -26,8 +26,8 @@ HARMONIC_SHARE_OF_LARGEST = 0.01
 class KeyHarmonic:
     """A frequency that is a multiple of a key frequency."""
 
-    frequency: int
-    key: int
+    frequency: Label
+    key: Label
     """The key frequency."""
     multiple: int
     """Which multiple of it, mod n: 2 or 3."""
@@ -104,9 +104,18 @@ def refuse_several_runs(measurements: xr.Dataset, *, who: str) -> None:
         )
 
 
-def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[int, ...]:
-    """The key frequencies of the final checkpoint, ascending, without their harmonics; none where no circuit has formed,
-    or half of all frequencies are used (`why_no_key_frequencies` says which).
+def blocks_in(measurements: xr.Dataset) -> Blocks:
+    """The blocks of the task that the networks of one run learned.
+
+    Raises:
+        LackingError: it has none; the message says why.
+    """
+    return measured.task_in(measurements).blocks
+
+
+def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[Label, ...]:
+    """The key frequencies (of another group than a cyclic one, the key blocks) of the final checkpoint, in their order, without
+    their harmonics; none where no circuit has formed, or half of all frequencies are used (`why_no_key_frequencies` says which).
 
     Of several runs in one dataset, those of any.
     """
@@ -114,8 +123,8 @@ def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[int, ...]:
     if "is_key_frequency" not in measurements:
         return ()
     is_key = measurements["is_key_frequency"] == 1
-    is_key = is_key.any([dim for dim in is_key.dims if dim != "frequency"])
-    return tuple(int(k) for k in measurements["frequency"].values[is_key.values])
+    is_key = is_key.any([dim for dim in is_key.dims if dim == "run"])
+    return tuple(measurements[is_key.dims[0]].values[is_key.values].tolist())
 
 
 def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]:
@@ -131,30 +140,29 @@ def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]
     if "harmonic_of_key" not in measurements:
         return ()
     now = measurements[["harmonic_of_key", "harmonic_multiple", "readout_share_of_largest"]]
+    labels = measurements[now["harmonic_of_key"].dims[0]].values
     return tuple(
         KeyHarmonic(int(k), int(key), int(multiple), float(share))
-        for k, key, multiple, share in zip(
-            now["frequency"].values, *(values.values for values in now.data_vars.values()), strict=True
-        )
+        for k, key, multiple, share in zip(labels, *(values.values for values in now.data_vars.values()), strict=True)
         if key
     )
 
 
 def multiples_of_keys(
-    keys: Sequence[int], shares_of_largest: Sequence[float], n: int, strength: Sequence[float]
+    keys: Sequence[Label], shares_of_largest: Sequence[float], blocks: Blocks, strength: Sequence[float]
 ) -> Iterator[KeyHarmonic]:
     """The frequencies 2k and 3k of a key frequency k that have at least 1 % of the largest power; a key is no harmonic.
 
-    `shares_of_largest` and `strength` go by frequency, from 1. A frequency may be a harmonic of several keys: the lower
-    multiple goes first, then the key of more `strength`.
+    `shares_of_largest` and `strength` go by block, in order; only those of a cyclic group have multiples. A frequency may be a
+    harmonic of several keys: the lower multiple goes first, then the key of more `strength`.
     """
-    by_strength = sorted(keys, key=lambda k: -strength[k - 1])
-    for frequency, share in enumerate(shares_of_largest, start=1):
-        if frequency in keys or not share >= HARMONIC_SHARE_OF_LARGEST:
+    by_strength = sorted(keys, key=lambda k: -strength[blocks.place(k)])
+    for label, share in zip(blocks.labels.tolist(), shares_of_largest, strict=True):
+        if label in keys or not share >= HARMONIC_SHARE_OF_LARGEST:
             continue
-        for multiple, key in ((m, k) for m in (2, 3) for k in by_strength):
-            if fold_frequency(multiple * key, n) == frequency:
-                yield KeyHarmonic(frequency, key, multiple, float(share))
+        for multiple, key in ((m, k) for m in sorted(blocks.multiples) for k in by_strength):
+            if blocks.multiple(multiple, key) == label:
+                yield KeyHarmonic(label, key, multiple, float(share))
                 break
 
 

@@ -40,10 +40,11 @@ from grokviz.analysis.generators import KINDS, GeneratorState
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.models.weights import Weights
+from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.harmonics import Harmonics
 from grokviz.tasks.task import Task
 
-SEEN_BY_MEASURES = (Snapshot, Harmonics, Task, Weights, TaskConfig, RunConfig)
+SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, TaskConfig, RunConfig)
 """The classes of grokviz whose properties and methods count where code names them."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, torch.dtype, torch.device)

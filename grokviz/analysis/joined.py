@@ -11,8 +11,8 @@ import xarray as xr
 from grokviz.analysis.derived import measurements_of
 from grokviz.checks import choose, plain_number, shown
 from grokviz.errors import GrokvizError
+from grokviz.measured import task_in
 from grokviz.store import Run
-from grokviz.tasks.frequencies import n_frequencies
 
 WHOLE = ("is_key_frequency", "harmonic_of_key", "harmonic_multiple", "token_coordinate")
 """What are whole numbers in a run, and numbers with gaps beside runs that have others."""
@@ -173,8 +173,9 @@ def _own_places(part: xr.Dataset, dim: str) -> np.ndarray:
     known how many it has, and a dead neuron is none that it lacks.
     """
     size = part.sizes[dim]
-    own = {"frequency": n_frequencies(int(part["n_answers"])) if "n_answers" in part else None}
     config = config_of(part) if "config" in part else {}
+    blocks = task_in(part).known_blocks if config and "p" in part else None
+    own: dict[str, Any] = {blocks.axis: len(blocks)} if blocks else {}
     own |= {"head": config.get("model.n_heads"), "neuron": config.get("model.d_mlp")}
     if (count := own.get(dim)) is not None:
         return np.arange(min(int(count), size))

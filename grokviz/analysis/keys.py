@@ -11,7 +11,7 @@ from grokviz.analysis.measures.fourier import readout_power
 from grokviz.analysis.measures.performance import accuracy
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.outcomes import TEST_THRESHOLD
-from grokviz.tasks.frequencies import components_of, fold_frequency
+from grokviz.tasks.blocks import Blocks, Label
 
 SHARE_OF_LARGEST = 0.10
 MULTIPLE_OF_MEDIAN = 10.0
@@ -27,18 +27,20 @@ KEY_FREQUENCY_RULE = (
 class Keys:
     """What the readout says about each frequency."""
 
-    frequencies: tuple[int, ...]
-    """The key frequencies, ascending."""
+    frequencies: tuple[Label, ...]
+    """The key frequencies (of another group than a cyclic one, the key blocks), in their order."""
     why_none: str
     """Why there are no key frequencies; '' where there are some."""
     shares_of_largest: tuple[float, ...] = ()
     """Readout power per component of each frequency, as a share of the largest; empty for a task without harmonics."""
-    n: int = 0
-    """Number of elements of the task; 0 where it has no harmonics."""
+    blocks: Blocks | None = None
+    """Those of the task; None where it has no harmonics."""
 
     def harmonics(self) -> tuple[KeyHarmonic, ...]:
         """The harmonics of key frequencies in the readout: 2k and 3k with at least 1 % of the largest."""
-        return tuple(multiples_of_keys(self.frequencies, self.shares_of_largest, self.n, self.shares_of_largest))
+        if self.blocks is None:
+            return ()
+        return tuple(multiples_of_keys(self.frequencies, self.shares_of_largest, self.blocks, self.shares_of_largest))
 
 
 def find_keys(snapshot: Snapshot) -> Keys:
@@ -60,29 +62,29 @@ def find_keys(snapshot: Snapshot) -> Keys:
     """
     if snapshot.task.why_no_harmonics:
         return Keys((), snapshot.task.why_no_harmonics)
-    n = snapshot.n
+    blocks = snapshot.harmonics.blocks
     power = power_per_component(snapshot)
     shares = power / power.max()
     strong = shares >= SHARE_OF_LARGEST
     would_be = strong & (shares >= MULTIPLE_OF_MEDIAN * shares.quantile(0.5))
-    keys = {k for k in snapshot.harmonics.frequencies if would_be[k - 1]}
-    twice = {k: fold_frequency(2 * k, n) for k in keys}
-    doubles = {d for k, d in twice.items() if d in keys and shares[d - 1] <= HARMONIC_SHARE_OF_KEY * shares[k - 1]}
+    keys = [label for label, is_one in zip(snapshot.harmonics.labels, would_be.tolist(), strict=True) if is_one]
+    share_of = dict(zip(snapshot.harmonics.labels, shares, strict=True))
+    twice = {key: blocks.multiple(2, key) for key in keys}
+    doubles = {d for key, d in twice.items() if d in keys and share_of[d] <= HARMONIC_SHARE_OF_KEY * share_of[key]}
     why_none = "" if keys else _why_none(snapshot, int(strong.sum()))
-    return Keys(tuple(sorted(keys - doubles)), why_none, tuple(shares.tolist()), n)
+    return Keys(tuple(key for key in keys if key not in doubles), why_none, tuple(shares.tolist()), blocks)
 
 
-def power_per_component(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
-    """Readout power of each frequency over the number of its components: two, or one for k = n/2."""
-    components = [len(components_of(snapshot.n, k)) for k in snapshot.harmonics.frequencies]
-    return readout_power(snapshot) / torch.tensor(components)
+def power_per_component(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    """Readout power of each block over the number of its components: of a frequency two, or one for k = n/2."""
+    return readout_power(snapshot) / torch.from_numpy(snapshot.harmonics.blocks.dimensions)
 
 
 def _why_none(snapshot: Snapshot, n_strong: int) -> str:
-    by_split = dict(zip(snapshot.splits, accuracy(snapshot), strict=True))
+    blocks, by_split = snapshot.harmonics.blocks, dict(zip(snapshot.splits, accuracy(snapshot), strict=True))
     if by_split.get("test", by_split["all"]) < TEST_THRESHOLD:
-        return "there are no key frequencies at the last checkpoint: no circuit has formed"
+        return f"there are no key {blocks.plural} at the last checkpoint: no circuit has formed"
     return (
-        f"there are no key frequencies: the network reads its answer from {n_strong} of "
-        f"{len(snapshot.harmonics.frequencies)} frequencies, and where half of all are used the rule cannot tell which are key"
+        f"there are no key {blocks.plural}: the network reads its answer from {n_strong} of "
+        f"{len(blocks)} {blocks.plural}, and where half of all are used the rule cannot tell which are key"
     )

@@ -29,6 +29,7 @@ from grokviz.checks import as_path, shown, whole
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, keep_measurements, open_run
+from grokviz.tasks.blocks import Label
 from grokviz.tasks.train_pairs import TrainPairs
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def measure_in_memory(run: Run, *, known: xr.Dataset | None) -> xr.Dataset:
     """
     source, specs = run_source(run), specs_of(MEASURES)
 
-    def known_columns(snapshot: Snapshot, keys: tuple[int, ...]) -> dict[str, Column]:
+    def known_columns(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
         return {} if known is None else _columns_that_hold(known, source, specs, keys)[0]
 
     return measured(source, specs, known_columns, _kept_nowhere, False)
@@ -164,7 +165,7 @@ def _measured_run(run: Run, specs: Sequence[MeasureSpec], progress: bool, out: s
     with keep_measurements(run, None if out is None else as_path("out", out)) as kept:
         known = run_source(run)
 
-        def stored_columns(snapshot: Snapshot, keys: tuple[int, ...]) -> dict[str, Column]:
+        def stored_columns(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
             stored = kept.stored()
             if stored is None:
                 return {}
@@ -184,7 +185,7 @@ def _measured_run(run: Run, specs: Sequence[MeasureSpec], progress: bool, out: s
         return measured(known, specs, stored_columns, keep, progress)
 
 
-def _nothing_stored(snapshot: Snapshot, keys: tuple[int, ...]) -> dict[str, Column]:
+def _nothing_stored(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
     return {}
 
 
@@ -193,7 +194,7 @@ def _kept_nowhere(dataset: xr.Dataset, whole: bool) -> None:
 
 
 def _columns_that_hold(
-    stored: xr.Dataset, source: Source, specs: Sequence[MeasureSpec], keys: tuple[int, ...]
+    stored: xr.Dataset, source: Source, specs: Sequence[MeasureSpec], keys: tuple[Label, ...]
 ) -> tuple[dict[str, Column], bool]:
     """The stored values that still hold: of these networks, of the same code, and with these key frequencies if they use
     key frequencies; and whether that is all of them.

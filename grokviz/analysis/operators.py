@@ -1,9 +1,10 @@
 """Named operators: the forms in which restricted and excluded loss stand in print, beside the headline ones.
 
-All have one purpose: a network with its key frequencies alone, or without them. They differ in what counts as a frequency's part
-of the logits, and so in their numbers; each has a name of its own, so that a published number can be compared with what it is. As
-measures, they may be given to `grokviz.measure(run, (*grokviz.MEASURES, grokviz.operators.restricted_loss_of_cube))`, or be
-called with a snapshot and key frequencies. Like the headline ones they are means over the pairs of each split.
+All have one purpose: a network with its key frequencies alone, or without them. They differ in what counts as a frequency's (of
+another group than a cyclic one, a block's) part of the logits, and so in their numbers; each has a name of its own, so that a
+published number can be compared with what it is. As measures, they may be given to
+`grokviz.measure(run, (*grokviz.MEASURES, grokviz.operators.restricted_loss_of_cube))`, or be called with a snapshot and
+key frequencies. Like the headline ones they are means over the pairs of each split.
 
 w_k = 2 pi k / n, s the place of the answer on the circle of n elements (a + b for addition), c that of the class.
 """
@@ -19,10 +20,11 @@ from grokviz.analysis.measures import Measure
 from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.models.loss import cross_entropies
+from grokviz.tasks.blocks import Label
 
 
 @needs("harmonics")
-def restricted_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def restricted_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of the logits' part along cos w_k(s - c) of the key frequencies: one number for each frequency is kept of all logits.
 
     Formula: cross-entropy of sum_k (<L, t_k> / <t_k, t_k>) t_k, t_k = cos w_k(s - c), over the n answers; L centred over c. It
@@ -36,7 +38,7 @@ def restricted_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[int]) 
 
 
 @needs("harmonics")
-def excluded_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def excluded_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss without the logits' part along cos w_k(s - c) of the key frequencies.
 
     Formula: cross-entropy of L - sum_k (<L, t_k> / <t_k, t_k>) t_k, t_k = cos w_k(s - c), over the n answers.
@@ -49,7 +51,7 @@ def excluded_loss_of_cube(snapshot: Snapshot, key_frequencies: Sequence[int]) ->
 
 
 @needs("harmonics")
-def restricted_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def restricted_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of the logits' part in the 2 x 2 block of each key frequency: cos and sin of a times cos and sin of b.
 
     Formula: cross-entropy of the projection of L over (a, b) on {cos, sin w_k a} x {cos, sin w_k b} + mean over pairs of L.
@@ -61,7 +63,7 @@ def restricted_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[int]
 
 
 @needs("harmonics")
-def excluded_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def excluded_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss without the logits' part in the 2 x 2 block of each key frequency.
 
     Formula: cross-entropy of L minus its projection over (a, b) on {cos, sin w_k a} x {cos, sin w_k b}.
@@ -73,7 +75,7 @@ def excluded_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[int]) 
 
 
 @needs("harmonics")
-def restricted_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def restricted_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of what the neurons alone write into the logits along the key frequencies of the answer.
 
     Formula: cross-entropy of P (N W_out W_U) + mean over pairs of L, P the projection over (a, b) on cos, sin w_k s of the key
@@ -87,7 +89,7 @@ def restricted_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[in
 
 
 @needs("harmonics")
-def excluded_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def excluded_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss without what the neurons write into the logits along the key frequencies of the answer; the direct path stays.
 
     Formula: cross-entropy of L - P (N W_out W_U), P the projection over (a, b) on cos, sin w_k s of the key frequencies.
@@ -99,21 +101,23 @@ def excluded_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[int]
     return _losses(snapshot, snapshot.logits - along[snapshot.answers])
 
 
-def _cube(snapshot: Snapshot, frequencies: Sequence[int]) -> Float[Tensor, "pair token"]:
+def _cube(snapshot: Snapshot, labels: Sequence[Label]) -> Float[Tensor, "pair token"]:
     harmonics, projections = snapshot.harmonics, snapshot.cube_projections
     by_answer = torch.zeros(snapshot.n, snapshot.n, dtype=torch.float64)
-    for k in frequencies:
-        by_answer += projections[k - 1] * einsum(harmonics.waves(k), harmonics.waves(k), "w s, w c -> s c")
+    for label in labels:
+        rows = harmonics.of_answer[harmonics.blocks.rows(label)]
+        by_answer += projections[harmonics.blocks.place(label)] * einsum(rows, rows, "w s, w c -> s c")
     return by_answer[snapshot.answers]
 
 
-def _blocks(snapshot: Snapshot, frequencies: Sequence[int]) -> Float[Tensor, "pair class"]:
+def _blocks(snapshot: Snapshot, labels: Sequence[Label]) -> Float[Tensor, "pair class"]:
     logits = rearrange(snapshot.logits, "(a b) c -> a b c", a=snapshot.n)
-    kept = torch.zeros_like(logits)
-    for k in frequencies:
-        waves = snapshot.harmonics.waves(k)
-        coefficients = einsum(waves, einsum(waves, logits, "v a, a b c -> v b c"), "w b, v b c -> v w c")
-        kept += einsum(waves, einsum(waves, coefficients, "w b, v w c -> v b c"), "v a, v b c -> a b c")
+    harmonics, kept = snapshot.harmonics, torch.zeros_like(logits)
+    for label in labels:
+        rows = harmonics.blocks.rows(label)
+        first, second = harmonics.of_first[rows], harmonics.of_second[rows]
+        coefficients = einsum(second, einsum(first, logits, "v a, a b c -> v b c"), "w b, v b c -> v w c")
+        kept += einsum(first, einsum(second, coefficients, "w b, v w c -> v b c"), "v a, v b c -> a b c")
     return rearrange(kept, "a b c -> (a b) c")
 
 

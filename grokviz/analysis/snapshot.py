@@ -22,7 +22,7 @@ from grokviz.models.forward import last_position
 from grokviz.models.machine import hooked_bytes, memory_of, refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
-from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_frequency_shares
+from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_block_shares
 from grokviz.tasks.split import known_train_mask, split_masks
 from grokviz.tasks.task import Task
 
@@ -65,7 +65,7 @@ class Snapshot:
 
     @property
     def harmonics(self) -> Harmonics:
-        """The waves on the circle of the task's elements.
+        """The blocks of the task's harmonics: of a cyclic group, the waves on the circle of its elements.
 
         Raises:
             LackingError: the task has none. A measure that uses them says so: `@needs("harmonics")`.
@@ -109,15 +109,15 @@ class Snapshot:
         return logits - logits.mean(dim=1, keepdim=True)
 
     @cached_property
-    def cube_projections(self) -> Float[Tensor, "frequency"]:
-        """<L, t_k> / <t_k, t_k> of each frequency, t_k = sum over its waves of wave(s) wave(c): (2 / n) cos w_k(s - c)."""
+    def cube_projections(self) -> Float[Tensor, "block"]:
+        """<L, t> / <t, t> of each block, t = sum over its rows of row(s) row(c): for two waves (2 / n) cos w_k(s - c)."""
         return self.harmonics.along_cube(self.centred_logits)
 
     @cached_property
-    def neuron_frequency_shares(self) -> Float[Tensor, "frequency neuron"]:
-        """Share of each neuron's variance at each frequency, NaN for dead neurons; see `pair_frequency_shares`."""
+    def neuron_shares(self) -> Float[Tensor, "block neuron"]:
+        """Share of each neuron's variance in each block, NaN for dead neurons; see `pair_block_shares`."""
         by_pair = rearrange(self.neurons, "(a b) neuron -> a b neuron", a=self.n)
-        return pair_frequency_shares(by_pair, self.harmonics.basis)
+        return pair_block_shares(by_pair, self.harmonics)
 
     @cached_property
     def neuron_spectrum(self) -> Float[Tensor, "value"]:

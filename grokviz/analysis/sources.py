@@ -131,6 +131,7 @@ def intervened_source(run: Run, hooks: Hooks, *, pairs_at_once: int | None) -> S
 
 
 def _asked(task: Task) -> str:
-    """Hash of the pairs' answers and of the places of the elements: two operations with the same one are the same."""
-    parts = [task.elements, task.answers, *([] if task.coordinates is None else [task.coordinates])]
-    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+    """Hash of the pairs' answers and of the harmonics: two operations with the same one are the same."""
+    blocks = task.known_blocks
+    parts = [task.elements.tobytes(), task.answers.tobytes(), b"" if blocks is None else blocks.identity]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grokviz.analysis.axes import AXES, OF_THE_DATASET
+from grokviz.analysis.axes import AXES, OF_BLOCKS, OF_THE_DATASET
 from grokviz.analysis.code import is_grokviz
 from grokviz.analysis.fingerprints import Reached, reached_by, reached_by_own
 from grokviz.analysis.measures import MEASURES, Measure
@@ -19,7 +19,8 @@ from grokviz.analysis.needs import Need, needs_of
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
-from grokviz.measured import AXES_OF_MEASURES
+from grokviz.measured import AXES_OF_MEASURES, BLOCK
+from grokviz.tasks.blocks import Label
 
 Measures = Measure | str | Iterable[Measure | str]
 """How measures may be given: functions, names of grokviz's own, or one of either."""
@@ -32,6 +33,7 @@ class MeasureSpec:
     function: Measure
     name: str
     axes: tuple[str, ...]
+    """As its return annotation has them: `block` for the axis of the task's blocks, whatever the task calls it."""
     attributes: dict[str, str]
     needs: tuple[Need, ...]
 
@@ -67,7 +69,7 @@ class MeasureSpec:
         is_told = not self.reached.why_not and "taken_anew" not in kept_attributes
         return is_told and kept_attributes.get("fingerprint") == self.reached.fingerprint
 
-    def __call__(self, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
+    def __call__(self, snapshot: Snapshot, keys: tuple[Label, ...]) -> np.ndarray:
         """The measure's value.
 
         Raises:
@@ -124,7 +126,7 @@ def specs_of(measures: Measures) -> list[MeasureSpec]:
 def _refuse_names(spec: MeasureSpec, measures: set[str]) -> None:
     """Refuse a measure, or an axis of it, with a name that something else in the measurements has."""
     taken = {
-        **dict.fromkeys(AXES, "the name of an axis"),
+        **dict.fromkeys((*AXES, *OF_BLOCKS, BLOCK, "frequency"), "the name of an axis"),
         **dict.fromkeys(OF_THE_DATASET, "a name of the dataset's own"),
     }
     if why := _why_no_name(spec.name) or taken.get(spec.name, ""):

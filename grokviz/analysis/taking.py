@@ -25,6 +25,7 @@ from grokviz.analysis.stated_split import SplitChecker
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.machine import cpu_threads, memory_bytes, snapshot_bytes
 from grokviz.progress import progress_of
+from grokviz.tasks.blocks import Label
 
 Keep = Callable[[xr.Dataset, bool], None]
 """Keeps measurements, knowing whether they are whole: of every network, as no interrupt and no damage left them."""
@@ -36,7 +37,7 @@ SHARE_OF_MEMORY = 0.25
 def measured(
     source: Source,
     specs: Sequence[MeasureSpec],
-    stored_columns: Callable[[Snapshot, tuple[int, ...]], dict[str, Column]],
+    stored_columns: Callable[[Snapshot, tuple[Label, ...]], dict[str, Column]],
     keep: Keep,
     progress: bool,
 ) -> xr.Dataset:
@@ -60,7 +61,7 @@ def _measured_by(
     threads: int,
     source: Source,
     specs: Sequence[MeasureSpec],
-    stored_columns: Callable[[Snapshot, tuple[int, ...]], dict[str, Column]],
+    stored_columns: Callable[[Snapshot, tuple[Label, ...]], dict[str, Column]],
     keep: Keep,
     progress: bool,
     of_hooks: Sequence[GeneratorState],
@@ -70,7 +71,7 @@ def _measured_by(
     keys = find_keys(final)
     columns = stored_columns(final, keys.frequencies)
     for spec in specs:
-        columns.setdefault(spec.name, Column.empty(spec))
+        columns.setdefault(spec.name, Column.empty(spec, source.task.task))
     refuse_clashes(columns)
     absent = _absent(final, [*specs_of(MEASURES), *specs], keys)  # the reason holds for those not asked for, too
     labels = labels_of(final, keys.frequencies)
@@ -116,7 +117,7 @@ def _measured_by(
                 absent |= taken.lacking
                 for spec in missing[epoch]:
                     if spec.name in taken.values:
-                        value = lengths.checked(spec, taken.values[spec.name])
+                        value = lengths.checked(spec.name, columns[spec.name], taken.values[spec.name])
                         columns[spec.name].put(epoch, value, room=len(todo))
                 if taken.error:
                     raise taken.error
@@ -167,7 +168,7 @@ class _Taker:
         self._drawing: dict[str, list[GeneratorState]] = {}
         """What the measures that draw from the shared generators draw from, as it was before."""
 
-    def taken(self, snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[int, ...]) -> _Taken:
+    def taken(self, snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: tuple[Label, ...]) -> _Taken:
         """What comes of `specs` at a snapshot."""
         taken = _Taken()
         for spec in specs:
@@ -180,7 +181,7 @@ class _Taker:
                 break
         return taken
 
-    def _value(self, spec: MeasureSpec, snapshot: Snapshot, keys: tuple[int, ...]) -> np.ndarray:
+    def _value(self, spec: MeasureSpec, snapshot: Snapshot, keys: tuple[Label, ...]) -> np.ndarray:
         """The value of a measure; of one that draws random numbers while no other does, from where its generators began."""
         if not spec.is_users:
             return spec(snapshot, keys)

@@ -25,7 +25,9 @@ from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.checks import Epoch
 from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.measured import axes_on
 from grokviz.store import Run
+from grokviz.tasks.blocks import ALTERNATING, Label
 
 Verdict = Literal["agrees", "differs", "wrong in print", "not compared"]
 
@@ -136,8 +138,8 @@ class _Ours:
         for pattern, compute in _SUMMARY.items():
             if match := re.fullmatch(pattern, name):
                 frequencies = [int(group) for group in match.groups()]
-                if wrong := [k for k in frequencies if k not in self.snapshot.harmonics.frequencies]:
-                    raise GrokvizError(f"there is no frequency {wrong[0]} among {self.snapshot.n} elements")
+                for k in frequencies:
+                    self.place(k)
                 return compute(self, *frequencies)
         return self._of_measure(name)
 
@@ -145,11 +147,20 @@ class _Ours:
         """The name with the frequency n/2 in the place of `sign`, the representation (-1)^x of an even number of elements."""
         if not re.search(_SIGN, name):
             return name
-        if self.snapshot.n % 2:
+        signs = [block.label for block in self.snapshot.harmonics.blocks.blocks if block.components == ALTERNATING]
+        if not signs:
             raise GrokvizError(
                 f"'sign' is frequency n/2 of an even number of elements, and there are {self.snapshot.n}"
             )
-        return re.sub(_SIGN, f"freq_{self.snapshot.n // 2}_rep", name)
+        return re.sub(_SIGN, f"freq_{signs[0]}_rep", name)
+
+    def place(self, frequency: Label) -> int:
+        """The place of a frequency among all.
+
+        Raises:
+            GrokvizError: there is no such frequency.
+        """
+        return self.snapshot.harmonics.blocks.place(frequency)
 
     def on(self, split: str, by_split: np.ndarray) -> float:
         """The value of `split`.
@@ -162,7 +173,7 @@ class _Ours:
             self.snapshot.known_train_mask  # noqa: B018 - says why
         return float(by_split[names.index(split)])
 
-    def of(self, spec: MeasureSpec, keys: tuple[int, ...] | None = None) -> np.ndarray:
+    def of(self, spec: MeasureSpec, keys: tuple[Label, ...] | None = None) -> np.ndarray:
         """What a measure gives, with the key frequencies or others."""
         name = f"{spec.name}{keys or ''}"
         if name not in self._measured:
@@ -183,12 +194,11 @@ class _Ours:
         if reason := next((reasons[need] for need in spec.needs if need in reasons), ""):
             raise LackingError(reason)
         given = [label.strip() for label in match[2].split(",")] if match[2] else []
-        if len(given) != len(spec.axes):
-            raise GrokvizError(
-                f"it has the axes {', '.join(spec.axes) or 'none'}: give a label for each, as in loss[test]"
-            )
+        axes = axes_on(self.snapshot.task, spec.axes)
+        if len(given) != len(axes):
+            raise GrokvizError(f"it has the axes {', '.join(axes) or 'none'}: give a label for each, as in loss[test]")
         place = []
-        for axis, label in zip(spec.axes, given, strict=True):
+        for axis, label in zip(axes, given, strict=True):
             if axis == "split" and label in self.snapshot.task.splits and label not in self.labels[axis]:
                 raise LackingError(SPLIT_UNKNOWN)
             if label not in self.labels[axis]:
@@ -219,10 +229,10 @@ def _kind(name: str) -> str:
 _SPECS: Mapping[str, MeasureSpec] = {spec.name: spec for spec in specs_of((*MEASURES, *OPERATORS))}
 
 
-def _share(ours: _Ours, measure: str, k: int) -> float:
+def _share(ours: _Ours, measure: str, k: Label) -> float:
     """A frequency's share of the whole squared norm, constant included, as the paper has it."""
     spec = _SPECS[f"{measure}_power"]
-    return float(ours.of(spec)[k - 1]) * (1 - _constant(ours, measure))
+    return float(ours.of(spec)[ours.place(k)]) * (1 - _constant(ours, measure))
 
 
 def _constant(ours: _Ours, measure: str) -> float:
@@ -248,9 +258,9 @@ _SUMMARY: Mapping[str, Callable[..., float]] = {
     r"percent_unembed_freq_(\d{1,6})_rep": lambda ours, k: _share(ours, "readout", k),
     r"percent_unembed_trivial_rep": lambda ours: _constant(ours, "readout"),
     r"percent_unembed_explained": lambda ours: sum(_share(ours, "readout", k) for k in ours.keys),
-    r"logit_freq_(\d{1,6})_rep_trace_similarity": lambda ours, k: float(ours.of(_SPECS["logit_cosine"])[k - 1]),
+    r"logit_freq_(\d{1,6})_rep_trace_similarity": lambda ours, k: float(ours.of(_SPECS["logit_cosine"])[ours.place(k)]),
     r"percent_logits_explained": lambda ours: sum(
-        float(ours.of(_SPECS["logit_cosine"])[k - 1]) ** 2 for k in ours.keys
+        float(ours.of(_SPECS["logit_cosine"])[ours.place(k)]) ** 2 for k in ours.keys
     ),
     r"logit_excluded_loss_freq_(\d{1,6})_rep": lambda ours, k: ours.on(
         "train", ours.of(_SPECS["excluded_loss_of_cube"], (k,))

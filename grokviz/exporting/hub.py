@@ -16,7 +16,7 @@ from grokviz.models.parameters import architecture
 from grokviz.report.words import facts, findings, headline
 from grokviz.store import Run
 
-SHOWN = ("losses", "token_circles", "spectrum", "neuron_frequencies", "progress_measures")
+SHOWN = ("losses", "token_circles", "spectrum", "neurons_by_frequency", "progress_measures")
 """The figures of a card, as far as they can be drawn."""
 
 

@@ -107,7 +107,7 @@ def attention_over_training(measurements: xr.Dataset) -> Drawing:
             "scatter", x=values["epoch"].values, y=small(values), line=style, name=f"head {head}", legendgroup=str(head),
             showlegend=False, hovertemplate=hover, col=2,
         )  # fmt: skip
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", range=[0, 1], tickformat=".0%", col=1)
     drawing.axis("y", title="nats", range=[0, 1.02 * math.log(3)], col=2)
     legend_below(drawing)

@@ -11,6 +11,7 @@ from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, listed, small, titled
+from grokviz.measured import task_in
 from grokviz.store import Run
 
 MOST_FIELDS = 4
@@ -74,7 +75,7 @@ def comparison_drawing(
             line={"color": SERIES_COLOURS[i % len(SERIES_COLOURS)]},
             hovertemplate=f"epoch %{{x:,}}: {measure} %{{y:.3g}}<extra>{name}</extra>",
         )
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", title=measure.replace("_", " "))
     if measure.split("_")[-1] == "loss":
         drawing.axis("y", type="log", exponentformat="power")
@@ -100,12 +101,14 @@ def what_differs(parts: Sequence[xr.Dataset]) -> list[str]:
             for config in configs
         ]
     keys = [key_frequencies_of(part) for part in parts]
-    return [_keys_in_words(own) for own in keys] if len(set(keys)) > 1 else ["" for _ in parts]
+    return [_keys_in_words(part) for part in parts] if len(set(keys)) > 1 else ["" for _ in parts]
 
 
 def _described(run: xr.Dataset) -> str:
-    return f"{run['operation'].item()} mod {int(run['p'])}, {_keys_in_words(key_frequencies_of(run))}"
+    return f"{run['operation'].item()} mod {int(run['p'])}, {_keys_in_words(run)}"
 
 
-def _keys_in_words(keys: Sequence[int]) -> str:
-    return f"key frequencies {listed(keys)}" if keys else "no key frequencies"
+def _keys_in_words(run: xr.Dataset) -> str:
+    keys, blocks = key_frequencies_of(run), task_in(run).known_blocks
+    plural = blocks.plural if blocks else "frequencies"
+    return f"key {plural} {listed(keys)}" if keys else f"no key {plural}"

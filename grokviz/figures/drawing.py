@@ -64,14 +64,20 @@ class Drawing:
         row: int | None = None,
         col: int | None = None,
         title: str = "",
+        of: Literal["epoch", "block", ""] = "",
         **attributes: Any,
     ) -> None:
-        """Set `attributes` of the x or y axes of `row` and `col`: of all, where these are not given."""
+        """Set `attributes` of the x or y axes of `row` and `col`: of all, where these are not given. What an axis is `of` stands
+        in the metadata of the figure, for whoever links it to others.
+        """
         given = {"title": {"text": title}, **attributes} if title else attributes
         for r in range(1, self._rows + 1) if row is None else (row,):
             for c in range(1, self._cols + 1) if col is None else (col,):
-                axis = self.layout.setdefault(f"{which}axis{self._number(r, c)}", {})
+                name = f"{which}axis{self._number(r, c)}"
+                axis = self.layout.setdefault(name, {})
                 axis |= given
+                if of:
+                    self.layout.setdefault("meta", {"axes": {}})["axes"][name] = of
 
     def horizontal_line(self, y: float, dash: str, *, row: int = 1, col: int = 1) -> None:
         """A thin grey line across a panel at height `y`."""

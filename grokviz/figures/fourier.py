@@ -1,9 +1,18 @@
-"""Spectra of embedding and readout, tokens on their circles, and the frequencies of the neurons."""
+"""Spectra of embedding and readout, tokens on their circles, and the frequencies of the neurons.
+
+Of another group than a cyclic one, what is said of frequencies is said of its blocks, by their own word.
+"""
 
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import HARMONIC_SHARE_OF_LARGEST, KeyHarmonic, key_frequencies_of, multiples_of_keys
+from grokviz.analysis.derived import (
+    HARMONIC_SHARE_OF_LARGEST,
+    KeyHarmonic,
+    blocks_in,
+    key_frequencies_of,
+    multiples_of_keys,
+)
 from grokviz.checks import Epoch
 from grokviz.config import PURE_NEURON
 from grokviz.figures.baselines import beside_start, itself
@@ -16,15 +25,16 @@ from grokviz.figures.theme import (
     NEUTRAL,
     READOUT,
     SEQUENTIAL,
+    along_blocks,
     at_epoch,
     frequency_colours,
     legend_below,
     listed,
+    positions,
     small,
     titled,
     variables,
 )
-from grokviz.tasks.frequencies import components_of
 
 TITLE = "Fourier structure"
 
@@ -46,25 +56,24 @@ def sparsity(measurements: xr.Dataset) -> Drawing:
     """Gini index and effective number of frequencies of embedding and readout, over training."""
     names = ("embedding_gini", "readout_gini", "embedding_participation_ratio", "readout_participation_ratio")
     values = dict(zip(names, variables(measurements, *names), strict=True))
-    drawing = Drawing(cols=2, titles=("Gini index of the norms", "effective number of frequencies"))
+    blocks = blocks_in(measurements)
+    plural = blocks.plural
+    drawing = Drawing(cols=2, titles=("Gini index of the norms", f"effective number of {plural}"))
     for what, colour in (("embedding", EMBEDDING), ("readout", READOUT)):
-        for col, measure, hover in ((1, "gini", "Gini %{y:.3f}"), (2, "participation_ratio", "%{y:.1f} frequencies")):
+        for col, measure, hover in ((1, "gini", "Gini %{y:.3f}"), (2, "participation_ratio", f"%{{y:.1f}} {plural}")):
             curve = values[f"{what}_{measure}"]
             drawing.add(
                 "scatter", x=curve["epoch"].values, y=small(curve), name=what, line={"color": colour}, legendgroup=what,
                 showlegend=col == 1, hovertemplate=f"epoch %{{x:,}}: {what}, {hover}<extra></extra>", col=col,
             )  # fmt: skip
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", range=[0, 1], col=1)
     drawing.axis("y", rangemode="tozero", col=2)
     legend_below(drawing)
     readout = values["readout_participation_ratio"]
-    finding = (
-        f"The readout ends with {beside_start(readout, readout[-1], itself, '{:.1f}', unit=' effective frequencies')}"
-    )
-    return titled(
-        drawing, finding, "Sparsity over frequencies, cos and sin combined: participation ratio of power, Gini of norms"
-    )
+    ends = beside_start(readout, readout[-1], itself, "{:.1f}", unit=f" effective {plural}")
+    shows = f"Sparsity over {plural}, {blocks.parts} combined: participation ratio of power, Gini of norms"
+    return titled(drawing, f"The readout ends with {ends}", shows)
 
 
 @draws("embedding_power", "readout_power")
@@ -74,27 +83,26 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     Pointing at a bar tells whether it is a harmonic of one.
     """
     embedding, readout = at_epoch(measurements, epoch, "embedding_power", "readout_power")
-    keys = key_frequencies_of(measurements)
-    frequencies = embedding["frequency"].values
-    colours = frequency_colours(measurements, frequencies.tolist())
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    axis, labels = blocks.axis, blocks.labels.tolist()
+    own = dict(zip(labels, frequency_colours(measurements, labels), strict=True))
     drawing = Drawing(rows=2, shared_x=True, vertical_spacing=0.08)
     for row, what, power in ((1, "embedding", embedding), (2, "readout", readout)):
-        hover = f"frequency %{{x}}: %{{y:.2%}} of the {what}'s power%{{hovertext}}<extra></extra>"
+        hover = f"{axis} %{{x}}: %{{y:.2%}} of the {what}'s power%{{hovertext}}<extra></extra>"
         harmonics = {harmonic.frequency: harmonic for harmonic in _harmonics_in(power, measurements)}
-        own = dict(zip(frequencies.tolist(), colours, strict=True))
-        kinds = dict.fromkeys(keys, "<br>key frequency")
-        kinds |= {k: f"<br>{harmonic.multiple} times key frequency {harmonic.key}" for k, harmonic in harmonics.items()}
+        kinds = dict.fromkeys(keys, f"<br>key {axis}")
+        kinds |= {k: f"<br>{harmonic.multiple} times key {axis} {harmonic.key}" for k, harmonic in harmonics.items()}
         drawing.add(
             "bar",
-            x=frequencies,
+            x=positions(blocks),
             y=small(power),
-            hovertext=[kinds.get(int(k), "") for k in frequencies],
-            text=[f"{harmonics[k].multiple}×{harmonics[k].key}" if k in harmonics else "" for k in frequencies],
+            hovertext=[kinds.get(k, "") for k in labels],
+            text=[f"{harmonics[k].multiple}×{harmonics[k].key}" if k in harmonics else "" for k in labels],
             textposition="outside",
             cliponaxis=False,
             marker={
-                "color": [own[harmonics[k].key] if k in harmonics else own[k] for k in frequencies.tolist()],
-                "pattern": {"shape": ["/" if k in harmonics else "" for k in frequencies.tolist()], "size": 4},
+                "color": [own[harmonics[k].key] if k in harmonics else own[k] for k in labels],
+                "pattern": {"shape": ["/" if k in harmonics else "" for k in labels], "size": 4},
             },
             name=what,
             showlegend=False,
@@ -102,24 +110,27 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
             row=row,
         )
         drawing.axis("y", title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row)
-    drawing.axis("x", title="frequency", row=2)
+    along_blocks(drawing, "x", blocks)
+    drawing.axis("x", title=axis, row=2)
     if keys:
         held = beside_start(
             measurements["readout_power"],
             readout,
-            lambda power: power.sel(frequency=list(keys)).sum(),
+            lambda power: power.sel({axis: list(keys)}).sum(),
             "{:.1%}",
             unit=" of the readout's power",
         )
-        noun = "frequency" if len(keys) == 1 else "frequencies"
+        noun = axis if len(keys) == 1 else blocks.plural
         finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
     else:
-        finding = "No frequency stands out: there are no key frequencies"
+        finding = f"No {axis} stands out: there are no key {blocks.plural}"
+    share = f"{HARMONIC_SHARE_OF_LARGEST:.0%}"
+    hatched = f", hatched and named: their harmonics with {share} of the largest" if blocks.multiples else ""
     return titled(
         drawing,
         finding,
-        f"Share of power by frequency at epoch {int(embedding['epoch']):,}; coloured: key frequencies of the final "
-        f"checkpoint, hatched and named: their harmonics with {HARMONIC_SHARE_OF_LARGEST:.0%} of the largest",
+        f"Share of power by {axis} at epoch {int(embedding['epoch']):,}; coloured: key {blocks.plural} of the final "
+        f"checkpoint{hatched}",
     )
 
 
@@ -127,39 +138,42 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
 def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
     plane, roundness = at_epoch(measurements, epoch, "token_plane", "circle_roundness")
-    keys = key_frequencies_of(measurements)
-    shown = (
-        f"Centred W_E at epoch {int(plane['epoch']):,} projected on each key frequency's plane; "
-        "colour: k times the token's place on the circle of all elements"
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    axis = blocks.axis
+    colour = (
+        "k times the token's place on the circle of all elements" if blocks.coordinates is not None else "the token"
     )
+    shown = f"Centred W_E at epoch {int(plane['epoch']):,} projected on each key {axis}'s plane; colour: {colour}"
     columns = min(len(keys), 4)
     rows = -(-len(keys) // columns)
-    titles = [f"frequency {k}" for k in keys]
+    titles = [f"{axis} {k}" for k in keys]
     drawing = Drawing(rows=rows, cols=columns, titles=titles, horizontal_spacing=0.06, vertical_spacing=0.12)
-    tokens, places = plane["token"].values, measurements["token_coordinate"].values
+    tokens = plane["token"].values
     for i, k in enumerate(keys):
         row, col = i // columns + 1, i % columns + 1
-        xy = small(plane.sel(frequency=k))
-        marker = {"color": (k * places % len(places)).astype(np.float32), "colorscale": CYCLIC, "size": 6}
-        hover = f"token %{{text}} in the plane of frequency {k}<extra></extra>"
+        xy = small(plane.sel({axis: k}))
+        turns = blocks.turns(k)
+        colours = (np.arange(len(tokens)) if turns is None else turns).astype(np.float32)
+        marker = {"color": colours, "colorscale": CYCLIC, "size": 6}
+        hover = f"token %{{text}} in the plane of {axis} {k}<extra></extra>"
         points = {"text": [str(token) for token in tokens], "mode": "markers", "marker": marker, "showlegend": False}
         drawing.add("scatter", points, x=xy[:, 0], y=xy[:, 1], hovertemplate=hover, row=row, col=col)
-        reach = 1.08 * float(np.abs(measurements["token_plane"].sel(frequency=k)).max())
+        reach = 1.08 * float(np.abs(measurements["token_plane"].sel({axis: k})).max())
         anchor = "x" if i == 0 else f"x{i + 1}"
         drawing.axis("x", range=[-reach, reach], showticklabels=False, row=row, col=col)
         drawing.axis("y", range=[-reach, reach], showticklabels=False, scaleanchor=anchor, row=row, col=col)
     drawing.layout["height"] = 360 if rows == 1 else 320 * rows
-    if not np.isfinite(roundness.sel(frequency=list(keys))).any():
-        return titled(drawing, "No key frequency has a circle here", shown)
+    if not np.isfinite(roundness.sel({axis: list(keys)})).any():
+        return titled(drawing, f"No key {axis} has a circle here", shown)
     said = beside_start(
         measurements["circle_roundness"],
         roundness,
-        lambda r: r.sel(frequency=list(keys)).median(),
+        lambda r: r.sel({axis: list(keys)}).median(),
         "{:.0%}",
         unit=" round",
         usual=True,
     )
-    finding = f"In the median plane of a key frequency the tokens lie {said}"
+    finding = f"In the median plane of a key {axis} the tokens lie {said}"
     return titled(drawing, finding, shown + "; round: 1 - std / mean of the radius")
 
 
@@ -169,64 +183,66 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: Epoch | None = None) -
     counts, frequency, purity = at_epoch(
         measurements, epoch, "neurons_per_frequency", "neuron_frequency", "neuron_purity"
     )
-    frequencies = counts["frequency"].values
-    colours = frequency_colours(measurements, frequencies.tolist())
+    blocks = blocks_in(measurements)
+    axis, labels = blocks.axis, blocks.labels.tolist()
     drawing = Drawing(rows=2, shared_x=True, vertical_spacing=0.08)
-    hover = "frequency %{x}: %{y} pure neurons<extra></extra>"
-    marker = {"color": colours}
-    drawing.add("bar", x=frequencies, y=small(counts), marker=marker, showlegend=False, hovertemplate=hover, row=1)
+    hover = f"{axis} %{{x}}: %{{y}} pure neurons<extra></extra>"
+    marker = {"color": frequency_colours(measurements, labels)}
+    x = positions(blocks)
+    drawing.add("bar", x=x, y=small(counts), marker=marker, showlegend=False, hovertemplate=hover, row=1)
     living = frequency.fillna(0).astype(int).values  # a dead neuron has no purity either, so it is not drawn
+    own = [labels[number - 1] if number else 0 for number in living.tolist()]
     # Neurons of one frequency are spread around it, in their own order, so that each can be pointed at.
     spread = (np.arange(len(living)) * 0.618034 % 1 - 0.5) * 0.7
-    hover = "neuron %{text}: %{y:.1%} of its variance at frequency %{customdata}<extra></extra>"
+    hover = f"neuron %{{text}}: %{{y:.1%}} of its variance {blocks.at} {axis} %{{customdata}}<extra></extra>"
     drawing.add(
-        "scatter", x=small(living + spread), y=small(purity), customdata=living,
+        "scatter", x=small(living + spread), y=small(purity), customdata=np.array(own),
         text=[str(neuron) for neuron in purity["neuron"].values],
-        mode="markers", marker={"color": frequency_colours(measurements, living.tolist()), "size": 4}, showlegend=False,
+        mode="markers", marker={"color": frequency_colours(measurements, own), "size": 4}, showlegend=False,
         hovertemplate=hover, row=2,
     )  # fmt: skip
     drawing.horizontal_line(PURE_NEURON, "dot", row=2)
     drawing.axis("y", title="pure neurons", range=[0, _top(measurements, "neurons_per_frequency")], row=1)
     drawing.axis("y", title="purity", range=[0, 1.02], tickformat=".0%", row=2)
-    drawing.axis("x", title="frequency", range=[0.2, float(frequencies[-1]) + 0.8], row=2)
+    along_blocks(drawing, "x", blocks)
+    drawing.axis("x", title=axis, range=[0.2, float(x[-1]) + 0.8], row=2)
     pure = beside_start(
         measurements["neuron_purity"], purity, lambda each: (each > PURE_NEURON).sum(), "{:d}", unit=" are pure"
     )
     serving = int((counts > 0).sum())
     finding = (
-        f"Of {purity.size} neurons {pure}, and together they serve {serving} frequenc{'y' if serving == 1 else 'ies'}"
+        f"Of {purity.size} neurons {pure}, and together they serve {serving} {axis if serving == 1 else blocks.plural}"
         if serving
         else "No neuron is pure yet"
     )
-    return titled(
-        drawing,
-        finding,
-        f"At epoch {int(purity['epoch']):,}; pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency (dotted line)",
-    )
+    is_pure = f"over {PURE_NEURON:.0%} of a neuron's variance {blocks.at} one {axis} (dotted line)"
+    return titled(drawing, finding, f"At epoch {int(purity['epoch']):,}; pure: {is_pure}")
 
 
 @draws("pure_neuron_share", "dead_neuron_share")
 def neuron_purity(measurements: xr.Dataset) -> Drawing:
     """Share of pure and of dead neurons over training."""
     pure, dead = variables(measurements, "pure_neuron_share", "dead_neuron_share")
+    blocks = blocks_in(measurements)
     drawing = Drawing()
     for name, values, colour in (("pure, of the live", pure, NEURONS), ("dead, of all", dead, NEUTRAL)):
         hover = f"epoch %{{x:,}}: %{{y:.1%}} of neurons {name}<extra></extra>"
         x, y = values["epoch"].values, small(values)
         drawing.add("scatter", x=x, y=y, name=name, line={"color": colour}, hovertemplate=hover)
     drawing.axis("y", title="share of neurons", range=[-0.02, 1.02], tickformat=".0%")
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     return titled(
         drawing,
         f"At the end, {beside_start(pure, pure[-1], itself, '{:.0%}', unit=' of the live neurons')} are pure",
-        f"Pure: over {PURE_NEURON:.0%} of a neuron's variance at one frequency; dead: it never changes",
+        f"Pure: over {PURE_NEURON:.0%} of a neuron's variance {blocks.at} one {blocks.axis}; dead: it never changes",
     )
 
 
 @draws("logit_spectrum")
 def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """Norm of the logits at each product of a Fourier component of a and one of b, at an epoch."""
+    """Norm of the logits at each product of a component of a and one of b, at an epoch."""
     (power,) = at_epoch(measurements, epoch, "logit_spectrum")
+    blocks = blocks_in(measurements)
     labels = [str(label) for label in power["component"].values]
     hover = "%{y} of a × %{x} of b: norm %{z:.3f}<extra></extra>"
     drawing = Drawing()
@@ -236,15 +252,17 @@ def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
     drawing.axis("y", title="component of a", scaleanchor="x", constrain="domain", autorange="reversed")
     drawing.axis("x", title="component of b", constrain="domain")
     drawing.layout["height"] = 560
+    of_waves = blocks.coordinates is not None
     shown = (
-        f"Two-dimensional Fourier spectrum of the logits at epoch {int(power['epoch']):,}: root of the share of their variance "
-        "over pairs; cos w(a + b) is cos wa cos wb - sin wa sin wb"
+        f"Two-dimensional {'Fourier ' * of_waves}spectrum of the logits at epoch {int(power['epoch']):,}: root of the share of "
+        f"their variance over pairs{'; cos w(a + b) is cos wa cos wb - sin wa sin wb' * of_waves}"
     )
     keys = key_frequencies_of(measurements)
     if not keys:
-        return titled(drawing, "The logits lie on no key frequencies: there are none", shown)
-    of_keys = [row for k in keys for row in components_of(len(labels), k)]
-    same = np.array([[(i + 1) // 2 == (j + 1) // 2 for j in of_keys] for i in of_keys])
+        return titled(drawing, f"The logits lie on no key {blocks.plural}: there are none", shown)
+    of_keys = [row for k in keys for row in blocks.rows(k)]
+    own = blocks.block_of_component[of_keys]
+    same = own[:, None] == own
     held = beside_start(
         measurements["logit_spectrum"],
         power,
@@ -252,38 +270,39 @@ def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
         "{:.1%}",
         unit=" of the logits' variance",
     )
-    return titled(drawing, f"Products of cos and sin of one key frequency hold {held}", shown)
+    return titled(drawing, f"Products of {blocks.parts} of one key {blocks.axis} hold {held}", shown)
 
 
 def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> Drawing:
     (power,) = variables(measurements, name)
-    keys = key_frequencies_of(measurements)
-    hover = f"epoch %{{x:,}}, frequency %{{y}}: %{{z:.2%}} of the {what}'s power<extra></extra>"
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    axis = blocks.axis
+    hover = f"epoch %{{x:,}}, {axis} %{{y}}: %{{z:.2%}} of the {what}'s power<extra></extra>"
     drawing = Drawing()
     drawing.add(
-        "heatmap", x=power["epoch"].values, y=power["frequency"].values, z=small(power.T), colorscale=SEQUENTIAL, zmin=0,
+        "heatmap", x=power["epoch"].values, y=positions(blocks), z=small(power.T), colorscale=SEQUENTIAL, zmin=0,
         colorbar={"title": {"text": "share"}, "tickformat": ".0%"}, hovertemplate=hover,
     )  # fmt: skip
-    drawing.axis("x", title="epoch")
-    drawing.axis("y", title="frequency")
+    drawing.axis("x", title="epoch", of="epoch")
+    along_blocks(drawing, "y", blocks)
+    drawing.axis("y", title=axis)
     if keys:
-        share = power.sel(frequency=list(keys)).sum("frequency")
+        share = power.sel({axis: list(keys)}).sum(axis)
         gathered = beside_start(share, share[-1], itself, "{:.0%}", unit=" of its power")
-        finding = f"The {what} gathers {gathered} on the frequencies {listed(keys)}"
+        finding = f"The {what} gathers {gathered} on the {blocks.plural} {listed(keys)}"
     else:
-        finding = f"The {what}'s power has not gathered on key frequencies"
-    return titled(drawing, finding, f"Share of the power of {matrix} at each frequency, the constant left out")
+        finding = f"The {what}'s power has not gathered on key {blocks.plural}"
+    return titled(drawing, finding, f"Share of the power of {matrix} {blocks.at} each {axis}, the constant left out")
 
 
 def _harmonics_in(power: xr.DataArray, measurements: xr.Dataset) -> list[KeyHarmonic]:
     """The harmonics of key frequencies that stand out in a spectrum; those of the strongest keys in the readout go first."""
-    keys, n = key_frequencies_of(measurements), int(measurements["n_answers"])
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     if not keys:
         return []
-    components = np.array([len(components_of(n, k)) for k in power["frequency"].values.tolist()])
-    per_component = power.values / components
-    strength = measurements["readout_power"].isel(epoch=-1).values / components
-    return list(multiples_of_keys(keys, (per_component / per_component.max()).tolist(), n, strength.tolist()))
+    per_component = power.values / blocks.dimensions
+    strength = measurements["readout_power"].isel(epoch=-1).values / blocks.dimensions
+    return list(multiples_of_keys(keys, (per_component / per_component.max()).tolist(), blocks, strength.tolist()))
 
 
 def _top(measurements: xr.Dataset, name: str) -> float:

@@ -47,7 +47,7 @@ def losses(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
     _add_mirror_curves(drawing, measurements, "loss", "%{y:.3g} nats")
     drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     legend_below(drawing)
     return titled(shade_phases(drawing, times), _grokking_finding(times), phase_names(times))
 
@@ -68,7 +68,7 @@ def accuracies(measurements: xr.Dataset) -> Drawing:
     _add_history(drawing, measurements, "test_accuracy", TEST)
     _add_mirror_curves(drawing, measurements, "accuracy", "%{y:.2%}")
     drawing.axis("y", title="accuracy", range=[-0.02, 1.02], tickformat=".0%")
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     legend_below(drawing)
     return titled(shade_phases(drawing, times), _accuracy_finding(measurements, times), phase_names(times))
 
@@ -84,7 +84,7 @@ def margins(measurements: xr.Dataset) -> Drawing:
         x, y = values["epoch"].values, small(values)
         drawing.add("scatter", x=x, y=y, name=split, line={"color": colour}, hovertemplate=hover)
     drawing.axis("y", title="logit margin")
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     lead = margin.sel(split="test")
     ends = beside_start(lead, lead[-1], itself, "{:+.1f}", unit=" logits")
     finding = f"On test pairs the right answer's lead over the best wrong one ends at {ends}"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of
-from grokviz.analysis.evidence import WITNESSES, disagreements
+from grokviz.analysis.derived import blocks_in, key_frequencies_of
+from grokviz.analysis.evidence import WITNESSES, disagreements, labels_in
 from grokviz.analysis.evidence import key_evidence as evidence_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
@@ -19,14 +19,17 @@ from grokviz.figures.theme import (
     SEQUENTIAL,
     TEST,
     TRAIN,
+    along_blocks,
     at_epoch,
     frequency_colours,
     listed,
     log_range,
+    positions,
     small,
     titled,
     variables,
 )
+from grokviz.tasks.blocks import Blocks, Label
 
 TITLE = "Progress measures"
 
@@ -38,11 +41,12 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
     excluded = excluded.sel(split="train")
     answers = int(measurements["n_answers"])
     drawing = Drawing()
+    keys = f"key {blocks_in(measurements).plural}"
     curves = (
         ("test loss", loss.sel(split="test"), TEST, "solid"),
-        ("with the key frequencies alone", restricted.sel(split="test"), RESTRICTED, "dot"),
+        (f"with the {keys} alone", restricted.sel(split="test"), RESTRICTED, "dot"),
         ("train loss", loss.sel(split="train"), TRAIN, "solid"),
-        ("without the key frequencies", excluded, EXCLUDED, "dot"),
+        (f"without the {keys}", excluded, EXCLUDED, "dot"),
     )
     for name, values, colour, dash in curves:
         hover = f"epoch %{{x:,}}: {name} %{{y:.3g}} nats<extra></extra>"
@@ -51,10 +55,10 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
         drawing.add("scatter", x=x, y=y, name=name, line=line, hovertemplate=hover)
     drawing.horizontal_line(math.log(answers), "dash")
     drawing.axis("y", title="loss (nats)", type="log", exponentformat="power")
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     return titled(
         drawing,
-        f"With the key frequencies alone the test loss ends at "
+        f"With the {keys} alone the test loss ends at "
         f"{beside_start(restricted.sel(split='test'), restricted.sel(split='test')[-1], itself, '{:.2g}')}, "
         f"without them the train loss at {beside_start(excluded, excluded[-1], itself, '{:.2f}')}",
         "Restricted loss on the test pairs, excluded loss on the train pairs; "
@@ -67,20 +71,22 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     """Train loss without each single frequency at an epoch, key frequencies in their colours."""
     excluded, loss = at_epoch(measurements, epoch, "excluded_loss_by_frequency", "loss")
     train_loss = loss.sel(split="train").item()
-    frequencies = excluded["frequency"].values
+    blocks = blocks_in(measurements)
+    axis, labels = blocks.axis, blocks.labels.tolist()
     chance = math.log(int(measurements["n_answers"]))
-    hover = "without frequency %{x}: train loss %{y:.3g} nats<extra></extra>"
+    hover = f"without {axis} %{{x}}: train loss %{{y:.3g}} nats<extra></extra>"
     # Markers, not bars: on a log axis a bar has no base.
-    marker = {"color": frequency_colours(measurements, frequencies.tolist()), "size": 9}
+    marker = {"color": frequency_colours(measurements, labels), "size": 9}
     points = {"mode": "markers", "marker": marker, "showlegend": False}
     drawing = Drawing()
-    drawing.add("scatter", points, x=frequencies, y=small(excluded), hovertemplate=hover)
+    drawing.add("scatter", points, x=positions(blocks), y=small(excluded), hovertemplate=hover)
     drawing.horizontal_line(train_loss, "dot")
-    drawing.axis("x", title="frequency removed")
+    along_blocks(drawing, "x", blocks)
+    drawing.axis("x", title=f"{axis} removed")
     seen = np.append(measurements["excluded_loss_by_frequency"].values, chance)
     drawing.axis("y", title="train loss (nats)", type="log", range=log_range(seen), exponentformat="power")
-    worst = int(frequencies[excluded.values.argmax()])
-    kind = "key frequency" if worst in key_frequencies_of(measurements) else "frequency"
+    worst = labels[int(excluded.values.argmax())]
+    kind = f"key {axis}" if worst in key_frequencies_of(measurements) else axis
     of_all = measurements["excluded_loss_by_frequency"]
     rise = beside_start(
         of_all - measurements["loss"].sel(split="train"),
@@ -93,7 +99,7 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     return titled(
         drawing,
         finding,
-        f"Train loss with one frequency taken out of the logits, at epoch {int(excluded['epoch']):,}; dotted: none taken out",
+        f"Train loss with one {axis} taken out of the logits, at epoch {int(excluded['epoch']):,}; dotted: none taken out",
     )
 
 
@@ -102,36 +108,40 @@ def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawin
     """What the witnesses say of each frequency at an epoch, each as a share of its largest; key frequencies in their colours."""
     evidence = evidence_of(measurements, "last" if epoch is None else epoch)
     names = [name for name in WITNESSES if name in evidence]
-    frequencies = evidence["frequency"].values
+    blocks = blocks_in(measurements)
+    axis, x = blocks.axis, positions(blocks)
     drawing = Drawing()
     drawing.add(
-        "heatmap", x=frequencies, y=[WITNESSES[name] for name in names],
+        "heatmap", x=x, y=[WITNESSES[name] for name in names],
         customdata=small(np.stack([evidence[name].values for name in names])),
         z=small(np.stack([evidence[f"strength_{name}"].values for name in names])), zmin=0, zmax=1,
         colorscale=SEQUENTIAL, colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
-        hovertemplate="frequency %{x}, %{y}: %{customdata:.3g} (%{z:.1%} of the largest)<extra></extra>",
+        hovertemplate=f"{axis} %{{x}}, %{{y}}: %{{customdata:.3g}} (%{{z:.1%}} of the largest)<extra></extra>",
     )  # fmt: skip
-    keys = [int(k) for k in frequencies[evidence["is_key"].values]]
+    is_key = evidence["is_key"].values
+    keys = [label for label, is_one in zip(labels_in(evidence), is_key.tolist(), strict=True) if is_one]
     marks = {"symbol": "square", "size": 10, "color": frequency_colours(measurements, keys)}
     drawing.add(
-        "scatter", x=keys, y=["key by the readout"] * len(keys), mode="markers", marker=marks, showlegend=False,
-        hovertemplate="frequency %{x} is key<extra></extra>",
+        "scatter", x=x[is_key].tolist(), y=["key by the readout"] * len(keys), mode="markers", marker=marks, showlegend=False,
+        hovertemplate=f"{axis} %{{x}} is key<extra></extra>",
     )  # fmt: skip
-    drawing.axis("x", title="frequency")
+    along_blocks(drawing, "x", blocks)
+    drawing.axis("x", title=axis)
     drawing.axis("y", automargin=True)
     shows = f"Each as a share of its largest, at epoch {int(evidence['epoch']):,}; the readout decides which are key"
-    return titled(drawing, _evidence_finding(evidence, keys, len(names)), shows)
+    return titled(drawing, _evidence_finding(evidence, keys, len(names), blocks), shows)
 
 
-def _evidence_finding(evidence: xr.Dataset, keys: Sequence[int], n_witnesses: int) -> str:
+def _evidence_finding(evidence: xr.Dataset, keys: Sequence[Label], n_witnesses: int, blocks: Blocks) -> str:
     """Whether the witnesses agree with the rule, and where not."""
     said = [f"{k} is {what}" for k, what in disagreements(evidence).items()]
     if said:
-        more = f"; and of {len(said) - 2} more frequencies not all say the same" if len(said) > 2 else ""
+        more = f"; and of {len(said) - 2} more {blocks.plural} not all say the same" if len(said) > 2 else ""
         return f"Witnesses differ: {'; '.join(said[:2])}{more}"
     if not keys:
-        return "There are no key frequencies, and none stands out"
-    return f"All {n_witnesses} witnesses single out the key frequencies {listed(keys)}, but for their harmonics"
+        return f"There are no key {blocks.plural}, and none stands out"
+    harmonics = ", but for their harmonics" if blocks.multiples else ""
+    return f"All {n_witnesses} witnesses single out the key {blocks.plural} {listed(keys)}{harmonics}"
 
 
 FIGURES = (progress_measures, excluded_losses, key_evidence)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.derived import blocks_in, key_frequencies_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
@@ -52,10 +52,10 @@ def token_geometry(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
 
 @draws("fourier_interference")
 def component_interference(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """Cosine between the directions of the key Fourier components at an epoch."""
+    """Cosine between the directions of the key components at an epoch."""
     (cosine,) = at_epoch(measurements, epoch, "fourier_interference")
     shown = (
-        "Cosine between rows of F W_E for the key frequencies at epoch "
+        f"Cosine between rows of F W_E for the key {blocks_in(measurements).plural} at epoch "
         f"{int(cosine['epoch']):,}; white off the diagonal is no interference"
     )
     labels = [str(label) for label in cosine["key_component"].values]
@@ -71,22 +71,27 @@ def component_interference(measurements: xr.Dataset, epoch: Epoch | None = None)
 
 @draws("component_dimensionality", "component_norm")
 def component_dimensionality(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """Share of a dimension that each Fourier component has for itself, against its norm, at an epoch."""
+    """Share of a dimension that each component has for itself, against its norm, at an epoch."""
     D, norm = at_epoch(measurements, epoch, "component_dimensionality", "component_norm")
     labels = [str(label) for label in D["component"].values]
-    frequencies = [(i + 1) // 2 for i in range(len(labels))]
+    blocks = blocks_in(measurements)
+    own = [
+        None,
+        *np.repeat(blocks.labels, blocks.dimensions).tolist(),
+    ]  # the block of each component; the constant has none
     hover = "%{text}: norm %{x:.3g}, %{y:.2f} of a dimension for itself<extra></extra>"
-    marker = {"color": frequency_colours(measurements, frequencies), "size": 8}
+    marker = {"color": frequency_colours(measurements, own), "size": 8}
     points = {"text": labels, "mode": "markers", "marker": marker, "showlegend": False}
     drawing = Drawing()
     drawing.add("scatter", points, x=small(norm), y=small(D), hovertemplate=hover)
     drawing.axis("x", title="norm of the component", range=[0, 1.05 * float(measurements["component_norm"].max())])
     drawing.axis("y", title="dimensionality D", range=[-0.02, 1.05])
     shown = (
-        f"Fourier components of W_E at epoch {int(D['epoch']):,}; "
-        "coloured: key frequencies. D knows no scale: read it with the norm"
+        f"{'Fourier c' if blocks.coordinates is not None else 'C'}omponents of W_E at epoch {int(D['epoch']):,}; "
+        f"coloured: key {blocks.plural}. D knows no scale: read it with the norm"
     )
-    is_key = np.isin(frequencies, key_frequencies_of(measurements))
+    keys = key_frequencies_of(measurements)
+    is_key = np.array([label in keys for label in own])
     if not is_key.any():
         return titled(drawing, "There are no key components", shown)
     all_D = measurements["component_dimensionality"]
@@ -105,7 +110,7 @@ def dimensionality(measurements: xr.Dataset) -> Drawing:
         hover = f"epoch %{{x:,}}: %{{y:.1f}} {unit}<extra></extra>"
         curve = {"x": values["epoch"].values, "y": small(values), "line": {"color": EMBEDDING}}
         drawing.add("scatter", curve, showlegend=False, hovertemplate=hover, col=col)
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", rangemode="tozero")
     shared = beside_start(capacity, capacity[-1], itself, "{:.1f}", unit=" dimensions")
     finding = f"The {int(measurements['n_answers'])} tokens share {shared} at the end"
@@ -125,7 +130,7 @@ def ranks(measurements: xr.Dataset) -> Drawing:
                 "scatter", x=values["epoch"].values, y=small(values), name=f"{kind} rank", legendgroup=kind,
                 showlegend=col == 2, line={"color": colour, "dash": dash}, hovertemplate=hover, col=col,
             )  # fmt: skip
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", rangemode="tozero")
     legend_below(drawing)
     rank = measurements["embedding_participation_rank"]
@@ -142,20 +147,22 @@ def ranks(measurements: xr.Dataset) -> Drawing:
 def frequencies_per_neuron(measurements: xr.Dataset) -> Drawing:
     """Effective number of frequencies in a neuron: median and quartiles over training."""
     (values,) = variables(measurements, "frequencies_per_neuron")
-    shown = "Superposition in neurons: participation ratio of a neuron's variance over frequencies, harmonics folded"
+    blocks = blocks_in(measurements)
+    plural, folded = blocks.plural, ", harmonics folded" if blocks.multiples else ""
+    shown = f"Superposition in neurons: participation ratio of a neuron's variance over {plural}{folded}"
     values = values.dropna("epoch", how="all")
     low, median, high = (small(values.quantile(q, "neuron")) for q in (0.25, 0.5, 0.75))
     epochs = values["epoch"].values
-    hover = "epoch %{x:,}: %{y:.2f} frequencies<extra>%{fullData.name}</extra>"
+    hover = f"epoch %{{x:,}}: %{{y:.2f}} {plural}<extra>%{{fullData.name}}</extra>"
     drawing = Drawing()
     edge = {"color": NEURONS, "width": 0}
     band = {"fill": "tonexty", "fillcolor": "rgba(153, 119, 0, 0.2)"}
     drawing.add("scatter", x=epochs, y=high, name="upper quartile", line=edge, showlegend=False, hovertemplate=hover)
     drawing.add("scatter", band, x=epochs, y=low, name="half of the neurons", line=edge, hovertemplate=hover)
     drawing.add("scatter", x=epochs, y=median, name="median", line={"color": NEURONS}, hovertemplate=hover)
-    drawing.axis("x", title="epoch")
-    drawing.axis("y", title="frequencies per neuron", rangemode="tozero")
-    ends = beside_start(values, values[-1], lambda v: v.median(), "{:.2f}", unit=" frequencies")
+    drawing.axis("x", title="epoch", of="epoch")
+    drawing.axis("y", title=f"{plural} per neuron", rangemode="tozero")
+    ends = beside_start(values, values[-1], lambda v: v.median(), "{:.2f}", unit=f" {plural}")
     return titled(drawing, f"The median neuron ends with {ends}", shown)
 
 

@@ -7,6 +7,7 @@ matrices. A colour means the same thing in every figure.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,7 @@ from grokviz.analysis.derived import key_frequencies_of
 from grokviz.analysis.phases import Phases
 from grokviz.checks import Epoch, epoch_among
 from grokviz.figures.drawing import Drawing
+from grokviz.tasks.blocks import Blocks, Label
 
 TRAIN, TEST, RESTRICTED, EXCLUDED = "#4477AA", "#EE6677", "#228833", "#AA3377"
 EMBEDDING, READOUT, NEURONS = "#66CCEE", "#004488", "#997700"
@@ -87,14 +89,27 @@ def at_epoch(measurements: xr.Dataset, epoch: Epoch | None, *names: str) -> list
     return [measurements[name].isel(epoch=index) for name in names]
 
 
-def frequency_colours(measurements: xr.Dataset, frequencies: Sequence[int]) -> list[str]:
+def positions(blocks: Blocks) -> Int[np.ndarray, "block"]:
+    """Where blocks stand along an axis of numbers: at their labels, where these are numbers, else one after the other from 1."""
+    labels = blocks.labels
+    return labels if labels.dtype.kind == "i" else np.arange(1, len(labels) + 1)
+
+
+def along_blocks(drawing: Drawing, which: Literal["x", "y"], blocks: Blocks) -> None:
+    """Make the x or y axes those of blocks: they say so to whoever draws them, and names stand at the ticks."""
+    drawing.axis(which, of="block")
+    if blocks.labels.dtype.kind != "i":
+        drawing.axis(which, tickvals=positions(blocks).tolist(), ticktext=[str(label) for label in blocks.labels])
+
+
+def frequency_colours(measurements: xr.Dataset, frequencies: Sequence[Label | None]) -> list[str]:
     """A colour for each frequency: each key frequency its own, all others grey."""
     keys = key_frequencies_of(measurements)
-    own = {k: FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
+    own: dict[Label | None, str] = {k: FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
     return [own.get(k, NEUTRAL) for k in frequencies]
 
 
-def listed(frequencies: Sequence[int]) -> str:
+def listed(frequencies: Sequence[Label]) -> str:
     """Frequencies in words: '3', '3 and 7', '3, 7 and 12'."""
     words = [str(k) for k in frequencies]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -23,7 +23,7 @@ def weight_norms(measurements: xr.Dataset) -> Drawing:
     for name in by_parameter["parameter"].values:
         norms = small(by_parameter.sel(parameter=name))
         drawing.add("scatter", x=epochs, y=norms, name=str(name), hovertemplate=hover)
-    drawing.axis("x", title="epoch")
+    drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", title="norm", rangemode="tozero")
     peak = int(epochs[total.values.argmax()])
     ends = beside_start(total, total[-1], itself, "{:.1f}")

@@ -156,7 +156,8 @@ def _table(differences: xr.Dataset) -> str:
             continue
         shown = values.values.tolist()
         if name == "key_frequencies":
-            shown = [", ".join(map(str, differences["frequency"].values[own])) or "none" for own in values.values]
+            labels = differences[values.dims[1]].values
+            shown = [", ".join(map(str, labels[own])) or "none" for own in values.values]
         cells = "".join(f"<td>{html.escape(_in_words(value))}</td>" for value in shown)
         kind = " class='differs'" if name in differences.attrs["differing"] else ""
         rows.append(f"<tr{kind}><th scope='row'>{html.escape(str(name).replace('_', ' '))}</th>{cells}</tr>")

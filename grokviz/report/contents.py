@@ -13,12 +13,12 @@ from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, shows_an_epoch
 from grokviz.figures.theme import PHASE_COLOURS, TEST, TRAIN, frequency_colours
-from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block
+from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block, Place
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
 from grokviz.report.words import reading
 from grokviz.store import Run
-from grokviz.tasks.frequencies import component_labels, n_frequencies
+from grokviz.tasks.blocks import Blocks, Label, RowsByPlace
 
 ARRAYS: Mapping[str, int] = {
     "embedding_power": NUMBER_LEVELS,
@@ -64,6 +64,8 @@ def contents_of(
     """
     contents = Contents(_about(run, measurements, phases, stops), block)
     text = contents.text
+    blocks = run.config.task.task.known_blocks
+    text["blocks"] = None if blocks is None else _blocks_in_words(blocks, block)
     text["history"] = {name: block.exact(values) for name, values in _history(measurements).items()}
     at_stops = measurements.sel(epoch=list(stops))
     text["arrays"] = {
@@ -94,7 +96,8 @@ def with_network(contents: Contents, run: Run, measurements: xr.Dataset, stops: 
         contents.why_no_network = "these measurements are of an intervention, and the sum would be of the plain network"
         return contents
     try:
-        contents.text["network"] = carried_network(run, stops, contents.block)
+        basis = (contents.text["blocks"] or {}).get("basis")
+        contents.text["network"] = carried_network(run, stops, contents.block, basis=basis)
     except GrokvizError as error:
         contents.why_no_network = str(error)
     return contents
@@ -103,7 +106,7 @@ def with_network(contents: Contents, run: Run, measurements: xr.Dataset, stops: 
 def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Sequence[int]) -> dict[str, Any]:
     task = run.config.task.task
     keys = key_frequencies_of(measurements)
-    harmonics = task.coordinates is not None
+    blocks = task.known_blocks
     at_stops = measurements.sel(epoch=list(stops))
     return {
         "stops": list(stops),
@@ -112,12 +115,10 @@ def _about(run: Run, measurements: xr.Dataset, phases: Phases | None, stops: Seq
         "elements": task.elements.tolist(),
         "answers": task.answers.tolist(),
         "asked": task.operation.formula.split(",")[0].replace("mod p", f"mod {task.p}"),
-        "coordinates": task.coordinates.tolist() if task.coordinates is not None else None,
-        "components": component_labels(task.n) if harmonics else [str(element) for element in task.elements],
-        "frequencies": n_frequencies(task.n) if harmonics else 0,
+        "order": blocks.order.tolist() if blocks else list(range(task.n)),
         "keys": list(keys),
         "keyColours": frequency_colours(measurements, keys),
-        "multiplesOfKeys": _multiples(measurements, keys, task.n),
+        "multiplesOfKeys": _multiples(measurements, keys, blocks) if blocks else {},
         "harmonicShare": HARMONIC_SHARE_OF_LARGEST,
         "heads": run.config.model.n_heads,
         "neurons": run.config.model.d_mlp,
@@ -167,12 +168,33 @@ def _some(rows: np.ndarray) -> np.ndarray:
     return rows[np.unique(np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(int))]
 
 
-def _multiples(measurements: xr.Dataset, keys: Sequence[int], n: int) -> dict[int, dict[str, int]]:
+def _blocks_in_words(blocks: Blocks, block: Block) -> dict[str, Any]:
+    """What the page knows of the task's blocks: what they are called, their rows, and the rows as functions of the tokens."""
+    return {
+        "axis": blocks.axis,
+        "plural": blocks.plural,
+        "symbol": blocks.symbol,
+        "at": blocks.at,
+        "labels": blocks.labels.tolist(),
+        "rows": [blocks.rows(label) for label in blocks.labels.tolist()],
+        "components": blocks.components,
+        "basis": kept_rows(blocks.rows_by_place, block),
+    }
+
+
+def kept_rows(rows: RowsByPlace, block: Block) -> dict[str, Place]:
+    """Where the rows as functions of each place's token lie in the block: those that are the same, once."""
+    first = block.exact(rows.first)
+    others = (first if each is rows.first else block.exact(each) for each in (rows.second, rows.answer))
+    return dict(zip(("first", "second", "answer"), (first, *others), strict=True))
+
+
+def _multiples(measurements: xr.Dataset, keys: Sequence[Label], blocks: Blocks) -> dict[Label, dict[str, Any]]:
     """Of which key frequency each other one is twice or three times; it is a harmonic where it has the power of one."""
     if not keys:
         return {}
     strength = measurements["readout_share_of_largest"].values.tolist()
-    found = multiples_of_keys(keys, [1.0] * len(strength), n, strength)
+    found = multiples_of_keys(keys, [1.0] * len(strength), blocks, strength)
     return {harmonic.frequency: {"key": harmonic.key, "multiple": harmonic.multiple} for harmonic in found}
 
 

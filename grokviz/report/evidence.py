@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from grokviz.analysis.evidence import WITNESSES, as_texts, key_evidence
+from grokviz.analysis.derived import blocks_in
+from grokviz.analysis.evidence import WITNESSES, as_texts, key_evidence, labels_in
 from grokviz.errors import LackingError
 
 
@@ -16,25 +17,26 @@ def evidence_table(measurements: xr.Dataset) -> str:
     except LackingError:
         return ""
     names = [name for name in WITNESSES if name in evidence]
-    heads = ["frequency", *(WITNESSES[name] for name in names), "witnesses", "what it is"]
+    blocks = blocks_in(measurements)
+    heads = [blocks.axis, *(WITNESSES[name] for name in names), "witnesses", "what it is"]
     texts = [as_texts(evidence, name) for name in names]
     numbers = [evidence[name].values.tolist() for name in names]
-    frequencies, counts = evidence["frequency"].values.tolist(), evidence["witnesses"].values.tolist()
+    counts = evidence["witnesses"].values.tolist()
     rows = [
         [
-            (str(k), k),
+            (str(label), i + 1),
             *((text[i], number[i]) for text, number in zip(texts, numbers, strict=True)),
             (f"{counts[i]} of {len(names)}", counts[i]),
             (str(evidence["what"].values[i]), 0.0 if evidence["what"].values[i] else 1.0),
         ]
-        for i, k in enumerate(frequencies)
+        for i, label in enumerate(labels_in(evidence))
     ]
     order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
     body = "".join(_row(rows[i], key=bool(evidence["is_key"][i])) for i in order)
     head = "".join(f"<th scope='col'><button type='button'>{html.escape(text)}</button></th>" for text in heads)
     epoch = f"{int(evidence['epoch']):,}"
     return (
-        f"<h2>Evidence for key frequencies, at epoch {epoch}</h2><p>A click on a head sorts. Powers are shares "
+        f"<h2>Evidence for key {blocks.plural}, at epoch {epoch}</h2><p>A click on a head sorts. Powers are shares "
         f"of the largest, per component; the readout decides.</p><div class='wide'><table id='evidence' class='sortable'>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

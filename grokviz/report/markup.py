@@ -163,12 +163,14 @@ def _neuron_views(contents: Contents, measurements: xr.Dataset) -> str:
             "Activation",
         )
     ]
-    if contents.text["coordinates"]:
+    blocks, axis = contents.text["blocks"], (contents.text["blocks"] or {}).get("axis", "")
+    if blocks:
+        order = ", ".join(blocks["components"][1:4])
         views.append(
             _figure(
                 "neuron-spectrum",
                 "<div id='view-neuron-spectrum' class='canvas'></div>",
-                "Norms of the components of its activation over a and b, in the order cos 1, sin 1, cos 2, ...",
+                f"Norms of the components of its activation over a and b, in the order {order}, ...",
                 "Two-dimensional Fourier spectrum",
             )
         )
@@ -180,12 +182,12 @@ def _neuron_views(contents: Contents, measurements: xr.Dataset) -> str:
             "Readout",
         )
     )
-    if {"neuron_frequency", "neuron_purity"} <= set(measurements.data_vars):
+    if blocks and {"neuron_frequency", "neuron_purity"} <= set(measurements.data_vars):
         views.append(
             _figure(
                 "readouts",
                 "<div id='view-readouts' class='canvas'></div>",
-                "Norm of every neuron's readout at each frequency: those that serve a frequency write it.",
+                f"Norm of every neuron's readout {blocks['at']} each {axis}: those that serve a {axis} write it.",
                 "Readout by neuron",
             )
         )
@@ -197,12 +199,13 @@ def worked_sum(contents: Contents) -> str:
     if contents.why_no_network:
         reason = html.escape(contents.why_no_network)
         return f"<section id='sum'><h2>One worked sum</h2><p class='note'>Not here: {reason}.</p></section>"
-    keys = bool(contents.text["keys"])
+    keys, blocks = contents.text["keys"], contents.text["blocks"]
+    circles = keys and all(len(blocks["rows"][blocks["labels"].index(key)]) <= 2 for key in keys)
     steps = [
-        *([("lies", "Where a, b and the answer lie on the circles")] if keys else []),
+        *([("lies", "Where a, b and the answer lie on the circles")] if circles else []),
         ("attends", "What each head attends to"),
         ("fires", "The neurons that fire"),
-        ("adds", f"The {'cosines that add up to the ' if keys else ''}logits over the answers"),
+        ("adds", f"The {_parts(bool(keys), circles=bool(circles))}logits over the answers"),
     ]
     drawn = "".join(
         f"<div{' class=twice' * (step == 'lies')}><p>{i}. {words}</p><div class='canvas' data-step='{step}'></div></div>"
@@ -215,6 +218,11 @@ def worked_sum(contents: Contents) -> str:
         "<span id='operand-error' role='alert'></span></div>"
         f"<div class='steps'>{drawn}<div><p>{len(steps) + 1}. The answer</p><ol id='answers'></ol></div></div></section>"
     )
+
+
+def _parts(keys: bool, *, circles: bool) -> str:
+    """What the worked sum shows to add up, if anything."""
+    return f"{'cosines' if circles else 'parts'} that add up to the " if keys else ""
 
 
 def _tab(name: str, words: str) -> str:

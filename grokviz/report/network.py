@@ -1,7 +1,7 @@
 """The network itself, carried in the page: its tables at every stop, quantised, for sums to be worked in the browser.
 
 Tables change little from one checkpoint to the next, and where frequencies are unused their Fourier components are small; so
-in the Fourier basis, as differences between stops, some 190 kilobytes of numbers a stop come to a tenth of that.
+in the basis of the task's blocks, as differences between stops, some 190 kilobytes of numbers a stop come to a tenth of that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from grokviz.errors import GrokvizError
 from grokviz.models.tables import Tables, logits_of, tables_of
-from grokviz.report.block import NUMBER_LEVELS, Block
+from grokviz.report.block import NUMBER_LEVELS, Block, Place
 from grokviz.store import Run
-from grokviz.tasks.frequencies import waves_on_circle
+from grokviz.tasks.blocks import Rows
 
 FINENESS = 1 / 6
 """The step between two levels of a table, as a share of its root mean square where that is least."""
@@ -33,20 +33,23 @@ class Fidelity:
     """Root mean square of the difference of centred logits, as a share of that of the logits themselves."""
 
 
-def carried_network(run: Run, stops: Sequence[int], block: Block) -> dict[str, Any]:
-    """Where the tables of every stop lie in the block, with the Fourier basis that they are in, and how near they are.
+def carried_network(
+    run: Run, stops: Sequence[int], block: Block, *, basis: Mapping[str, Place] | None = None
+) -> dict[str, Any]:
+    """Where the tables of every stop lie in the block, with the bases that they are in, and how near they are. `basis` is
+    where the rows of the task's blocks lie already.
 
     Raises:
         GrokvizError: a checkpoint cannot be read.
     """
-    basis = _basis(run)
+    bases = _bases(run)
     by_name: dict[str, np.ndarray] = {}  # float32, and one table at a time from there: together they take much memory
     tried: dict[int, Tables] = {}  # the exact tables of some stops, to be held against the carried ones
     for stop, epoch in enumerate(stops):
         tables = tables_of(run.weights(epoch))
         if stop in _tried_stops(len(stops)):
             tried[stop] = tables
-        for name, values in vars(_transformed(tables, basis)).items():
+        for name, values in vars(_transformed(tables, *bases)).items():
             by_name.setdefault(name, np.empty((len(stops), *values.shape), np.float32))[stop] = values
     places = {}
     carried: dict[int, dict[str, np.ndarray]] = {stop: {} for stop in tried}
@@ -60,11 +63,12 @@ def carried_network(run: Run, stops: Sequence[int], block: Block) -> dict[str, A
         for stop in tried:
             values = by_stop[stop].astype(np.float64)
             carried[stop][name] = np.rint(values / step) * step if step else values
-    ours = {stop: _transformed(Tables(**values), basis.T) for stop, values in carried.items()}
+    back = [basis.T for basis in bases]
+    ours = {stop: _transformed(Tables(**values), *back) for stop, values in carried.items()}
     fidelity = _fidelity(run, tried, ours)
     return {
         "tables": places,
-        "basis": block.exact(basis),
+        "basis": basis or _kept(bases, block),
         "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
     }
 
@@ -73,20 +77,26 @@ def _tried_stops(count: int) -> set[int]:
     return set(np.linspace(0, count - 1, min(count, TRIED_STOPS)).round().astype(int).tolist())
 
 
-def _basis(run: Run) -> Float[np.ndarray, "component token"]:
-    """The Fourier basis of the task's tokens; the tokens themselves where it has no harmonics."""
+def _bases(run: Run) -> tuple[Rows, Rows]:
+    """The rows of the task's blocks as functions of tokens and of answers; the tokens themselves where it has none."""
     task = run.config.task.task
-    if task.coordinates is None:
-        return np.eye(task.n)
-    return waves_on_circle(task.n)[:, task.coordinates]
+    if task.known_blocks is None:
+        return (tokens := np.eye(task.n)), tokens
+    rows = task.known_blocks.rows_by_place
+    return rows.first, rows.answer
 
 
-def _transformed(tables: Tables, basis: Float[np.ndarray, "component token"]) -> Tables:
-    """The tables with tokens and answers in `basis`; the class '=' stays as it is."""
-    n = len(basis)
+def _kept(bases: tuple[Rows, Rows], block: Block) -> dict[str, Place]:
+    first = block.exact(bases[0])
+    return {"first": first, "answer": first if bases[1] is bases[0] else block.exact(bases[1])}
+
+
+def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:
+    """The tables with tokens and answers in these bases; the class '=' stays as it is."""
+    n = len(answers)
     readout = tables.readout.copy()
-    readout[:, :n] = tables.readout[:, :n] @ basis.T
-    return replace(tables, values=np.einsum("ct,htd->hcd", basis, tables.values), readout=readout)
+    readout[:, :n] = tables.readout[:, :n] @ answers.T
+    return replace(tables, values=np.einsum("ct,htd->hcd", tokens, tables.values), readout=readout)
 
 
 def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import harmonics_of_keys, key_frequencies_of, why_no_key_frequencies, why_no_split
+from grokviz.analysis.derived import (
+    blocks_in,
+    harmonics_of_keys,
+    key_frequencies_of,
+    why_no_key_frequencies,
+    why_no_split,
+)
 from grokviz.analysis.phases import Phases
 from grokviz.bands import what_grokking_takes
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import command, flag
+from grokviz.measured import task_in
 from grokviz.presets import PRESETS
 from grokviz.store import Run
 from grokviz.tasks.given import GivenSplit
@@ -45,7 +52,7 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         if phases.outcome.delay:
             yield Said(phases.outcome.delay.in_short, "accuracies", None, "delay, all test pairs")
     keys = key_frequencies_of(measurements)
-    yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, "key frequencies")
+    yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, f"key {_plural(measurements)}")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
         split = "all" if why_no_split(measurements) else "test"
         last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split=split)
@@ -129,6 +136,7 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     keys = key_frequencies_of(measurements)
     harmonics = ", ".join(f"{h.frequency} ({h}; {h.share:.1%} of the largest)" for h in harmonics_of_keys(measurements))
     trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
+    blocks = task.task.known_blocks
     lines = [
         ("run", f"{measurements['run'].item()} ({run.status})"),
         (
@@ -140,16 +148,20 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
             f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
             f"neurons, trained biases {model.biases}{_beginning(model)}",
         ),
+        (
+            "harmonics",
+            f"{len(blocks)} {blocks.plural}: {blocks.said}" if blocks else f"none: {task.task.why_no_harmonics}",
+        ),
         *(run.origin.lines() if run.origin else []),
         *([("training", _described_training(training, trained))] if training else []),
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         (
-            "key frequencies",
+            f"key {_plural(measurements)}",
             f"{', '.join(map(str, keys)) or why_no_key_frequencies(measurements) or 'none'}; "
             f"rule: {measurements['key_frequency_rule'].item()}",
         ),
     ]
-    if keys:
+    if keys and blocks_in(measurements).multiples:
         lines.append(("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power"))
     if phases:
         lines.append(("outcome", f"{phases.outcome.name}: {phases.outcome}; rule: {phases.outcome.rule}"))
@@ -161,6 +173,12 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     for continuation in run.manifest.continuations:
         lines.append((f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment)))
     return lines
+
+
+def _plural(measurements: xr.Dataset) -> str:
+    """What the blocks of the task are called; frequencies where it has none."""
+    blocks = task_in(measurements).known_blocks
+    return blocks.plural if blocks else "frequencies"
 
 
 def _seed_of_split(task: TaskConfig) -> str:

@@ -1,76 +1,77 @@
-"""Harmonics: the real Fourier basis on a circle of n places, power by frequency, and how concentrated power is.
+"""Harmonics: a task's blocks as tensors, power by block, and how concentrated power is.
 
-Pure maths in float64, but for `pair_frequency_shares`, which works in the precision of its input.
-
-Components stand in the order constant, cos 1, sin 1, cos 2, sin 2, ...; for even n, (-1)^x comes last, alone. The
-frequencies are k = 1..floor(n/2). `Harmonics` is the basis as a task's tokens see it: for addition mod p the place of token
-x is x, for multiplication it is its discrete logarithm.
+Pure maths in float64, but for `pair_block_shares`, which works in the precision of its input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 
 import torch
 from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokviz.errors import LackingError
-from grokviz.tasks.frequencies import components_of, n_frequencies, waves_on_circle
+from grokviz.tasks.blocks import Blocks, Label
 from grokviz.tasks.task import Task
 
 COLUMNS_AT_ONCE = 64
 ROWS_AT_ONCE = 256
 """How much of a large matrix is worked on at a time, so that it stays in the processor's cache."""
 
+Rows = Float[Tensor, "component token"]
+
 
 @dataclass(frozen=True, eq=False)
 class Harmonics:
-    """The waves on the circle that a task's elements lie on, as functions of the token."""
+    """The blocks of a task, with their rows as tensors in float64."""
 
-    basis: Float[Tensor, "component token"]
-    """Orthonormal, in float64; see `fourier_basis`."""
+    blocks: Blocks
+    """Their labels and components, and which row belongs to which."""
+    of_first: Rows
+    """Orthonormal rows as functions of the first operand's token, the constant first."""
+    of_second: Rows
+    """The same of the second operand's token."""
+    of_answer: Rows
+    """The same of the token that is the answer."""
     answers: Int[Tensor, "pair"]
     """The answer of each pair in row-major order. Every answer belongs to n pairs."""
 
     @property
     def n(self) -> int:
         """Number of elements."""
-        return len(self.basis)
+        return self.blocks.n
 
     @property
-    def frequencies(self) -> range:
-        """The frequencies, 1 to floor(n / 2)."""
-        return range(1, n_frequencies(self.n) + 1)
-
-    def waves(self, k: int) -> Float[Tensor, "wave token"]:
-        """The components of frequency k: cos and sin, or one alone for k = n/2."""
-        return self.basis[components_of(self.n, k)]
+    def labels(self) -> list[Label]:
+        """What the blocks are called, in order: of a cyclic group the frequencies 1 to floor(n / 2)."""
+        labels: list[Label] = self.blocks.labels.tolist()
+        return labels
 
     def along_answer(
-        self, functions: Float[Tensor, "pair column"], frequencies: Sequence[int]
-    ) -> Float[Tensor, "frequency answer column"]:
-        """The part of each function of the pair that lies along the waves of its answer, by frequency and answer.
+        self, functions: Float[Tensor, "pair column"], labels: Sequence[Label]
+    ) -> Float[Tensor, "block answer column"]:
+        """The part of each function of the pair that lies along the harmonics of its answer, by block and answer.
 
         For addition this is the projection on cos w_k(a+b) and sin w_k(a+b), w_k = 2 pi k / n. Functions of the answer
-        are a subspace; the projection on it is the mean over the n pairs of equal answer, and the waves are orthogonal
-        inside it. So nothing of the size n² x frequencies is ever made.
+        are a subspace; the projection on it is the mean over the n pairs of equal answer, and the blocks are orthogonal
+        inside it. So nothing of the size n² x blocks is ever made.
         """
         means = functions.new_zeros(self.n, functions.shape[1])
         means.index_add_(0, self.answers, functions / self.n)
-        parts = [einsum(waves, waves, means, "w s, w t, t c -> s c") for waves in map(self.waves, frequencies)]
+        blocks = (self.of_answer[self.blocks.rows(label)] for label in labels)
+        parts = [einsum(rows, rows, means, "w s, w t, t c -> s c") for rows in blocks]
         return torch.stack(parts) if parts else means.new_zeros(0, *means.shape)
 
-    def along_cube(self, functions: Float[Tensor, "pair token"]) -> Float[Tensor, "frequency"]:
-        """How much of functions of the pair, one for each class c, lies along t_k = sum over the waves of k of wave(s) wave(c), s
-        the answer: <F, t_k> / <t_k, t_k>. For two waves t_k is (2 / n) cos w_k(s - c), and |t_k|² is 2 n.
+    def along_cube(self, functions: Float[Tensor, "pair token"]) -> Float[Tensor, "block"]:
+        """How much of functions of the pair, one for each class c, lies along t = sum over the rows of a block of row(s) row(c),
+        s the answer: <F, t> / <t, t>. For two waves t is (2 / n) cos w_k(s - c), and |t|² is 2 n.
         """
         means = functions.new_zeros(self.n, self.n)
         means.index_add_(0, self.answers, functions / self.n)
-        parts = [
-            einsum(means, waves, waves, "s c, w s, w c ->") / len(waves) for waves in map(self.waves, self.frequencies)
-        ]
+        blocks = (self.of_answer[self.blocks.rows(label)] for label in self.labels)
+        parts = [einsum(means, rows, rows, "s c, w s, w c ->") / len(rows) for rows in blocks]
         return torch.stack(parts)
 
 
@@ -81,73 +82,81 @@ def harmonics_of(task: Task) -> Harmonics:
     Raises:
         LackingError: it has none; the message says why.
     """
-    if task.coordinates is None:
-        raise LackingError(task.why_no_harmonics)
-    basis = fourier_basis(task.n)[:, torch.from_numpy(task.coordinates)]
-    return Harmonics(basis.contiguous(), torch.from_numpy(task.answers))
+    rows = task.blocks.rows_by_place
+    first = torch.tensor(rows.first)
+    second, answer = (first if each is rows.first else torch.tensor(each) for each in (rows.second, rows.answer))
+    return Harmonics(task.blocks, first, second, answer, torch.from_numpy(task.answers))
 
 
-def fourier_basis(n: int) -> Float[Tensor, "component token"]:
-    """The real orthonormal Fourier basis of functions on 0..n-1, one component a row; see `waves_on_circle`."""
-    return torch.from_numpy(waves_on_circle(n))
+def block_power(functions: Float[Tensor, "token column"], rows: Rows, blocks: Blocks) -> Float[Tensor, "block"]:
+    """Power of each block: the sum over its rows of |F_i W|², over the columns of W.
 
-
-def component_frequencies(n: int) -> Int[Tensor, "component"]:
-    """The frequency of each component: 0, 1, 1, 2, 2, ...; for even n the last is n/2, once."""
-    return (torch.arange(n) + 1) // 2
-
-
-def frequency_power(
-    functions: Float[Tensor, "token column"], basis: Float[Tensor, "component token"]
-) -> Float[Tensor, "frequency"]:
-    """Power of each frequency: P_k = |F_cos_k W|² + |F_sin_k W|², summed over the columns of W.
-
-    Cos and sin are combined because the split between them is an arbitrary phase. The constant has no frequency, so the
-    powers sum to the squared norm of the centred W.
+    Rows of a block are combined because the split between them, as that between cos and sin, is an arbitrary rotation. The
+    constant belongs to no block, so the powers sum to the squared norm of the centred W.
     """
-    n = len(basis)
-    coefficients = basis.to(functions.device) @ functions.double()
-    power = torch.zeros(n_frequencies(n) + 1, dtype=torch.float64, device=functions.device)
-    power.index_add_(0, component_frequencies(n).to(functions.device), coefficients.square().sum(dim=1))
+    coefficients = rows.to(functions.device) @ functions.double()
+    power = torch.zeros(len(blocks) + 1, dtype=torch.float64, device=functions.device)
+    of_component = torch.from_numpy(blocks.block_of_component).to(functions.device)
+    power.index_add_(0, of_component, coefficients.square().sum(dim=1))
     return power[1:]
 
 
-def pair_frequency_shares(
-    functions: Float[Tensor, "a b column"], basis: Float[Tensor, "component token"]
-) -> Float[Tensor, "frequency column"]:
-    """How much of each function's variance over the n² pairs lives at a single frequency; NaN for a constant function.
+def pair_block_shares(functions: Float[Tensor, "a b column"], harmonics: Harmonics) -> Float[Tensor, "block column"]:
+    """How much of each function's variance over the n² pairs lives in a single block; NaN for a constant function.
 
-    The share of its centred squared norm that falls on {1, cos_k, sin_k}(a) x {1, cos_k, sin_k}(b), without the
-    constant. The shares of a function sum to at most 1: products of two different frequencies belong to none.
+    The share of its centred squared norm that falls on {1, rows of the block}(a) x {1, rows of the block}(b), without the
+    constant. The shares of a function sum to at most 1: products of two different blocks belong to none.
     """
-    basis = basis.to(functions)
-    if len(basis) % 2 == 0:  # an even n has no sin n/2: a row of zeros
-        basis = torch.cat([basis, basis.new_zeros(1, len(basis))])
-    blocks = torch.split(functions, COLUMNS_AT_ONCE, dim=2)
-    return torch.cat([_pair_frequency_shares(block, basis) for block in blocks], dim=1)
+    first, second = (
+        _and_zeros(rows.to(functions), harmonics.blocks) for rows in (harmonics.of_first, harmonics.of_second)
+    )
+    parts = torch.split(functions, COLUMNS_AT_ONCE, dim=2)
+    return torch.cat([_pair_block_shares(part, first, second, harmonics.blocks) for part in parts], dim=1)
 
 
-def _pair_frequency_shares(
-    functions: Float[Tensor, "a b column"], basis: Float[Tensor, "component token"]
-) -> Float[Tensor, "frequency column"]:
-    n, constant, waves = functions.shape[0], basis[:1], basis[1:]
+def _pair_block_shares(
+    functions: Float[Tensor, "a b column"], first: Rows, second: Rows, blocks: Blocks
+) -> Float[Tensor, "block column"]:
+    n = functions.shape[0]
     centred = functions - functions.mean(dim=(0, 1))
-    along_a = rearrange(basis @ rearrange(centred, "a b column -> a (b column)"), "w (b column) -> w b column", b=n)
-    of_frequency = rearrange(waves, "(frequency wave) b -> frequency wave b", wave=2)
-    one_or_waves = torch.cat([constant.expand(len(of_frequency), 1, n), of_frequency], dim=1)
-    both = one_or_waves.repeat_interleave(2, dim=0) @ along_a[1:]  # [wave of a, one or wave of b, column]
-    b_only = waves @ along_a[0]
-    power = reduce(both.square(), "(frequency wave) other column -> frequency column", "sum", wave=2)
-    power = power + reduce(b_only.square(), "(frequency wave) column -> frequency column", "sum", wave=2)
+    along_a = rearrange(first @ rearrange(centred, "a b column -> a (b column)"), "w (b column) -> w b column", b=n)
+    shares = []
+    for rows, size in _of_one_size(blocks):  # blocks of one size at once
+        of_second, of_block = second[rows], rearrange(second[rows], "(block row) b -> block row b", row=size)
+        one_or_rows = torch.cat([second[:1].expand(len(of_block), 1, n), of_block], dim=1)
+        both = one_or_rows.repeat_interleave(size, dim=0) @ along_a[rows]  # [row of a, one or row of b, column]
+        b_only = of_second @ along_a[0]
+        power = reduce(both.square(), "(block row) other column -> block column", "sum", row=size)
+        shares.append(power + reduce(b_only.square(), "(block row) column -> block column", "sum", row=size))
     variance = centred.square().sum(dim=(0, 1))
-    return torch.where(_is_rounding(variance, functions), torch.nan, power / variance)
+    return torch.where(_is_rounding(variance, functions), torch.nan, torch.cat(shares) / variance)
 
 
-def strongest_frequency(shares: Float[Tensor, "frequency column"]) -> Int[Tensor, "column"]:
-    """Index of the largest of each column's `pair_frequency_shares`; of those that tie, the first.
+def _and_zeros(rows: Rows, blocks: Blocks) -> Rows:
+    """The rows, and after them one of zeros if a block has an odd number of them; see `_of_one_size`."""
+    return torch.cat([rows, rows.new_zeros(1, len(rows))]) if (blocks.dimensions % 2).any() else rows
+
+
+def _of_one_size(blocks: Blocks) -> Iterator[tuple[slice | list[int], int]]:
+    """The rows of neighbouring blocks of one size among all components, with that size. A block of an odd size is filled up by
+    the row of zeros that stands after all others, so that (-1)^x goes with cos and sin.
+    """
+    zeros = 1 + int(blocks.dimensions.sum())
+    start = 1
+    for size, those in groupby(blocks.dimensions.tolist(), key=lambda size: size + size % 2):
+        rows: list[int] = []
+        for own in those:
+            rows += [*range(start, start + own), *[zeros] * (size - own)]
+            start += own
+        in_a_row = rows == list(range(rows[0], rows[0] + len(rows)))
+        yield slice(rows[0], rows[-1] + 1) if in_a_row else rows, size
+
+
+def strongest_block(shares: Float[Tensor, "block column"]) -> Int[Tensor, "column"]:
+    """Place of the largest of each column's `pair_block_shares`; of those that tie, the first.
 
     Shares tie where they differ by rounding alone: n eps of their precision, relative, and a factor 10 to spare. A
-    function of a single pair (all its others zero) ties at every frequency but n/2.
+    function of a single pair (all its others zero) ties in all blocks of two waves.
     """
     tied = 1 - 10 * 2 * len(shares) * torch.finfo(shares.dtype).eps
     return (shares >= tied * shares.amax(dim=0)).int().argmax(dim=0)

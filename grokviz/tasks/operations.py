@@ -1,4 +1,4 @@
-"""The operations: what is computed on two elements, which elements there are, and how they lie on a circle.
+"""The operations: what is computed on two elements, which elements there are, and the blocks of their harmonics.
 
 An operation is one value below, and its place in `OPERATIONS` at the foot of this file. Everything else asks the task
 that it makes with a modulus (`tasks.task`).
@@ -6,18 +6,19 @@ that it makes with a modulus (`tasks.task`).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int
 
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
+from grokviz.tasks.blocks import Blocks, cyclic_blocks, permuted_blocks
 
 Residues = Int[np.ndarray, "*place"]
 Compose = Callable[[Residues, Residues, int], Residues]
 Elements = Callable[[int], Residues]
-Coordinates = Callable[[int], Residues | None]
+MakeBlocks = Callable[[int], Blocks | None]
 
 
 def residues(p: int) -> Int[np.ndarray, "element"]:
@@ -45,8 +46,21 @@ def discrete_logarithms(p: int) -> Int[np.ndarray, "element"] | None:
     return None
 
 
-def unknown(p: int) -> None:
-    """No coordinates: it is not known on which circle the network would place these elements."""
+def no_blocks(p: int) -> None:
+    """No harmonics: it is not known of which group the operation would be one."""
+
+
+def waves_of_residues(p: int) -> Blocks:
+    """The frequencies of the residues mod p, which lie on their circle in their own order."""
+    return cyclic_blocks(residues(p), said="waves of the residue")
+
+
+def waves_of_logarithms(p: int) -> Blocks | None:
+    """The frequencies of the units mod p, which lie on a circle in the order of their discrete logarithms; None where they are
+    not cyclic.
+    """
+    logarithms = discrete_logarithms(p)
+    return None if logarithms is None else cyclic_blocks(logarithms, said="waves of the discrete logarithm")
 
 
 @dataclass(frozen=True)
@@ -60,10 +74,10 @@ class Operation:
     """(a, b, p) -> the result, on residues."""
     elements: Elements = residues
     """p -> the elements that operands and answers are, ascending."""
-    coordinates: Coordinates = unknown
-    """p -> the coordinate of each element on the circle of n = len(elements) places on which the operation is a sum or a
-    difference; None where there is no such circle. The harmonics are the waves in this coordinate."""
-    why_no_coordinates: str = "no harmonics are known for this operation"
+    blocks: MakeBlocks = no_blocks
+    """p -> the blocks of its harmonics, as functions of each operand's token and of the answer's; None where it is that of no
+    known group, and then it has none."""
+    why_no_blocks: str = "no harmonics are known for this operation"
     """What to tell where there are none."""
 
 
@@ -71,14 +85,14 @@ ADDITION = Operation(
     name="addition",
     formula="a + b mod p",
     compose=lambda a, b, p: (a + b) % p,
-    coordinates=residues,
+    blocks=waves_of_residues,
 )
 
 SUBTRACTION = Operation(
     name="subtraction",
     formula="a - b mod p",
     compose=lambda a, b, p: (a - b) % p,
-    coordinates=residues,
+    blocks=waves_of_residues,
 )
 
 MULTIPLICATION = Operation(
@@ -86,8 +100,8 @@ MULTIPLICATION = Operation(
     formula="a * b mod p, on the residues that have an inverse",
     compose=lambda a, b, p: a * b % p,
     elements=units,
-    coordinates=discrete_logarithms,
-    why_no_coordinates="the units of this modulus are not cyclic: it has no primitive root",
+    blocks=waves_of_logarithms,
+    why_no_blocks="the units of this modulus are not cyclic: it has no primitive root",
 )
 
 X2_XY_Y2 = Operation(
@@ -95,6 +109,31 @@ X2_XY_Y2 = Operation(
     formula="a² + ab + b² mod p",
     compose=lambda a, b, p: (a * a + a * b + b * b) % p,
 )
+
+
+def permuted(operation: Operation, permutation: Callable[[int], Residues]) -> Operation:
+    """The operation with its tokens permuted: token t stands for the element that `permutation(p)[t]` stood for. The same group
+    under other names, so the waves stay; they are those of the elements that the tokens were permuted from.
+    """
+
+    def compose(a: Residues, b: Residues, p: int) -> Residues:
+        elements = operation.elements(p)
+        order = permutation(p)
+        was, now = elements[order], elements[np.argsort(order)]
+        place = np.searchsorted
+        return now[place(elements, operation.compose(was[place(elements, a)], was[place(elements, b)], p))]
+
+    def blocks(p: int) -> Blocks | None:
+        found = operation.blocks(p)
+        return None if found is None else permuted_blocks(found, permutation(p))
+
+    return replace(
+        operation,
+        name=f"{operation.name}_permuted",
+        formula=f"{operation.formula}, of permuted elements",
+        compose=compose,
+        blocks=blocks,
+    )
 
 
 def operation_named(name: str) -> Operation:

@@ -192,7 +192,7 @@ def _operation(own: OwnOperation) -> Operation:
         name=own.function,
         formula=f"{name}(a, b) mod p",
         compose=lambda a, b, p: table[a, b],
-        why_no_coordinates=NO_HARMONICS,
+        why_no_blocks=NO_HARMONICS,
     )
 
 

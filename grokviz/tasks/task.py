@@ -10,7 +10,8 @@ from functools import cache, cached_property
 import numpy as np
 from jaxtyping import Int
 
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, LackingError
+from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.operations import Operation, operation_named
 from grokviz.tasks.own import OwnOperation
 
@@ -70,18 +71,27 @@ class Task:
         return ("train", "test", "all", *(MIRROR_SPLITS if self.is_commutative else ()))
 
     @cached_property
-    def coordinates(self) -> Int[np.ndarray, "token"] | None:
-        """The coordinate of each token on the circle Z_n on which the operation is a sum or a difference; None where
-        there is none, and then the task has no harmonics.
+    def known_blocks(self) -> Blocks | None:
+        """The blocks of its harmonics; None where it has none."""
+        return self.operation.blocks(self.p)
+
+    @property
+    def blocks(self) -> Blocks:
+        """The blocks of its harmonics.
+
+        Raises:
+            LackingError: it has none; the message says why.
         """
-        return self.operation.coordinates(self.p)
+        if self.known_blocks is None:
+            raise LackingError(self.why_no_harmonics)
+        return self.known_blocks
 
     @property
     def why_no_harmonics(self) -> str:
         """Why the task has no harmonics; '' where it has."""
-        if self.coordinates is not None:
+        if self.known_blocks is not None:
             return ""
-        return f"{self.operation.name} mod {self.p}: {self.operation.why_no_coordinates}"
+        return f"{self.operation.name} mod {self.p}: {self.operation.why_no_blocks}"
 
 
 @cache
@@ -90,7 +100,7 @@ def task_of(operation: str | OwnOperation, p: int) -> Task:
 
     >>> task_of("multiplication", 7).elements.tolist()
     [1, 2, 3, 4, 5, 6]
-    >>> task_of("multiplication", 7).coordinates.tolist()  # 3 is a primitive root: 3^0 = 1, 3^2 = 2, 3^1 = 3, ...
+    >>> task_of("multiplication", 7).blocks.coordinates.tolist()  # 3 is a primitive root: 3^0 = 1, 3^2 = 2, 3^1 = 3, ...
     [0, 2, 1, 4, 5, 3]
 
     Raises:

@@ -3,7 +3,7 @@
 The circuit of modular addition writes its answer s = a + b along cos w_k s and sin w_k s, w_k = 2 pi k / n. Restricted
 loss keeps only that part of the logits, excluded loss takes it away (Nanda et al. 2023, arXiv 2301.05217, section 5.1). For
 another operation with harmonics, s is the coordinate of its answer: a - b for subtraction, the discrete logarithm of ab for
-multiplication.
+multiplication; and for other blocks than frequencies the part lies along the block's rows as functions of the answer.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,14 @@ from torch import Tensor
 from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.models.loss import cross_entropies
+from grokviz.tasks.blocks import Label
 
 SAFE_LOG = -600.0
 """Sums of exponentials above e^-600 have lost nothing that counts to underflow, which begins at e^-708."""
 
 
 @needs("harmonics")
-def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of the network restricted to its key frequencies; it falls while the test loss is still high.
 
     Formula: cross-entropy of P L + mean over pairs of L, P the projection over (a, b) on cos, sin w_k s of the key
@@ -39,7 +40,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float
 
 
 @needs("harmonics")
-def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[Tensor, "split"]:
+def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of the network without its key frequencies; on train pairs it rises once the network leans on them.
 
     Formula: cross-entropy of L - P L, P the projection over (a, b) on cos, sin w_k s of all key
@@ -57,8 +58,8 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[int]) -> Float[T
 
 
 @needs("harmonics", "split")
-def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
-    """Train loss of the network without one frequency, for each frequency: high where the network needs it.
+def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    """Train loss of the network without one block, of a cyclic group frequency, for each: high where the network needs it.
 
     Formula: cross-entropy on the train pairs of L - P_k L, P_k the projection over (a, b) on cos, sin w_k s, s the answer.
     Unit: nats
@@ -67,18 +68,18 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
     """
     harmonics, answers = snapshot.harmonics, snapshot.answers
     by_answer = answers.argsort()  # each of the n answers has n pairs
-    removed = harmonics.along_answer(snapshot.logits, harmonics.frequencies)
+    removed = harmonics.along_answer(snapshot.logits, harmonics.labels)
     # sum_c exp(L_c - R_c) = sum_c exp(L_c) exp(-R_c): one matrix product per answer for all frequencies, in place of
     # one softmax over all pairs for each. All terms are positive, so nothing cancels.
     largest = snapshot.logits.amax(dim=1)
     kept = (snapshot.logits - largest[:, None]).exp()[by_answer]
     kept = rearrange(kept, "(answer pair) c -> answer pair c", answer=snapshot.n)
     shift = removed.amin(dim=2, keepdim=True)
-    factors = rearrange((shift - removed).exp(), "frequency answer c -> answer c frequency")
-    log_totals = rearrange((kept @ factors).log(), "answer pair frequency -> (answer pair) frequency")
+    factors = rearrange((shift - removed).exp(), "block answer c -> answer c block")
+    log_totals = rearrange((kept @ factors).log(), "answer pair block -> (answer pair) block")
     if log_totals.min() < SAFE_LOG:
         train = list(snapshot.splits).index("train")
-        return torch.stack([excluded_loss(snapshot, (k,))[train] for k in harmonics.frequencies])
+        return torch.stack([excluded_loss(snapshot, (k,))[train] for k in harmonics.labels])
     rows = torch.empty_like(log_totals)
     rows[by_answer] = log_totals  # back to row-major order
     log_totals = rows + largest[:, None] - shift[:, answers, 0].T
@@ -87,18 +88,17 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "frequency"]
 
 
 @needs("harmonics")
-def logit_cosine(snapshot: Snapshot) -> Float[Tensor, "frequency"]:
-    """Cosine between the logits and the ideal logits of each frequency: how much the network computes that cosine and no more.
+def logit_cosine(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    """Cosine between the logits and the ideal logits of each block: of a frequency, how much the network computes that cosine.
 
-    Formula: <L, t_k> / (|L| |t_k|), t_k = cos w_k(s - c) over all pairs and answers c, s the answer; L centred over c.
+    Formula: <L, t_k> / (|L| |t_k|), t_k = cos w_k(s - c) over all pairs and answers c, s the answer (of any block the sum of
+        row(s) row(c) over its rows); L centred over c.
     Unit: cosine
     Range: -1 to 1; the squares sum to at most 1. Near 0 for a frequency that is not used, 0.1 to 0.9 for a key frequency.
     Source: Chughtai, Chan & Nanda 2023, arXiv 2302.03025, section 4: the trace similarity of logits
     """
-    waves = torch.tensor(
-        [len(snapshot.harmonics.waves(k)) for k in snapshot.harmonics.frequencies], dtype=torch.float64
-    )
-    return snapshot.cube_projections * (waves * snapshot.n).sqrt() / snapshot.centred_logits.norm()
+    rows = torch.from_numpy(snapshot.harmonics.blocks.dimensions).double()
+    return snapshot.cube_projections * (rows * snapshot.n).sqrt() / snapshot.centred_logits.norm()
 
 
 MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency, logit_cosine)

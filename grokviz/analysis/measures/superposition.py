@@ -1,7 +1,7 @@
 """Superposition: how many features share how many dimensions.
 
 What counts as a feature decides the answer, so three feature sets are measured side by side and no single score is
-given: the tokens in d_model, the Fourier components in d_model, and the frequencies in each neuron.
+given: the tokens in d_model, the components of the task's harmonics in d_model, and the blocks in each neuron.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from grokviz.analysis.needs import needs
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.tasks.frequencies import components_of, fold_frequency
-from grokviz.tasks.harmonics import participation_ratio, singular_values, strongest_frequency
+from grokviz.tasks.blocks import Blocks, Label
+from grokviz.tasks.harmonics import participation_ratio, singular_values, strongest_block
 
 
 def token_dimensionality(snapshot: Snapshot) -> Float[Tensor, "token"]:
@@ -52,7 +52,7 @@ def features_per_dimension(snapshot: Snapshot) -> Float[Tensor, ""]:
 
 @needs("harmonics")
 def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
-    """Share of a dimension that each Fourier component of the embedding has for itself.
+    """Share of a dimension that each component of the embedding, of a cyclic group cos and sin of a frequency, has for itself.
 
     Formula: D_i of the rows of F W_E. D knows no scale: read it with `component_norm`, because a negligible component
         in a private direction scores 1.
@@ -66,7 +66,7 @@ def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
 
 @needs("harmonics")
 def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
-    """Norm of each Fourier component of the embedding.
+    """Norm of each component of the embedding, of a cyclic group cos and sin of a frequency.
 
     Formula: |F_i W_E|.
     Unit: embedding norm
@@ -78,16 +78,17 @@ def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
 
 @needs("harmonics")
 def fourier_interference(
-    snapshot: Snapshot, key_frequencies: Sequence[int]
+    snapshot: Snapshot, key_frequencies: Sequence[Label]
 ) -> Float[Tensor, "key_component other_key_component"]:
-    """Overlap of the directions in which the embedding holds the key Fourier components.
+    """Overlap of the directions in which the embedding holds the key components.
 
-    Formula: cosine between F_i W_E and F_j W_E for the cos and sin of the key frequencies; NaN for a zero component.
+    Formula: cosine between F_i W_E and F_j W_E for the cos and sin of the key frequencies (of any key block its rows); NaN for
+        a zero component.
     Unit: cosine
     Range: -1 to 1; near the identity after grokking: the circuit's features do not interfere.
     Source: Elhage et al. 2022, arXiv 2209.10652, applied to Fourier components
     """
-    rows = [component for k in key_frequencies for component in components_of(snapshot.n, k)]
+    rows = [component for label in key_frequencies for component in snapshot.harmonics.blocks.rows(label)]
     return _cosines(_components(snapshot)[rows])
 
 
@@ -170,20 +171,21 @@ def mlp_stable_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
 
 @needs("harmonics")
 def frequencies_per_neuron(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
-    """Effective number of frequencies in each neuron: 1 is a neuron with a frequency of its own; NaN if dead.
+    """Effective number of blocks, of a cyclic group frequencies, in each neuron: 1 is a neuron with one of its own; NaN if dead.
 
-    Formula: (sum f)² / sum f² over the neuron's shares f_k, after the second and third harmonic (2k, 3k mod n) of its
-        strongest frequency have been added to it: a ReLU makes them, they are no features of their own.
-    Unit: frequencies
+    Formula: (sum f)² / sum f² over the neuron's shares f_k, after the second and third harmonic (2k, 3k mod n; only the blocks
+        of a cyclic group have any) of its strongest one have been added to it: a ReLU makes them, they are no features of
+        their own.
+    Unit: blocks
     Range: 1 to floor(n/2); median 19 when memorised (9 at p = 59); median 1.003 to 1.54 on published grokked networks,
         the latter at weight decay 0.1.
     Source: participation ratio of the shares of Nanda et al. 2023, section 4.3
     """
-    return participation_ratio(_with_harmonics_folded(snapshot.neuron_frequency_shares, snapshot.n).T).float()
+    return participation_ratio(_with_harmonics_folded(snapshot.neuron_shares, snapshot.harmonics.blocks).T).float()
 
 
 def _components(snapshot: Snapshot) -> Float[Tensor, "component d_model"]:
-    return snapshot.harmonics.basis @ snapshot.W_E.double()
+    return snapshot.harmonics.of_first @ snapshot.W_E.double()
 
 
 def _dimensionality(features: Float[Tensor, "feature d_model"]) -> Float[Tensor, "feature"]:
@@ -210,12 +212,12 @@ def _stable_rank(singular_values: Float[Tensor, "value"]) -> Float[Tensor, ""]:
     return singular_values.square().sum() / singular_values.max().square()
 
 
-def _with_harmonics_folded(shares: Float[Tensor, "frequency neuron"], n: int) -> Float[Tensor, "frequency neuron"]:
+def _with_harmonics_folded(shares: Float[Tensor, "block neuron"], blocks: Blocks) -> Float[Tensor, "block neuron"]:
     folded = shares.double().clone()
     neuron = torch.arange(shares.shape[1])
-    strongest = strongest_frequency(shares)
-    for harmonic in (2, 3):
-        target = torch.tensor([fold_frequency(harmonic * k, n) for k in range(1, len(shares) + 1)])[strongest] - 1
+    strongest = strongest_block(shares)
+    for factor in blocks.multiples:
+        target = torch.from_numpy(blocks.places_of_multiples(factor))[strongest]
         moves = (target >= 0) & (target != strongest)  # 2k = n is the constant, 3k may be k itself
         moved = torch.where(moves, folded[target.clamp(min=0), neuron], 0.0)
         folded[target[moves], neuron[moves]] = 0.0

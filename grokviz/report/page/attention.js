@@ -41,19 +41,14 @@ class Attention {
     return map;
   }
 
-  // How much of the variance of a head's score of the first operand, over tokens, lies at a frequency.
-  shareAt(head, frequency) {
-    const { n, coordinates } = this.run;
+  // How much of the variance of a head's score of the first operand, over tokens, lies in a block.
+  shareIn(head, label) {
+    const { n, blocks } = this.run;
     const scores = this.run.at("attention_score", this.stop).subarray(head * 3 * n, (head * 3 + 1) * n);
     const mean = scores.reduce((sum, score) => sum + score, 0) / n;
-    let [cos, sin, total] = [0, 0, 0];
-    scores.forEach((score, token) => {
-      const angle = (2 * Math.PI * ((frequency * coordinates[token]) % n)) / n;
-      cos += (score - mean) * Math.cos(angle);
-      sin += (score - mean) * Math.sin(angle);
-      total += (score - mean) ** 2;
-    });
-    return ((2 * frequency === n ? 1 : 2) * (cos ** 2 + sin ** 2)) / (n * total);
+    const centred = scores.map((score) => score - mean);
+    const power = (values) => values.reduce((sum, value) => sum + value ** 2, 0);
+    return power(blocks.along(label, centred, "first")) / power(centred);
   }
 
   cells() {
@@ -83,11 +78,11 @@ class Attention {
     for (const { head, x, y, size, first } of cells) {
       const chosen = state.get("head") === head;
       surface.map(this.pattern(head, 0), n, n, { x, y, width: size, height: size, low: 0, high: 1 });
-      const off = state.frequency;
-      if (off === null || !run.coordinates || off > run.frequencies) {
+      const off = state.block;
+      if (off === null || !run.blocks || run.blocks.place(off) < 0) {
         surface.text(`head ${head}`, x + size / 2, y - 9, { align: "center", colour: chosen ? "ink" : "soft", bold: chosen });
       } else {
-        surface.named(`${head}: ${percent(this.shareAt(head, off), 0)} at k`, x + size / 2 + 5, y - 9, run.colour(off), { bold: chosen });
+        surface.named(`${head}: ${percent(this.shareIn(head, off), 0)} ${run.blocks.at} ${run.blocks.symbol}`, x + size / 2 + 5, y - 9, run.colour(off), { bold: chosen });
       }
       if (chosen) surface.box(x - 1.5, y - 1.5, size + 3, size + 3, ink("accent"), { line: 3 });
       if (first) surface.text("a ↓", x - 24, y + size / 2, { colour: "soft" });

@@ -15,7 +15,8 @@ class Circles {
   }
 
   inWords() {
-    const keys = this.run.keys.length ? `key frequencies ${this.run.keys.join(", ")}` : "no key frequencies";
+    const { keys: labels, blocks } = this.run;
+    const keys = labels.length ? `key ${blocks.plural} ${labels.join(", ")}` : `no key ${blocks.plural}`;
     return `Tokens in the planes of the ${keys} at epoch ${epochInWords(this.run.stops[this.stop])}`;
   }
 
@@ -23,11 +24,11 @@ class Circles {
     return this.run.stopAt(this.state.get("epoch"));
   }
 
-  // The planes shown: those of the keys; and of the frequency that is shown off, if it is none of them.
+  // The planes shown: those of the keys; and of the block that is shown off, if it is none of them.
   get shown() {
-    const { keys } = this.run;
-    const off = this.state.frequency;
-    return off === null || keys.includes(off) || off > this.run.frequencies ? keys : [...keys, off];
+    const { keys, blocks } = this.run;
+    const off = this.state.block;
+    return off === null || keys.includes(off) || blocks.place(off) < 0 ? keys : [...keys, off];
   }
 
   // The cells of a grid that uses the room best.
@@ -42,8 +43,8 @@ class Circles {
     }
     const left = (width - best.columns * best.size) / 2;
     const top = Math.max(0, (height - best.rows * (best.size + 18)) / 2);
-    return this.shown.map((frequency, i) => ({
-      frequency,
+    return this.shown.map((label, i) => ({
+      label,
       x: left + (i % best.columns) * best.size,
       y: top + Math.floor(i / best.columns) * (best.size + 18) + 18,
       size: best.size,
@@ -51,26 +52,26 @@ class Circles {
   }
 
   // How far the tokens lie out at any stop: the scale stays, so that growth is seen as growth.
-  reach(frequency) {
-    if (!this.reaches.has(frequency)) {
+  reach(label) {
+    if (!this.reaches.has(label)) {
       let most = 0;
       for (let stop = 0; stop < this.run.stops.length; stop++) {
-        for (const [x, y] of this.points(frequency, stop)) most = Math.max(most, Math.abs(x), Math.abs(y));
+        for (const [x, y] of this.points(label, stop)) most = Math.max(most, Math.abs(x), Math.abs(y));
       }
-      this.reaches.set(frequency, 1.08 * most || 1);
+      this.reaches.set(label, 1.08 * most || 1);
     }
-    return this.reaches.get(frequency);
+    return this.reaches.get(label);
   }
 
-  points(frequency, stop) {
+  points(label, stop) {
     const plane = this.run.at("token_plane", stop);
-    const from = (frequency - 1) * this.run.n * 2;
+    const from = this.run.blocks.place(label) * this.run.n * 2;
     return Array.from({ length: this.run.n }, (_, t) => [plane[from + 2 * t], plane[from + 2 * t + 1]]);
   }
 
   dots(cell) {
-    const scale = cell.size / 2 / this.reach(cell.frequency);
-    return this.points(cell.frequency, this.stop).map(([x, y]) => [
+    const scale = cell.size / 2 / this.reach(cell.label);
+    return this.points(cell.label, this.stop).map(([x, y]) => [
       cell.x + cell.size / 2 + x * scale,
       cell.y + cell.size / 2 - y * scale,
     ]);
@@ -80,16 +81,16 @@ class Circles {
     const { surface, run, state } = this;
     const pair = new Map([[state.get("a"), "a"], [state.get("b"), "b"]]);
     for (const cell of this.cells()) {
-      const { frequency, x, y, size } = cell;
-      const off = state.frequency === frequency;
-      surface.named(`k = ${frequency}`, x + size / 2, y - 8, run.colour(frequency), { bold: off });
-      surface.box(x + 1.5, y + 1.5, size - 3, size - 3, off ? run.colour(frequency) ?? ink("ink") : ink("edge"), { line: off ? 2.5 : 1 });
+      const { label, x, y, size } = cell;
+      const off = state.block === label;
+      surface.named(run.blocks.short(label), x + size / 2, y - 8, run.colour(label), { bold: off });
+      surface.box(x + 1.5, y + 1.5, size - 3, size - 3, off ? run.colour(label) ?? ink("ink") : ink("edge"), { line: off ? 2.5 : 1 });
       const dots = this.dots(cell);
       dots.forEach(([dotX, dotY], token) => {
         if (!Number.isFinite(dotX)) return;
         surface.context.beginPath();
         surface.context.arc(dotX, dotY, Math.max(1.6, size / 70), 0, 7);
-        surface.context.fillStyle = hue(((frequency * run.coordinates[token]) % run.n) / run.n);
+        surface.context.fillStyle = hue(run.blocks.turn(label, token) ?? token / run.n);
         surface.context.fill();
       });
       for (const [token, name] of pair) {
@@ -110,9 +111,9 @@ class Circles {
     const [distance, token] = this.dots(cell)
       .map(([dotX, dotY], i) => [Math.hypot(dotX - x, dotY - y), i])
       .reduce((best, one) => (one[0] < best[0] ? one : best), [Infinity, 0]);
-    const where = this.run.frequencyInWords(cell.frequency);
+    const where = this.run.inWords(cell.label);
     const words = distance < 12 ? `token ${this.run.elements[token]} in the plane of ${where}` : `plane of ${where}`;
-    return { words, frequency: cell.frequency };
+    return { words, block: cell.label };
   }
 }
 
@@ -131,7 +132,8 @@ class Spectrum {
 
   inWords() {
     const epoch = epochInWords(this.run.stops[this.stop]);
-    return `Share of power at each frequency in embedding and readout at epoch ${epoch}`;
+    const { at, axis } = this.run.blocks;
+    return `Share of power ${at} each ${axis} in embedding and readout at epoch ${epoch}`;
   }
 
   get stop() {
@@ -150,7 +152,7 @@ class Spectrum {
     }));
   }
 
-  // The most that any frequency holds at any stop: the scale stays.
+  // The most that any block holds at any stop: the scale stays.
   top(what) {
     if (!this.tops.has(what)) {
       let most = 0;
@@ -168,7 +170,7 @@ class Spectrum {
       const power = run.at(`${what}_power`, this.stop);
       const slot = (right - left) / power.length;
       const most = this.top(what);
-      const perComponent = power.map((share, i) => share / (2 * (i + 1) === run.n ? 1 : 2)); // the sign (-1)^x is one alone
+      const perComponent = power.map((share, i) => share / run.blocks.rows[i].length);
       const largest = perComponent.reduce((a, b) => Math.max(a, b), 0);
       surface.text(what, left + 4, top - 7, { colour: "soft" });
       surface.text(percent(most / 1.12, 0), left - 6, bottom - (bottom - top) / 1.12, { align: "right", colour: "soft" });
@@ -176,13 +178,13 @@ class Spectrum {
       surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
       let written = left; // how far to the right harmonics are named: of two that touch, the first is
       power.forEach((share, i) => {
-        const frequency = i + 1;
+        const label = run.blocks.labels[i];
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
-        const harmonic = perComponent[i] >= run.harmonicShare * largest ? run.harmonicOf(frequency) : null;
-        const key = harmonic ? harmonic.key : frequency;
+        const harmonic = perComponent[i] >= run.harmonicShare * largest ? run.harmonicOf(label) : null;
+        const key = harmonic ? harmonic.key : label;
         const colour = run.colour(key) ?? ink("neutral");
         const x = left + i * slot + slot * 0.1;
-        if (state.frequency === frequency) surface.box(x - slot * 0.1, top, slot, bottom - top, ink("shade"), { fill: true });
+        if (state.block === label) surface.box(x - slot * 0.1, top, slot, bottom - top, ink("shade"), { fill: true });
         if (harmonic) this.hatched(x, bottom - height, slot * 0.8, height, colour);
         else surface.box(x, bottom - height, slot * 0.8, height, colour, { fill: true });
         const words = harmonic ? `${harmonic.multiple}×${harmonic.key}` : "";
@@ -193,11 +195,11 @@ class Spectrum {
       });
     }
     const { left, right } = this.rows[0];
-    const count = run.frequencies;
+    const { count } = run.blocks;
     const every = Math.ceil((count * 26) / (right - left));
-    for (let k = 1; k <= count; k++) {
-      if (k !== 1 && k % (every > 2 ? Math.ceil(every / 5) * 5 : every)) continue;
-      surface.text(String(k), left + (k - 0.5) * ((right - left) / count), surface.height - 9, { align: "center", colour: "soft" });
+    for (const { label, place } of run.blocks.ticks(every > 2 ? Math.ceil(every / 5) * 5 : every)) {
+      const x = left + (place + 0.5) * ((right - left) / count);
+      surface.text(String(label), x, surface.height - 9, { align: "center", colour: "soft" });
     }
   }
 
@@ -219,7 +221,8 @@ class Spectrum {
     const power = this.run.at(`${row.what}_power`, this.stop);
     const i = Math.floor(((x - row.left) / (row.right - row.left)) * power.length);
     if (i < 0 || i >= power.length) return null;
-    const words = `${this.run.frequencyInWords(i + 1)}: ${percent(power[i], 2)} of the ${row.what}'s power`;
-    return { words, frequency: i + 1 };
+    const label = this.run.blocks.labels[i];
+    const words = `${this.run.inWords(label)}: ${percent(power[i], 2)} of the ${row.what}'s power`;
+    return { words, block: label };
   }
 }

@@ -75,6 +75,7 @@ class RunData {
     this.history = Object.fromEntries(
       Object.entries(text.history).map(([name, place]) => [name, exactOf(place, block)]),
     );
+    if (text.blocks) this.blocks = new Blocks(text.blocks, block, text.n);
   }
 
   has(...names) {
@@ -90,19 +91,105 @@ class RunData {
     return nearest(this.stops, epoch);
   }
 
-  colour(frequency) {
-    const place = this.keys.indexOf(frequency);
+  // The colour of a key block, by its label; null for others.
+  colour(label) {
+    const place = this.keys.indexOf(label);
     return place < 0 ? null : onPaper(this.keyColours[place]);
   }
 
   // The key frequency that this one is twice or three times, as {key, multiple}; null where there is none.
-  harmonicOf(frequency) {
-    return this.multiplesOfKeys[frequency] ?? null;
+  harmonicOf(label) {
+    return this.multiplesOfKeys[label] ?? null;
   }
 
-  frequencyInWords(frequency) {
-    if (this.keys.includes(frequency)) return `frequency ${frequency}, key`;
-    const harmonic = this.harmonicOf(frequency);
-    return harmonic ? `frequency ${frequency}, ${harmonic.multiple} times key ${harmonic.key}` : `frequency ${frequency}`;
+  inWords(label) {
+    const said = `${this.blocks.axis} ${label}`;
+    if (this.keys.includes(label)) return `${said}, key`;
+    const harmonic = this.harmonicOf(label);
+    return harmonic ? `${said}, ${harmonic.multiple} times key ${harmonic.key}` : said;
+  }
+
+  // The label of the block with this number, counted from 1; null for what is no number of one.
+  labelOf(number) {
+    return this.blocks?.labels[number - 1] ?? null;
+  }
+}
+
+// The blocks of a task's harmonics: of a cyclic group its frequencies. By their labels.
+class Blocks {
+  constructor(text, block, n) {
+    Object.assign(this, text);
+    this.n = n;
+    this.basis = Object.fromEntries(Object.entries(text.basis).map(([name, place]) => [name, exactOf(place, block)]));
+    this.places = new Map(this.labels.map((label, place) => [label, place]));
+    this.areNumbers = this.labels.every((label) => typeof label === "number");
+  }
+
+  get count() {
+    return this.labels.length;
+  }
+
+  // The place of a block among all, from 0; -1 for one of another run.
+  place(label) {
+    return this.places.get(label) ?? -1;
+  }
+
+  // The label that a text says, as in an address; null where none does.
+  named(text) {
+    return this.labels.find((label) => String(label) === text) ?? null;
+  }
+
+  // Where a block stands along an axis of numbers, and which stands there; as `figures/theme.py` puts them.
+  position(label) {
+    return this.areNumbers ? label : this.place(label) + 1;
+  }
+
+  labelAt(position) {
+    const near = Math.round(position);
+    if (this.areNumbers) return this.places.has(near) ? near : null;
+    return this.labels[near - 1] ?? null;
+  }
+
+  // A block in short: 'k = 3', or its name.
+  short(label) {
+    return this.symbol ? `${this.symbol} = ${label}` : String(label);
+  }
+
+  // The rows of a block among all components, and the block of a component; null for the constant.
+  rowsOf(label) {
+    return this.rows[this.place(label)] ?? [];
+  }
+
+  blockOf(component) {
+    const place = this.rows.findIndex((rows) => rows.includes(component));
+    return place < 0 ? null : this.labels[place];
+  }
+
+  // The part of functions of a token that lies along a block, `where` the token stands: "first", "second" or "answer".
+  along(label, values, where) {
+    const basis = this.basis[where];
+    const part = new Float32Array(this.n);
+    for (const row of this.rowsOf(label)) {
+      let weight = 0;
+      for (let t = 0; t < this.n; t++) weight += basis[row * this.n + t] * values[t];
+      for (let t = 0; t < this.n; t++) part[t] += weight * basis[row * this.n + t];
+    }
+    return part;
+  }
+
+  // Where a token lies round the circle of a block of one or two rows, in turns from 0 to 1; null where that is no circle.
+  turn(label, token, where = "first") {
+    const rows = this.rowsOf(label);
+    if (rows.length > 2) return null;
+    const at = (row) => (row === undefined ? 0 : this.basis[where][row * this.n + token]);
+    const turn = Math.atan2(at(rows[1]), at(rows[0])) / (2 * Math.PI);
+    return turn < -1e-9 ? turn + 1 : Math.max(0, turn);
+  }
+
+  // The places that are named along an axis: of numbers the first and every so many, of names as many as there is room for.
+  ticks(every) {
+    return this.labels
+      .map((label, place) => ({ label, place }))
+      .filter(({ label, place }) => place === 0 || (this.areNumbers ? label % every === 0 : place % every === 0));
   }
 }

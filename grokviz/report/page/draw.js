@@ -83,7 +83,7 @@ class Surface {
     context.fillText(words, x, y);
   }
 
-  // Words about a frequency, beside a spot of its colour: the colours themselves are too light to be read on every paper.
+  // Words about a block, beside a spot of its colour: the colours themselves are too light to be read on every paper.
   named(words, x, y, colour, { bold = false } = {}) {
     this.context.font = `${bold ? "600 " : ""}12px system-ui, sans-serif`;
     const left = x - this.context.measureText(words).width / 2;
@@ -181,7 +181,7 @@ class Tip {
   }
 }
 
-// Let a surface answer to the pointer: `pick(x, y)` says what lies there, as {words, frequency?, choose?}, or null.
+// Let a surface answer to the pointer: `pick(x, y)` says what lies there, as {words, block?, choose?}, or null; a block by its label.
 function answering(surface, tip, state, pick) {
   const { canvas } = surface;
   const at = (event) => {
@@ -192,8 +192,8 @@ function answering(surface, tip, state, pick) {
     const found = at(event);
     if (found) tip.show(event, found.words);
     else tip.hide();
-    canvas.style.cursor = found?.choose || found?.frequency ? "pointer" : "default";
-    state.set({ hovered: found?.frequency ?? null });
+    canvas.style.cursor = found?.choose || found?.block ? "pointer" : "default";
+    state.set({ hovered: found?.block ?? null });
   });
   canvas.addEventListener("pointerleave", () => {
     tip.hide();
@@ -202,6 +202,6 @@ function answering(surface, tip, state, pick) {
   canvas.addEventListener("click", (event) => {
     const found = at(event);
     if (found?.choose) found.choose();
-    else if (found?.frequency) state.toggle("pinned", found.frequency);
+    else if (found?.block) state.toggle("pinned", found.block);
   });
 }

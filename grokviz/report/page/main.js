@@ -8,7 +8,7 @@ function valuesOfAddress(run, clock, tabs) {
   return {
     epoch: clock.stops[given.epoch === undefined ? clock.stops.length - 1 : clock.stopAt(given.epoch)],
     tab: tabs.includes(given.tab) ? given.tab : tabs[0],
-    pinned: given.pinned >= 1 && given.pinned <= run.frequencies ? given.pinned : null,
+    pinned: given.pinned === undefined ? null : run.blocks?.named(given.pinned) ?? null,
     hovered: null,
     head: within("head", run.heads) ?? 0,
     neuron: within("neuron", run.neurons) ?? run.firstNeuron,
@@ -32,7 +32,7 @@ class Words {
     document.getElementById("reading").textContent = clock.readings[stop];
     const pin = document.getElementById("pin");
     pin.hidden = state.get("pinned") === null;
-    pin.textContent = pin.hidden ? "" : `${run.frequencyInWords(state.get("pinned"))} ×`;
+    pin.textContent = pin.hidden ? "" : `${run.inWords(state.get("pinned"))} ×`;
     const input = document.getElementById("neuron");
     if (input && document.activeElement !== input) input.value = state.get("neuron");
   }

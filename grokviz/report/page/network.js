@@ -7,7 +7,8 @@ class Network {
   constructor(text, block, n) {
     this.n = n;
     this.fidelity = text.fidelity;
-    this.basis = exactOf(text.basis, block); // [component, token]
+    this.basis = exactOf(text.basis.first, block); // [component, token]: that of the task's blocks, where it has any
+    this.answerBasis = exactOf(text.basis.answer, block);
     this.tables = Object.fromEntries(
       Object.entries(text.tables).map(([name, place]) => [name, new ByStop(place, block)]),
     );
@@ -43,7 +44,7 @@ class Network {
     });
   }
 
-  // What a head reads from a token, wherever that stands: back from the Fourier basis.
+  // What a head reads from a token, wherever that stands: back from the basis.
   value(stop, head, token) {
     const { values } = this.at(stop);
     const { n, width, basis } = this;
@@ -85,9 +86,9 @@ class Network {
     return { pattern, activations, logits };
   }
 
-  // Logits whose first n are in the Fourier basis, as logits of the answers; the class '=' stays.
+  // Logits whose first n are in the basis, as logits of the answers; the class '=' stays.
   fromBasis(inBasis) {
-    const { n, basis, classes } = this;
+    const { n, answerBasis: basis, classes } = this;
     const logits = new Float32Array(classes);
     for (let component = 0; component < n; component++) {
       for (let c = 0; c < n; c++) logits[c] += inBasis[component] * basis[component * n + c];
@@ -129,24 +130,21 @@ class Network {
     return this.fromBasis(readout.subarray(neuron * this.classes, (neuron + 1) * this.classes)).subarray(0, this.n);
   }
 
-  // How strongly the readout of each neuron holds each frequency: norms, [neuron][frequency - 1].
-  readoutNorms(stop) {
+  // How strongly the readout of each neuron holds each block: norms, [neuron][block].
+  readoutNorms(stop, blocks) {
     const { readout } = this.at(stop);
-    const count = Math.floor(this.n / 2);
-    const norms = new Float32Array(this.neurons * count);
+    const norms = new Float32Array(this.neurons * blocks.count);
     for (let i = 0; i < this.neurons; i++) {
-      for (let k = 1; k <= count; k++) {
-        const cos = readout[i * this.classes + 2 * k - 1];
-        const sin = 2 * k < this.n ? readout[i * this.classes + 2 * k] : 0;
-        norms[i * count + k - 1] = Math.hypot(cos, sin);
-      }
+      blocks.rows.forEach((rows, place) => {
+        norms[i * blocks.count + place] = Math.hypot(...rows.map((row) => readout[i * this.classes + row]));
+      });
     }
     return norms;
   }
 
-  // The 2-D Fourier spectrum of a function of the pair: norms, [component of a, component of b], without the constant.
-  spectrum2d(map) {
-    const { n, basis } = this;
+  // The two-dimensional spectrum of a function of the pair: norms, [component of a, component of b], without the constant.
+  spectrum2d(map, { first: basis, second }) {
+    const { n } = this;
     const along = new Float32Array(n * n); // [component, b]
     for (let i = 0; i < n; i++) {
       for (let a = 0; a < n; a++) {
@@ -158,7 +156,7 @@ class Network {
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
         let sum = 0;
-        for (let b = 0; b < n; b++) sum += along[i * n + b] * basis[j * n + b];
+        for (let b = 0; b < n; b++) sum += along[i * n + b] * second[j * n + b];
         spectrum[i * n + j] = Math.abs(sum);
       }
     }

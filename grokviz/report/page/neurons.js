@@ -1,4 +1,4 @@
-// The neurons: which frequency each serves; and one of them, its activation for all pairs, spectrum and readout.
+// The neurons: which block, of a cyclic group frequency, each serves; and one of them, its activation for all pairs, spectrum and readout.
 "use strict";
 
 class Neurons {
@@ -14,7 +14,8 @@ class Neurons {
   }
 
   inWords() {
-    return `Purity of every neuron at its frequency, at epoch ${epochInWords(this.run.stops[this.stop])}`;
+    const { at, axis } = this.run.blocks;
+    return `Purity of every neuron ${at} its ${axis}, at epoch ${epochInWords(this.run.stops[this.stop])}`;
   }
 
   get stop() {
@@ -26,17 +27,18 @@ class Neurons {
     return { left: 46, right: width - 8, top: 12, bottom: height - 22 };
   }
 
-  // Where each living neuron lies: beside its frequency in its own order, so that each can be pointed at.
+  // Where each living neuron lies: beside its block in its own order, so that each can be pointed at.
   dots() {
     const { left, right, top, bottom } = this.frame;
-    const frequency = this.run.at("neuron_frequency", this.stop);
+    const numbers = this.run.at("neuron_frequency", this.stop);
     const purity = this.run.at("neuron_purity", this.stop);
-    const slot = (right - left) / this.run.frequencies;
+    const slot = (right - left) / this.run.blocks.count;
     const dots = [];
-    frequency.forEach((k, neuron) => {
-      if (!Number.isFinite(k) || !Number.isFinite(purity[neuron])) return;
+    numbers.forEach((number, neuron) => {
+      if (!Number.isFinite(number) || !Number.isFinite(purity[neuron])) return;
       const spread = ((neuron * 0.618034) % 1) - 0.5;
-      dots.push({ neuron, k, purity: purity[neuron], x: left + (k - 0.5 + 0.7 * spread) * slot, y: bottom - purity[neuron] * (bottom - top) });
+      const label = this.run.labelOf(number);
+      dots.push({ neuron, label, purity: purity[neuron], x: left + (number - 0.5 + 0.7 * spread) * slot, y: bottom - purity[neuron] * (bottom - top) });
     });
     return dots;
   }
@@ -50,22 +52,22 @@ class Neurons {
     const pure = bottom - run.pureNeuron * (bottom - top);
     surface.line([[left, pure], [right, pure]], ink("soft"), { width: 1, dash: [2, 3] });
     surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
-    const off = state.frequency;
-    for (const { neuron, k, x, y } of this.dots()) {
+    const off = state.block;
+    for (const { neuron, label, x, y } of this.dots()) {
       const chosen = state.get("neuron") === neuron;
-      surface.context.globalAlpha = chosen || off === null || off === k ? 1 : 0.2;
+      surface.context.globalAlpha = chosen || off === null || off === label ? 1 : 0.2;
       surface.context.beginPath();
       surface.context.arc(x, y, chosen ? 5 : 2.4, 0, 7);
-      surface.context.fillStyle = run.colour(k) ?? ink("neutral");
+      surface.context.fillStyle = run.colour(label) ?? ink("neutral");
       surface.context.fill();
       if (chosen) surface.line([[x - 9, y], [x + 9, y]], ink("ink"), { width: 1.5 });
       if (chosen) surface.line([[x, y - 9], [x, y + 9]], ink("ink"), { width: 1.5 });
     }
     surface.context.globalAlpha = 1;
-    const every = Math.max(1, Math.ceil((run.frequencies * 26) / (right - left) / 5) * 5);
-    for (let k = 1; k <= run.frequencies; k++) {
-      if (k !== 1 && k % every) continue;
-      surface.text(String(k), left + (k - 0.5) * ((right - left) / run.frequencies), surface.height - 10, { align: "center", colour: "soft" });
+    const { count } = run.blocks;
+    for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5))) {
+      const x = left + (place + 0.5) * ((right - left) / count);
+      surface.text(String(label), x, surface.height - 10, { align: "center", colour: "soft" });
     }
   }
 
@@ -73,9 +75,9 @@ class Neurons {
     const near = this.dots().map((dot) => ({ dot, distance: Math.hypot(dot.x - x, dot.y - y) }));
     const best = near.reduce((a, b) => (b.distance < a.distance ? b : a), { distance: Infinity });
     if (best.distance > 10) return null;
-    const { neuron, k, purity } = best.dot;
-    const words = `neuron ${neuron}: ${percent(purity)} of its variance at ${this.run.frequencyInWords(k)}`;
-    return { words, frequency: k, choose: () => this.state.set({ neuron }) };
+    const { neuron, label, purity } = best.dot;
+    const words = `neuron ${neuron}: ${percent(purity)} of its variance ${this.run.blocks.at} ${this.run.inWords(label)}`;
+    return { words, block: label, choose: () => this.state.set({ neuron }) };
   }
 }
 
@@ -126,12 +128,11 @@ class SquareMap {
   }
 }
 
-// The rows and columns of a frequency in a map of components, in its colour.
-function marksOfFrequency(run, frequency) {
-  if (frequency === null) return [];
-  const colour = run.colour(frequency) ?? ink("accent");
-  const components = [2 * frequency - 1, 2 * frequency].filter((component) => component < run.n);
-  return components.flatMap((at) => [{ row: at, colour }, { column: at, colour }]);
+// The rows and columns of a block in a map of components, in its colour.
+function marksOfBlock(run, label) {
+  if (label === null) return [];
+  const colour = run.colour(label) ?? ink("accent");
+  return run.blocks.rowsOf(label).flatMap((at) => [{ row: at, colour }, { column: at, colour }]);
 }
 
 function largestOf(values) {

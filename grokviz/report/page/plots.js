@@ -1,4 +1,4 @@
-// The panels that plotly draws: those of an epoch follow the cursor, timelines show it, frequencies are marked in all.
+// The panels that plotly draws: those of an epoch follow the cursor, timelines show it, blocks are marked in all.
 "use strict";
 
 class Plots {
@@ -75,30 +75,29 @@ class Plots {
 
   listen(panel, plot) {
     plot.on("plotly_afterplot", () => this.mark(panel, plot));
-    const axesOf = (point) => ({ x: point.xaxis?.title?.text ?? "", y: point.yaxis?.title?.text ?? "" });
-    const frequencyAt = (point) => {
-      const { x, y } = axesOf(point);
-      if (x.startsWith("frequency")) return Math.round(point.x);
-      return y.startsWith("frequency") && !y.includes("per") ? Math.round(point.y) : null;
+    const of = (axis) => axesOf(panel)[axis?._name] ?? "";
+    const blockAt = (point) => {
+      if (of(point.xaxis) === "block") return this.run.blocks.labelAt(point.x);
+      return of(point.yaxis) === "block" ? this.run.blocks.labelAt(point.y) : null;
     };
-    plot.on("plotly_hover", ({ points: [point] }) => this.state.set({ hovered: frequencyAt(point) }));
+    plot.on("plotly_hover", ({ points: [point] }) => this.state.set({ hovered: blockAt(point) }));
     plot.on("plotly_unhover", () => this.state.set({ hovered: null }));
     plot.on("plotly_click", ({ points: [point] }) => {
-      const frequency = frequencyAt(point);
-      if (axesOf(point).x === "epoch") this.state.set({ epoch: this.clock.stops[this.clock.stopAt(point.x)] });
-      else if (frequency) this.state.toggle("pinned", frequency);
+      const block = blockAt(point);
+      if (of(point.xaxis) === "epoch") this.state.set({ epoch: this.clock.stops[this.clock.stopAt(point.x)] });
+      else if (block) this.state.toggle("pinned", block);
     });
   }
 
-  // The cursor in every timeline, and the frequency that is shown off, as lines laid over the figure.
+  // The cursor in every timeline, and the block that is shown off, as lines laid over the figure.
   mark(panel, plot) {
     if (!plot._fullLayout) return;
     const marks = [];
     const epoch = this.clock.stops[this.stop];
-    const { frequency } = this.state;
+    const { block } = this.state;
     for (const [name, axis] of Object.entries(plot._fullLayout)) {
       if (!/^[xy]axis\d*$/.test(name) || !axis._offset) continue;
-      const words = axis.title?.text ?? "";
+      const of = axesOf(panel)[name] ?? "";
       const upright = name.startsWith("x");
       const other = plot._fullLayout[`${upright ? "yaxis" : "xaxis"}${(axis.anchor ?? "x").slice(1)}`];
       if (!other) continue;
@@ -107,9 +106,9 @@ class Plots {
         if (at < axis._offset - 1 || at > axis._offset + axis._length + 1) return;
         marks.push({ at, from: other._offset, length: other._length, upright, colour, kind });
       };
-      if (upright && words === "epoch") add(epoch, ink("accent"), "cursor");
-      if (frequency !== null && words.startsWith("frequency") && words !== "frequencies per neuron") {
-        add(frequency, this.run.colour(frequency) ?? ink("accent"), "frequency");
+      if (upright && of === "epoch") add(epoch, ink("accent"), "cursor");
+      if (block !== null && of === "block" && this.run.blocks.place(block) >= 0) {
+        add(this.run.blocks.position(block), this.run.colour(block) ?? ink("accent"), "block");
       }
     }
     plot.querySelectorAll(".mark").forEach((old) => old.remove());
@@ -126,6 +125,11 @@ class Plots {
     for (const panel of this.panels.values()) panel.drawn = false;
     this.draw();
   }
+}
+
+// What each axis of a panel is of, by the name that plotly gives the axis: "epoch", "block".
+function axesOf(panel) {
+  return panel.base.layout.meta?.axes ?? {};
 }
 
 // Two-dimensional values as rows, which plotly reads.

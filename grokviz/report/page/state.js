@@ -13,8 +13,8 @@ class State {
     return this.values[name];
   }
 
-  // The frequency that is shown off: that under the pointer, else that which is pinned.
-  get frequency() {
+  // The label of the block that is shown off: that under the pointer, else that which is pinned.
+  get block() {
     return this.values.hovered ?? this.values.pinned;
   }
 
@@ -51,7 +51,7 @@ class State {
 const IN_FRAGMENT = {
   epoch: { name: "epoch", read: Number },
   tab: { name: "tab", read: String },
-  k: { name: "pinned", read: Number },
+  k: { name: "pinned", read: String, isLabel: true },
   head: { name: "head", read: Number },
   neuron: { name: "neuron", read: Number },
   a: { name: "a", read: Number },
@@ -73,7 +73,7 @@ function valuesOf(fragment) {
     const known = Object.hasOwn(IN_FRAGMENT, key) ? IN_FRAGMENT[key] : null;
     if (!known) continue;
     const value = known.read(text);
-    if (typeof value === "number" ? Number.isInteger(value) && value >= 0 : /^[a-z_-]+$/.test(value)) {
+    if (known.isLabel || (typeof value === "number" ? Number.isInteger(value) && value >= 0 : /^[a-z_-]+$/.test(value))) {
       values[known.name] = value;
     }
   }

@@ -15,7 +15,7 @@ class WorkedSum {
       fires: canvas("fires", "The neurons that fire most", () => this.paintNeurons()),
       adds: canvas("adds", "The cosines that add up to the logits", () => this.paintLogits()),
     };
-    if (run.keys.length) this.surfaces.lies = canvas("lies", "Where the operands lie on the circles", () => this.paintCircles());
+    if (section.querySelector("[data-step=lies]")) this.surfaces.lies = canvas("lies", "Where the operands lie on the circles", () => this.paintCircles());
     answering(this.surfaces.fires, tip, state, (x) => this.pickNeuron(x));
     this.listen();
   }
@@ -79,13 +79,13 @@ class WorkedSum {
     this.section.querySelector("#answers").replaceChildren(...rows);
   }
 
-  // Each operand, and the right answer, as places on the circle of each key frequency: a turn is n / k elements.
+  // Each operand, and the right answer, as places on the circle of each key block: of a frequency k a turn is n / k elements.
   paintCircles() {
     const { run, state } = this;
     const surface = this.surfaces.lies;
-    const { keys, coordinates, n } = run;
+    const { keys, blocks, n } = run;
     const [a, b] = [state.get("a"), state.get("b")];
-    const places = [["a", a], ["b", b], ["answer", run.answers[a * n + b]]];
+    const places = [["a", a, "first"], ["b", b, "second"], ["answer", run.answers[a * n + b], "answer"]];
     const sizeWith = (columns) => Math.min(surface.width / columns, surface.height / Math.ceil(keys.length / columns));
     const columns = keys.map((_, i) => i + 1).reduce((best, count) => (sizeWith(count) > sizeWith(best) ? count : best));
     const size = sizeWith(columns);
@@ -95,11 +95,11 @@ class WorkedSum {
       surface.context.beginPath();
       surface.context.arc(x, y, radius, 0, 7);
       surface.context.strokeStyle = run.colour(k);
-      surface.context.lineWidth = state.frequency === k ? 3 : 1.2;
+      surface.context.lineWidth = state.block === k ? 3 : 1.2;
       surface.context.stroke();
-      surface.named(`k = ${k}`, x, y, run.colour(k));
-      for (const [name, token] of places) {
-        const angle = (2 * Math.PI * ((k * coordinates[token]) % n)) / n;
+      surface.named(blocks.short(k), x, y, run.colour(k));
+      for (const [name, token, where] of places) {
+        const angle = 2 * Math.PI * blocks.turn(k, token, where);
         const [dotX, dotY] = [x + radius * Math.cos(angle), y - radius * Math.sin(angle)];
         surface.context.beginPath();
         surface.context.arc(dotX, dotY, 4, 0, 7);
@@ -140,13 +140,13 @@ class WorkedSum {
     const surface = this.surfaces.fires;
     const { activations } = this.traced;
     const shown = this.strongest();
-    const frequencies = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop) : null;
+    const numbers = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop) : null;
     const most = shown.length ? activations[shown[0]] : 1;
     const slot = surface.width / MOST_NEURONS;
     shown.forEach((neuron, i) => {
       const height = (activations[neuron] / most) * (surface.height - 22);
-      const k = frequencies ? frequencies[neuron] : NaN;
-      const faint = this.state.frequency !== null && this.state.frequency !== k;
+      const k = numbers ? this.run.labelOf(numbers[neuron]) : null;
+      const faint = this.state.block !== null && this.state.block !== k;
       surface.context.globalAlpha = faint ? 0.25 : 1;
       surface.box(i * slot, surface.height - height, slot * 0.8, height, this.run.colour(k) ?? ink("neutral"), { fill: true });
       surface.context.globalAlpha = 1;
@@ -159,19 +159,19 @@ class WorkedSum {
     const neuron = this.strongest()[Math.floor(x / (this.surfaces.fires.width / MOST_NEURONS))];
     if (neuron === undefined) return null;
     const words = `neuron ${neuron}: activation ${inWords(this.traced.activations[neuron])}`;
-    const k = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop)[neuron] : null;
-    return { words, frequency: Number.isFinite(k) ? k : null, choose: () => this.state.set({ neuron }) };
+    const number = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop)[neuron] : NaN;
+    return { words, block: this.run.labelOf(number), choose: () => this.state.set({ neuron }) };
   }
 
-  // The logits over the answers in the order of the circle, and the wave of each key frequency in them.
+  // The logits over the answers in the order of the circle, and the part of each key block in them.
   paintLogits() {
-    const { run, network, state } = this;
+    const { run, state } = this;
     const surface = this.surfaces.adds;
     const { n } = run;
     const logits = this.traced.logits.subarray(0, n);
     const mean = logits.reduce((sum, x) => sum + x, 0) / n;
     const centred = logits.map((x) => x - mean);
-    const order = Array.from({ length: n }, (_, place) => (run.coordinates ? run.coordinates.indexOf(place) : place));
+    const { order } = run;
     const most = centred.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-9);
     const x = (place) => 4 + (place / (n - 1)) * (surface.width - 8);
     const y = (value) => surface.height / 2 - (value / most) * (surface.height / 2 - 16);
@@ -181,13 +181,8 @@ class WorkedSum {
     surface.text(`answer ${run.elements[right]}`, Math.max(30, Math.min(surface.width - 34, at)), 7, { align: "center", colour: "accent" });
     surface.line(order.map((c, place) => [x(place), y(centred[c])]), ink("ink"), { width: 2 });
     for (const k of run.keys) {
-      const wave = new Float32Array(n);
-      for (const component of [2 * k - 1, 2 * k].filter((row) => row < n)) {
-        let weight = 0;
-        for (let c = 0; c < n; c++) weight += network.basis[component * n + c] * centred[c];
-        for (let c = 0; c < n; c++) wave[c] += weight * network.basis[component * n + c];
-      }
-      const off = state.frequency === k;
+      const wave = run.blocks.along(k, centred, "answer");
+      const off = state.block === k;
       surface.line(order.map((c, place) => [x(place), y(wave[c])]), run.colour(k), { width: off ? 2.5 : 1 });
     }
   }

@@ -40,10 +40,10 @@ function logitSpectrum(element, run, state, tip) {
     range: largestOf,
     colours: "sequential",
     words: (row, column, norm) => ({
-      words: `${run.components[row]} of a × ${run.components[column]} of b: ${percent(norm * norm, 2)} of the logits' variance`,
-      frequency: Math.ceil(Math.max(row, column) / 2) || null,
+      words: `${run.blocks.components[row]} of a × ${run.blocks.components[column]} of b: ${percent(norm * norm, 2)} of the logits' variance`,
+      block: run.blocks.blockOf(Math.max(row, column)),
     }),
-    marks: () => marksOfFrequency(run, state.frequency),
+    marks: () => marksOfBlock(run, state.block),
     axes: ["a", "component of b"],
   });
 }
@@ -73,15 +73,15 @@ function neuronSpectrum(element, run, network, state, tip) {
     label: () => `Two-dimensional Fourier spectrum of neuron ${state.get("neuron")}`,
     numbers: () => {
       const map = network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron"));
-      return { values: network.spectrum2d(map), n: run.n };
+      return { values: network.spectrum2d(map, run.blocks.basis), n: run.n };
     },
     range: largestOf,
     colours: "sequential",
     words: (row, column, norm) => ({
-      words: `${run.components[row]} of a × ${run.components[column]} of b: norm ${inWords(norm)}`,
-      frequency: Math.ceil(Math.max(row, column) / 2) || null,
+      words: `${run.blocks.components[row]} of a × ${run.blocks.components[column]} of b: norm ${inWords(norm)}`,
+      block: run.blocks.blockOf(Math.max(row, column)),
     }),
-    marks: () => marksOfFrequency(run, state.frequency),
+    marks: () => marksOfBlock(run, state.block),
     axes: ["a", "component of b"],
   });
 }
