@@ -5,12 +5,15 @@ The docstring under a field is its documentation and its help on the command lin
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.tasks.given import GIVEN, GivenSplit
+from grokviz.models.activations import ACTIVATIONS
+from grokviz.models.architecture import Biases, Blueprint, OperandTokens
+from grokviz.models.architectures import ARCHITECTURES
+from grokviz.tasks.given import GIVEN, SPLIT_UNKNOWN, GivenSplit
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
 from grokviz.tasks.task import Task, task_of
@@ -19,13 +22,10 @@ from grokviz.tasks.train_pairs import TrainPairs, train_indices
 S = TypeVar("S")
 
 Initialisation = Literal["notebook", "nanda2023", "transformer_lens", "unknown"]
-Biases = Literal["none", "mlp_in", "mlp", "all"]
 SplitRecipe = Literal["randperm", "python_shuffle", "numpy_permutation", "unknown"]
 OutputVocabulary = Literal["tokens", "answers"]
 OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 EngineName = Literal["auto", "fused", "torch", "reference"]
-
-SPLIT_UNKNOWN = "it is not known which pairs it was trained on"
 
 WHERE = ("device", "engine", "threads")
 """Where a run is trained: it may go on elsewhere than before, which may change the last bits. Those of an engine with threads of
@@ -197,8 +197,17 @@ class TaskConfig:
 @_refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The one-layer transformer: ReLU, no LayerNorm, read at its last position."""
+    """The network: an architecture, its sizes and options. The one-layer transformer has no LayerNorm, and is read at its last
+    position.
+    """
 
+    architecture: str = "transformer"
+    """What the network is made of: 'transformer', one layer of attention and MLP."""
+    activation: str = "relu"
+    """What neurons make of their input: 'relu', or 'gelu', which the engines torch and reference train."""
+    operand_tokens: OperandTokens = "shared"
+    """Whether a and b have the same n tokens ('shared'), or those of b come after those of a ('apart'), which the engines torch
+    and reference train."""
     d_model: int = 128
     """Width of the residual stream."""
     n_heads: int = 4
@@ -212,7 +221,7 @@ class ModelConfig:
     positions: int = 3
     """What it reads: 3 for a, b and '='; 2 for a and b alone, as an imported network may."""
     biases: Biases = "mlp_in"
-    """Biases that are trained, from zero: 'mlp_in' (b_in, before the ReLU), 'mlp' (b_in and b_out) or 'none'; 'all' for an
+    """Biases that are trained, from zero: 'mlp_in' (b_in, before the activation), 'mlp' (b_in and b_out) or 'none'; 'all' for an
     imported network with others."""
     initialisation: Initialisation = "notebook"
     """Initial weights: 'notebook' draws every matrix from N(0, 1/d_model) and W_U from N(0, 1/d_vocab), in the order and
@@ -223,6 +232,9 @@ class ModelConfig:
     """Seed of the initial weights; if not given, they are drawn from the generator of the split, which goes on after it."""
 
     def __post_init__(self) -> None:
+        one_of("architecture", self.architecture, ARCHITECTURES)
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("operand_tokens", self.operand_tokens, get_args(OperandTokens))
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
             _set(self, **{name: whole(name, getattr(self, name), least=1, most=10**6, limit="no machine holds more")})
         _set(self, positions=whole("positions", self.positions, least=2, most=3, limit="a, b and '='"))
@@ -348,20 +360,35 @@ class RunConfig:
             if not isinstance(getattr(self, name), section) and not (name == "training" and self.training is None):
                 raise GrokvizError(f"{name} is {shown(getattr(self, name))}, but must be a {section.__name__}(...)")
 
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """What the network is made of, with all sizes."""
+        model = self.model
+        return Blueprint(
+            architecture=ARCHITECTURES[model.architecture],
+            n=self.task.task.n,
+            positions=model.positions,
+            operand_tokens=model.operand_tokens,
+            answers_alone=model.output_vocabulary == "answers",
+            activation=ACTIVATIONS[model.activation],
+            biases=model.biases,
+            widths={"d_model": model.d_model, "head": model.n_heads, "d_head": model.d_head, "neuron": model.d_mlp},
+        )
+
     @property
     def equals_token(self) -> int | None:
-        """The token '=', which stands after the two operands: the one after those of the n elements; None where none does."""
-        return self.task.task.n if self.model.positions == 3 else None
+        """The token '=', which stands after the two operands: the one after theirs; None where none does."""
+        return self.blueprint.equals_token
 
     @property
     def d_vocab(self) -> int:
-        """Number of input tokens: the n elements, and '=' if it is read."""
-        return self.task.task.n + (self.model.positions == 3)
+        """Number of input tokens: those of the operands, and '=' if it is read."""
+        return self.blueprint.sizes["vocab"]
 
     @property
     def d_vocab_out(self) -> int:
         """Number of classes that the unembedding scores."""
-        return self.d_vocab if self.model.output_vocabulary == "tokens" else self.task.task.n
+        return self.blueprint.sizes["class"]
 
     def with_training(self, **changes: Any) -> "RunConfig":
         """The configuration with other values in its training section."""

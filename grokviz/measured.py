@@ -29,7 +29,10 @@ BLOCK = "block"
 
 AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("loss", "accuracy", "logit_margin", "restricted_loss", "excluded_loss"), ("split",)),
-    **dict.fromkeys(("embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"), (BLOCK,)),
+    **dict.fromkeys(
+        ("embedding_power", "second_embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"),
+        (BLOCK,),
+    ),
     **dict.fromkeys(("excluded_loss_by_frequency", "logit_cosine"), (BLOCK,)),
     **dict.fromkeys(("embedding_constant_share", "embedding_gini", "embedding_participation_ratio"), ()),
     **dict.fromkeys(("readout_gini", "readout_participation_ratio", "pure_neuron_share", "dead_neuron_share"), ()),

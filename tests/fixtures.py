@@ -8,13 +8,25 @@ from torch import Tensor
 
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.models.hooked import initial_model
+from grokviz.models.forward import last_position
+from grokviz.models.hooked import HookedTransformer, model_with_weights
 from grokviz.models.weights import Weights
 from grokviz.tasks.blocks import waves_on_circle
 from grokviz.tasks.split import train_mask
+from grokviz.training.initial import initial_weights
 
 CLOCK_FREQUENCIES = (14, 35, 41, 42, 52)
 P = 113
+
+
+def initial_model(config: RunConfig) -> HookedTransformer:
+    """The model at epoch 0."""
+    return model_with_weights(config.blueprint, initial_weights(config))
+
+
+def last_position_logits(weights: Weights, pairs: Tensor) -> Tensor:
+    """The logits of each pair, by the exact forward."""
+    return last_position(weights, pairs).logits
 
 
 def fourier_basis(n: int) -> Tensor:
@@ -102,9 +114,11 @@ def blank(p: int, *, d_mlp: int = 8, d_model: int = 128, operation: str = "addit
         task=task,
         epoch=0,
         weights=Weights({name: values.double() for name, values in weights.items()}),
-        scores=zero(n * n, heads, 3),
-        pattern=torch.full((n * n, heads, 3), 1 / 3),
-        neurons=zero(n * n, d_mlp).double(),
+        sites={
+            "scores": zero(n * n, heads, 3),
+            "pattern": torch.full((n * n, heads, 3), 1 / 3),
+            "neurons": zero(n * n, d_mlp).double(),
+        },
         logits=zero(n * n, n).double(),
         answers=torch.from_numpy(task.answers),
         train_mask=train_mask(config.task),
@@ -132,7 +146,7 @@ def clock(amplitudes: tuple[float, ...] = (1.0,) * 5) -> Snapshot:
     return replace(
         snapshot,
         weights=weights,
-        neurons=torch.zeros(P * P, 10, dtype=torch.float64),
+        sites={**snapshot.sites, "neurons": torch.zeros(P * P, 10, dtype=torch.float64)},
         logits=10 * cube(P, CLOCK_FREQUENCIES),
     )
 
@@ -145,4 +159,4 @@ def gauss() -> Snapshot:
 
 def with_neurons(snapshot: Snapshot, neurons: Tensor) -> Snapshot:
     """The snapshot with other MLP activations [a, b, neuron]."""
-    return replace(snapshot, neurons=neurons.flatten(0, 1))
+    return snapshot.with_sites(neurons=neurons.flatten(0, 1))

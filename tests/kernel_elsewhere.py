@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.models.forward import last_position_logits
+from grokviz.models.forward import last_position
 from grokviz.models.loss import cross_entropies
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.training.engines import fused
 from grokviz.training.engines.engine import Batch
@@ -82,7 +82,7 @@ def problem(config: RunConfig, parameters: dict[str, torch.Tensor], sets: Sequen
 def expected(parameters: dict[str, torch.Tensor], sets: Sequence[Batch]) -> tuple[list[float], dict[str, np.ndarray]]:
     """The losses, and the gradients of the first, by autograd in float64."""
     exact = {p.short_name: parameters[p.name].detach().double().requires_grad_() for p in PARAMETERS}
-    losses = [cross_entropies(last_position_logits(Weights(exact), b.pairs), b.answers).mean() for b in sets]
+    losses = [cross_entropies(last_position(Weights(exact), b.pairs).logits, b.answers).mean() for b in sets]
     losses[0].backward()
     gradients = {name: values.grad.numpy() for name, values in exact.items() if values.grad is not None}
     return [loss.item() for loss in losses], gradients

@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor
 
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.models.parameters import PARAMETERS, parameter_shapes
+from grokviz.models.transformer import PARAMETERS
 
 StateDict = dict[str, Tensor]
 
@@ -17,7 +17,7 @@ def random_parameters(
 ) -> StateDict:
     """All parameters of a random network for addition mod p, by TransformerLens' names; biases zero or not."""
     model = ModelConfig(d_model=12, n_heads=3, d_head=d_head, d_mlp=14, positions=positions, output_vocabulary=classes)
-    shapes = parameter_shapes(RunConfig(task=TaskConfig(p=p), model=model))
+    shapes = RunConfig(task=TaskConfig(p=p), model=model).blueprint.shapes
     generator = torch.Generator().manual_seed(seed)
     drawn = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
     is_bias = {parameter.name: parameter.short_name.startswith("b_") for parameter in PARAMETERS}

@@ -110,7 +110,7 @@ def test_a_network_of_2a_plus_b_is_in_its_key_frequencies_through_the_coordinate
     # the neurons of frequency k see 2 k in the residue of a, and k in that of b
     a, b = (torch.arange(113)[:, None] * 2 * np.pi / 113).double(), (torch.arange(113) * 2 * np.pi / 113).double()
     neuron = (torch.cos(14 * a) + torch.cos(7 * b)).relu().reshape(-1, 1)
-    found = grokviz.measures.fourier.neuron_frequency(replace(snapshot, neurons=neuron))
+    found = grokviz.measures.fourier.neuron_frequency(snapshot.with_sites(neurons=neuron))
     assert found.tolist() == [7]
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import grokviz
+from fixtures import last_position_logits
 from grokviz.config import EngineName, ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
-from grokviz.models.forward import last_position_logits
 from grokviz.models.loss import cross_entropies
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.presets import preset
 from grokviz.training.engines import fused
@@ -33,8 +33,8 @@ from grokviz.training.learner import batches, learner_at, parameters_of
 CPU = torch.device("cpu")
 BUILT = pytest.mark.skipif(not fused.kernels(), reason="the fused engine is not built; it takes a C++ compiler")
 MAKERS: dict[str, Callable[..., Engine]] = {
-    "torch": lambda config, *others: FoldedEngine.of(*others),
-    "exact forward": lambda config, *others: exact(*others),
+    "torch": lambda config, *others: FoldedEngine.of(config.blueprint, *others),
+    "exact forward": lambda config, *others: exact(config.blueprint, *others),
     "reference": reference,
 }
 FAST = ["torch", *(f"fused {name}" for name in fused.kernels())]
@@ -105,7 +105,7 @@ def test_at_full_size_the_loss_is_within_1e_9_and_every_gradient_within_2e_6(nam
     config = preset("default")
     parameters, exactly = (parameters_at(config, dtype) for dtype in (torch.float32, torch.float64))
     sets = batches(config, CPU)
-    ours, right = engine(name, config, parameters, *sets), exact(exactly, *sets)
+    ours, right = engine(name, config, parameters, *sets), exact(config.blueprint, exactly, *sets)
     found, expected = gradients(ours, parameters), gradients(right, exactly)
     assert max(errors(found, expected).values()) < 2e-6
     assert ours.gradients().loss == pytest.approx(right.gradients().loss, rel=1e-9)
@@ -125,8 +125,8 @@ def test_on_trained_weights_gradients_are_no_worse_than_those_of_autograd(quick_
     sets = Batch(train.pairs[clear], train.answers[clear]), test
 
     # then the engine's gradients are as near to those in float64 as autograd's
-    expected = gradients(exact(exactly, *sets), exactly)
-    by_autograd = errors(gradients(exact(single, *sets), single), expected)
+    expected = gradients(exact(config.blueprint, exactly, *sets), exactly)
+    by_autograd = errors(gradients(exact(config.blueprint, single, *sets), single), expected)
     found = errors(gradients(engine(name, config, single, *sets), single), expected)
     for parameter, error in found.items():
         assert error < 1.25 * by_autograd[parameter], parameter
@@ -259,9 +259,9 @@ def test_on_a_gpu_the_recorded_step_is_the_step(tiny_config: RunConfig) -> None:
     config = tiny_config.with_training(device="cuda")
     on_cpu = parameters_at(config)
     on_gpu = {n: torch.nn.Parameter(v.data.to(device), v.requires_grad) for n, v in on_cpu.items()}
-    recorded = exact(on_gpu, *batches(config, device))
+    recorded = exact(config.blueprint, on_gpu, *batches(config, device))
     assert recorded.name == "torch (CUDA graph)"
-    expected = gradients(exact(on_cpu, *batches(config, CPU)), on_cpu)
+    expected = gradients(exact(config.blueprint, on_cpu, *batches(config, CPU)), on_cpu)
     for _ in range(2):
         found = {name: values.cpu() for name, values in gradients(recorded, on_gpu).items()}
         assert max(errors(found, expected).values()) < 1e-5

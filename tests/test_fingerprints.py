@@ -115,8 +115,8 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
     ("file", "old", "new"),
     [
         ("models/forward.py", ".relu_()", ".sigmoid()"),
-        ("models/weights.py", "if p in trained or", "if"),
-        ("models/parameters.py", "config.model.positions,", "config.model.positions + 1,"),
+        ("models/weights.py", "if p in blueprint.trained or", "if"),
+        ("models/architecture.py", '"position": self.positions,', '"position": self.positions + 1,'),
         ("analysis/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
         ("tasks/split.py", "[: task.n_train]] = True", "[: task.n_train - 1]] = True"),
         ("config.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),

@@ -17,10 +17,10 @@ from transformer_lens import HookedTransformerConfig
 
 import grokviz
 from crashes import CrashError
+from fixtures import initial_model
 from grokviz import ImportOptions
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
-from grokviz.models.hooked import initial_model
 from grokviz.store.writing import RunWriter
 from published_layouts import (
     LAYOUTS,

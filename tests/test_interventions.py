@@ -8,12 +8,11 @@ import torch
 import xarray as xr
 
 import grokviz
+from fixtures import initial_model
 from grokviz.analysis.measures.performance import loss
 from grokviz.analysis.snapshot import snapshot_of
 from grokviz.errors import GrokvizError
-from grokviz.models.hooked import initial_model, tokens_of
-from grokviz.models.machine import hooked_bytes
-from grokviz.models.weights import Weights
+from grokviz.models.hooked import tokens_of
 
 PATTERN = "blocks.0.attn.hook_pattern"
 
@@ -110,7 +109,7 @@ def test_a_hook_sees_all_pairs_at_once_so_that_a_mean_is_that_over_all(quick_run
         seen.append(len(pattern))
         return mean_ablated(pattern, hook)
 
-    tokens = tokens_of(torch.from_numpy(config.task.task.pairs), p)
+    tokens = tokens_of(config.blueprint, torch.from_numpy(config.task.task.pairs))
     with torch.no_grad():
         expected = model.run_with_hooks(tokens, fwd_hooks=[(PATTERN, mean_ablated)])[:, -1].double()
     snapshot = snapshot_of(model, config.task, epoch=0, hooks={PATTERN: ablated})
@@ -144,8 +143,8 @@ def test_parts_are_refused_unless_they_are_allowed_and_then_the_dataset_says_so(
 
 def test_the_memory_that_all_pairs_take_is_about_40_kilobytes_a_pair() -> None:
     config = grokviz.preset("default")
-    weights = Weights.of(initial_model(config))
-    assert 35_000 < hooked_bytes(weights, 1) < 50_000
+    blueprint = config.blueprint
+    assert 35_000 < blueprint.architecture.pair_bytes(blueprint) < 50_000
 
 
 @pytest.mark.parametrize("name", ["nodir/x.nc", "file/x.nc"])

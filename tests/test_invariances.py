@@ -6,12 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fixtures import random_snapshot, with_embedding
+from fixtures import initial_model, random_snapshot, with_embedding
 from grokviz.analysis.measures import MEASURES, fourier, superposition
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.models.hooked import initial_model
 
 SPECS = specs_of(MEASURES)
 KEYS = (2, 5)
@@ -109,9 +108,11 @@ def test_swapping_the_operands_everywhere_changes_no_number_of_the_whole(spec: M
     order = torch.arange(121).reshape(11, 11).T.flatten()
     swapped = replace(
         snapshot,
-        scores=snapshot.scores[order][..., [1, 0, 2]],
-        pattern=snapshot.pattern[order][..., [1, 0, 2]],
-        neurons=snapshot.neurons[order],
+        sites={
+            "scores": snapshot.scores[order][..., [1, 0, 2]],
+            "pattern": snapshot.pattern[order][..., [1, 0, 2]],
+            "neurons": snapshot.neurons[order],
+        },
         logits=snapshot.logits[order],
         train_mask=snapshot.train_mask[order],
     )

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -29,8 +28,10 @@ def test_entropy_is_ln_3_when_uniform_and_zero_when_all_goes_to_one() -> None:
     uniform = torch.full_like(snapshot.pattern, 1 / 3)
     one_hot = torch.zeros_like(snapshot.pattern)
     one_hot[..., 1] = 1
-    assert attention_entropy(replace(snapshot, pattern=uniform)).tolist() == pytest.approx([math.log(3)] * 2, rel=1e-6)
-    assert attention_entropy(replace(snapshot, pattern=one_hot)).tolist() == [0, 0]
+    assert attention_entropy(snapshot.with_sites(pattern=uniform)).tolist() == pytest.approx(
+        [math.log(3)] * 2, rel=1e-6
+    )
+    assert attention_entropy(snapshot.with_sites(pattern=one_hot)).tolist() == [0, 0]
 
 
 def test_mean_attention_sums_to_one_and_a_constant_pattern_does_not_vary() -> None:
@@ -38,6 +39,6 @@ def test_mean_attention_sums_to_one_and_a_constant_pattern_does_not_vary() -> No
     torch.testing.assert_close(
         attention_mean(snapshot).sum(dim=1), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0
     )
-    constant = replace(snapshot, pattern=snapshot.pattern[:1].expand_as(snapshot.pattern))
+    constant = snapshot.with_sites(pattern=snapshot.pattern[:1].expand_as(snapshot.pattern))
     assert attention_std(constant).max() < 1e-7
     assert attention_std(snapshot).min() > 0

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 import grokviz
+from fixtures import initial_model, last_position_logits
 from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.forward import last_position_logits
-from grokviz.models.hooked import initial_model, model_with_weights, weights_of
-from grokviz.models.initialisation import initial_weights
+from grokviz.models.hooked import model_with_weights, weights_of
 from grokviz.models.loss import cross_entropies
-from grokviz.models.parameters import MATRICES, PARAMETERS, parameter_shapes, trained_parameters
+from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 from grokviz.models.weights import Weights
 from grokviz.presets import preset
 from grokviz.tasks.split import randperm
 from grokviz.tasks.task import task_of
+from grokviz.training.initial import initial_weights
 
 
 def config_of(p: int, **model) -> RunConfig:
@@ -36,9 +36,9 @@ def test_the_model_is_the_one_of_the_literature() -> None:
 @pytest.mark.parametrize(("biases", "names"), [("none", set()), ("mlp_in", {"b_in"}), ("mlp", {"b_in", "b_out"})])
 def test_matrices_and_the_biases_of_the_configuration_are_trained_and_all_biases_start_at_zero(biases, names) -> None:
     config = config_of(7, biases=biases)
-    matrices = {parameter.name for parameter in MATRICES}
-    trained = {parameter.name for parameter in trained_parameters(config)}
-    assert {p.short_name for p in trained_parameters(config)} - {p.short_name for p in MATRICES} == names
+    matrices = {parameter.name for parameter in TRANSFORMER.matrices}
+    trained = {parameter.name for parameter in config.blueprint.trained}
+    assert {p.short_name for p in config.blueprint.trained} - {p.short_name for p in TRANSFORMER.matrices} == names
     for name, values in initial_model(config).named_parameters():
         assert values.requires_grad == (name in trained)
         assert (values == 0).all() == (name not in matrices)
@@ -47,7 +47,7 @@ def test_matrices_and_the_biases_of_the_configuration_are_trained_and_all_biases
 @pytest.mark.parametrize(("name", "variance"), [("notebook", 1.0), ("nanda2023", 1.0), ("transformer_lens", 0.64)])
 def test_the_initialisation_has_the_variances_it_is_named_for(name: str, variance: float) -> None:
     weights = initial_weights(config_of(97, initialisation=name))
-    for short, full in ((parameter.short_name, parameter.name) for parameter in MATRICES):
+    for short, full in ((parameter.short_name, parameter.name) for parameter in TRANSFORMER.matrices):
         fan = 98 if short == "W_U" and name != "transformer_lens" else 128
         if weights[full].numel() > 1000:
             assert weights[full].var().item() * fan == pytest.approx(variance, rel=0.06)
@@ -105,7 +105,7 @@ def test_the_width_need_not_be_that_of_all_heads_together(engine, tmp_path) -> N
 def test_weights_go_through_the_model_and_back_unchanged() -> None:
     config = config_of(7)
     weights = weights_of(initial_model(config))
-    again = weights_of(model_with_weights(config, weights))
+    again = weights_of(model_with_weights(config.blueprint, weights))
     assert weights.keys() == again.keys()
     for name, values in weights.items():
         np.testing.assert_array_equal(values, again[name])
@@ -114,18 +114,18 @@ def test_weights_go_through_the_model_and_back_unchanged() -> None:
 def test_weights_of_another_model_are_refused_by_name_and_shape() -> None:
     weights = weights_of(initial_model(config_of(7)))
     with pytest.raises(GrokvizError, match=r"embed.W_E has the shape \(8, 128\).*asks for \(12, 128\)"):
-        model_with_weights(config_of(11), weights)
+        model_with_weights(config_of(11).blueprint, weights)
     missing = {name: values for name, values in weights.items() if name != "unembed.W_U"}
     with pytest.raises(GrokvizError, match=r"lack unembed\.W_U"):
-        model_with_weights(config_of(7), missing)
+        model_with_weights(config_of(7).blueprint, missing)
     with pytest.raises(GrokvizError, match=r"unknown ln_final\.w"):
-        model_with_weights(config_of(7), {**weights, "ln_final.w": np.ones(3, np.float32)})
+        model_with_weights(config_of(7).blueprint, {**weights, "ln_final.w": np.ones(3, np.float32)})
 
 
 def test_the_table_is_the_parameters_of_the_model() -> None:
     config = config_of(7, output_vocabulary="answers")
     found = {name: tuple(values.shape) for name, values in initial_model(config).named_parameters()}
-    assert parameter_shapes(config) == found
+    assert config.blueprint.shapes == found
     assert len({parameter.short_name for parameter in PARAMETERS}) == len(PARAMETERS)
 
 
@@ -160,7 +160,7 @@ def test_the_exact_forward_is_the_hooked_transformer_in_logits_and_every_gradien
     for values in model.parameters():
         values.data *= 2
     generator = torch.Generator().manual_seed(seed)
-    for parameter in PARAMETERS[len(MATRICES) :]:
+    for parameter in PARAMETERS[len(TRANSFORMER.matrices) :]:
         values = model.get_parameter(parameter.name)
         if values.requires_grad or biases != trained:
             values.data = torch.randn(values.shape, generator=generator).to(dtype) / 5

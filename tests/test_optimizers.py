@@ -138,7 +138,7 @@ def updated(config: RunConfig, kind: str, steps: int, threads: int = 1, state: d
     torch.set_num_threads(threads)
     learner = learner_at(config.with_training(engine="fused"), None)
     trained = {name: values for name, values in learner.parameters.items() if values.requires_grad}
-    optimizer = learner.optimizer if kind == "fused" else optimizer_for(config.training, trained)
+    optimizer = learner.optimizer if kind == "fused" else optimizer_for(config, trained)
     if state:
         optimizer.load({name: values.clone() for name, values in state.items()})  # which it takes as its own
     generator = torch.Generator().manual_seed(0)

@@ -493,7 +493,7 @@ def remembered(x: int) -> int:
 
 def of_all_kinds() -> dict[str, Any]:
     """Objects of every kind that a measure may come upon."""
-    from grokviz.models.hooked import (
+    from fixtures import (
         initial_model,
     )  # here, for the other processes that import this file need not wait for it
 

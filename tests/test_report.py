@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import grokviz
+from fixtures import initial_model
 from grokviz.analysis.measures.performance import accuracy, loss
 from grokviz.cli.arguments import TrainArguments
 from grokviz.cli.parsing import parsed
 from grokviz.cli.table import COMMANDS
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.figures import FIGURES, Drawing, finding_of, why_not
-from grokviz.models.hooked import initial_model
-from grokviz.models.parameters import parameter_shapes
+from grokviz.models.activations import RELU
 from grokviz.models.tables import logits_of, tables_of
 from grokviz.report.block import Block
 from grokviz.report.frames import frames
@@ -224,12 +224,12 @@ def test_the_tables_of_a_network_are_its_forward() -> None:
     with torch.no_grad():
         for parameter in model.parameters():  # biases that are zero would hide a mistake
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    arrays = {name: value.numpy() for name, value in model.state_dict().items() if name in parameter_shapes(run_config)}
+    arrays = {name: value.numpy() for name, value in model.state_dict().items() if name in run_config.blueprint.shapes}
     pairs = run_config.task.task.pairs
     tokens = torch.cat([torch.from_numpy(pairs), torch.full((len(pairs), 1), 10)], dim=1)
     with torch.no_grad():
         expected = model.double()(tokens)[:, -1].numpy()
-    np.testing.assert_allclose(logits_of(tables_of(arrays), pairs), expected, atol=1e-10)
+    np.testing.assert_allclose(logits_of(tables_of(run_config.blueprint, arrays), pairs, RELU), expected, atol=1e-10)
 
 
 @pytest.mark.slow

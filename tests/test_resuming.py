@@ -15,12 +15,11 @@ import pytest
 
 import grokviz
 from crashes import CrashError
+from fixtures import initial_model
 from grokviz.cli.main import main
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.models import machine
-from grokviz.models.hooked import initial_model
-from grokviz.models.parameters import parameter_shapes
 from grokviz.store import checking
 from grokviz.store.changing import changing
 from grokviz.store.manifest import FileEntry
@@ -48,7 +47,7 @@ def content(directory: Path) -> dict[str, bytes]:
 
 def test_the_shapes_that_files_are_held_to_are_those_of_the_model(tiny_config: RunConfig) -> None:
     model = initial_model(tiny_config)
-    assert parameter_shapes(tiny_config) == {name: tuple(values.shape) for name, values in model.named_parameters()}
+    assert tiny_config.blueprint.shapes == {name: tuple(values.shape) for name, values in model.named_parameters()}
 
 
 def test_only_the_last_two_training_states_are_kept(tiny_run: grokviz.Run) -> None:
@@ -355,7 +354,7 @@ def test_a_run_killed_before_its_first_row_is_not_called_damaged(tiny_config, tm
             grokviz.train(tiny_config, tmp_path / "run")
     verdict = grokviz.check_run(tmp_path / "run")
     assert not verdict.damages
-    assert "training, 0 of 40 epochs, schema 6; its process was killed; continue with: grokviz resume" in str(verdict)
+    assert "training, 0 of 40 epochs, schema 7; its process was killed; continue with: grokviz resume" in str(verdict)
     assert grokviz.resume(tmp_path / "run").status == "finished"
 
 

@@ -2,12 +2,11 @@ import pytest
 import torch
 
 import grokviz
+from fixtures import initial_model, last_position_logits
 from grokviz.analysis import snapshot as snapshot_module
 from grokviz.analysis.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.forward import last_position_logits
-from grokviz.models.hooked import HOOK_MLP_POST, HOOK_PATTERN, HOOK_RESID_MID, initial_model
 from grokviz.models.weights import Weights
 
 CONFIG = RunConfig(task=TaskConfig(p=11), model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24))
@@ -25,8 +24,8 @@ def test_activations_are_those_of_the_hooked_transformer_at_the_last_position() 
     logits, cache = model.run_with_cache(tokens)
     close = {"rtol": 1e-5, "atol": 1e-6}
     torch.testing.assert_close(snapshot.logits, logits[:, -1].double(), **close)
-    torch.testing.assert_close(snapshot.neurons, cache[HOOK_MLP_POST][:, -1], **close)
-    torch.testing.assert_close(snapshot.pattern, cache[HOOK_PATTERN][:, :, -1], **close)
+    torch.testing.assert_close(snapshot.neurons, cache["blocks.0.mlp.hook_post"][:, -1], **close)
+    torch.testing.assert_close(snapshot.pattern, cache["blocks.0.attn.hook_pattern"][:, :, -1], **close)
     torch.testing.assert_close(snapshot.scores, cache["blocks.0.attn.hook_attn_scores"][:, :, -1], **close)
     torch.testing.assert_close(snapshot.logits, last_position_logits(Weights.of(model), pairs).double(), **close)
     assert snapshot.logits.dtype == torch.float64
@@ -65,7 +64,7 @@ def test_an_intervention_is_seen_in_all_that_follows_it_and_by_every_measure() -
         return torch.full_like(pattern, 1 / 3)
 
     plain = snapshot_of(model, CONFIG.task, epoch=0)
-    changed = snapshot_of(model, CONFIG.task, epoch=0, hooks=[(HOOK_PATTERN, uniform)])
+    changed = snapshot_of(model, CONFIG.task, epoch=0, hooks=[("blocks.0.attn.hook_pattern", uniform)])
     assert (changed.pattern == 1 / 3).all()
     torch.testing.assert_close(changed.scores, plain.scores)
     assert not torch.allclose(changed.logits, plain.logits)
@@ -79,7 +78,12 @@ def test_an_intervention_finds_all_three_positions() -> None:
     def look(activation, hook):
         seen.append(tuple(activation.shape))
 
-    snapshot_of(initial_model(CONFIG), CONFIG.task, epoch=0, hooks=[(HOOK_MLP_POST, look), (HOOK_RESID_MID, look)])
+    snapshot_of(
+        initial_model(CONFIG),
+        CONFIG.task,
+        epoch=0,
+        hooks=[("blocks.0.mlp.hook_post", look), ("blocks.0.hook_resid_mid", look)],
+    )
     assert sorted(seen) == [(121, 3, 16), (121, 3, 24)]
 
 
@@ -94,7 +98,7 @@ def test_no_hook_is_left_behind_even_when_one_fails() -> None:
     with pytest.raises(
         GrokvizError, match=r"the hook at blocks.0.mlp.hook_post, .* failed \(RuntimeError: on purpose\)"
     ):
-        snapshot_of(model, CONFIG.task, epoch=0, hooks=[(HOOK_MLP_POST, fail)])
+        snapshot_of(model, CONFIG.task, epoch=0, hooks=[("blocks.0.mlp.hook_post", fail)])
     assert hooks_on(model) == 0
 
 

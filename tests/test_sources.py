@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 
 import grokviz
+from fixtures import initial_model
 from grokviz.analysis.measures.performance import accuracy, loss
 from grokviz.analysis.sources import run_source
 from grokviz.config import ModelConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.models.hooked import HOOK_PATTERN, initial_model
 
 
 def test_a_model_alone_is_measured_as_its_checkpoint_in_a_run(tiny_run: grokviz.Run) -> None:
@@ -43,7 +43,7 @@ def test_a_model_is_measured_under_an_intervention(tiny_run: grokviz.Run) -> Non
 
     task = tiny_run.config.task
     plain = grokviz.measure_model(tiny_run.model(40), task, (loss,))
-    changed = grokviz.measure_model(tiny_run.model(40), task, (loss,), hooks=[(HOOK_PATTERN, uniform)])
+    changed = grokviz.measure_model(tiny_run.model(40), task, (loss,), hooks=[("blocks.0.attn.hook_pattern", uniform)])
     assert (plain["loss"] != changed["loss"]).all()
 
 
@@ -61,7 +61,7 @@ def test_a_source_may_give_the_weights_alone_which_no_hook_can_act_on(tiny_run: 
     known = run_source(tiny_run)
     data = grokviz.measure(replace(known, name="weights"), measures=(loss,))
     np.testing.assert_array_equal(data["loss"], tiny_run.measurements["loss"])
-    under_hooks = replace(known, hooks=[(HOOK_PATTERN, lambda pattern, hook: pattern)])
+    under_hooks = replace(known, hooks=[("blocks.0.attn.hook_pattern", lambda pattern, hook: pattern)])
     with pytest.raises(
         GrokvizError, match=r"hooks act on a HookedTransformer, but got weights alone; give it as run\.model"
     ):
@@ -135,7 +135,7 @@ def test_runs_with_and_without_harmonics_are_joined_in_either_order(tiny_config,
 
 def test_a_model_of_another_architecture_is_refused(tiny_config: grokviz.RunConfig) -> None:
     model = initial_model(tiny_config)
-    for field, value, says in (("n_layers", 2, "layers = 2"), ("act_fn", "gelu", "activation = 'gelu'")):
+    for field, value, says in (("n_layers", 2, "layers = 2"), ("act_fn", "silu", "activation = 'silu'")):
         before = getattr(model.cfg, field)
         setattr(model.cfg, field, value)
         with pytest.raises(GrokvizError, match=f"the model has .*{says}, but measures are of one layer"):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import grokviz
+from fixtures import initial_model
 from grokviz import ImportOptions, TaskConfig
 from grokviz.analysis.sources import run_source
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.importing.split_check import SplitCheck, check_split, evenly, most_telling
-from grokviz.models.hooked import initial_model
 from grokviz.tasks.split import train_mask
 
 

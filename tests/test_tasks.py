@@ -6,14 +6,13 @@ import pytest
 import torch
 
 import grokviz
-from fixtures import CLOCK_FREQUENCIES, perfect, random_snapshot
+from fixtures import CLOCK_FREQUENCIES, initial_model, perfect, random_snapshot
 from grokviz.analysis.measures.performance import accuracy, loss
 from grokviz.analysis.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
 from grokviz.analysis.needs import needs_of
 from grokviz.analysis.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.models.hooked import initial_model
 from grokviz.tasks.harmonics import harmonics_of
 from grokviz.tasks.operations import OPERATIONS, discrete_logarithms, units
 from grokviz.tasks.split import split_masks, train_mask

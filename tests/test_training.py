@@ -9,9 +9,9 @@ import torch
 from safetensors.numpy import load_file
 
 import grokviz
+from fixtures import initial_model
 from grokviz.config import RunConfig, TrainingConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.hooked import initial_model
 from grokviz.models.loss import cross_entropies
 from grokviz.tasks.split import train_mask
 from grokviz.training.schedule import is_checkpoint, learning_rate

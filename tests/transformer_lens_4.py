@@ -29,7 +29,7 @@ def write(folder: Path) -> None:
     import warnings
 
     import grokviz
-    from grokviz.models.parameters import PARAMETERS, architecture, parameter_shapes
+    from grokviz.models.transformer import PARAMETERS
 
     warnings.simplefilter("ignore")
     for number, (name, case) in enumerate(CASES.items()):
@@ -47,7 +47,7 @@ def write(folder: Path) -> None:
         is_bias = {parameter.name: parameter.short_name.startswith("b_") for parameter in PARAMETERS}
         state = {
             n: torch.randn(shape, generator=generator) * (case["biases"] or not is_bias[n])
-            for n, shape in parameter_shapes(config).items()
+            for n, shape in config.blueprint.shapes.items()
         }
         here = folder / str(number)
         here.mkdir(parents=True)
@@ -61,7 +61,7 @@ def write(folder: Path) -> None:
         tokens = torch.cat([pairs, torch.full((n * n, 1), n)], dim=1)
         logits, cache = run.model("last").run_with_cache(tokens)
         np.savez(here / "expected.npz", tokens=tokens, logits=logits.detach(), **{h: cache[h].detach() for h in HOOKS})
-        (here / "config.json").write_text(json.dumps({"name": name, "architecture": architecture(config)}))
+        (here / "config.json").write_text(json.dumps({"name": name, "architecture": config.blueprint.settings}))
 
 
 def check(folder: Path) -> None:

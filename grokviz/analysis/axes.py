@@ -22,9 +22,9 @@ AXES: Mapping[str, Labels] = {
     "split": lambda snapshot, keys: list(snapshot.splits),
     "token": lambda snapshot, keys: snapshot.task.elements,
     "other_token": lambda snapshot, keys: snapshot.task.elements,
-    "head": lambda snapshot, keys: np.arange(len(snapshot.weights.W_Q)),
-    "source": lambda snapshot, keys: list(SOURCES[: snapshot.scores.shape[2]]),
-    "neuron": lambda snapshot, keys: np.arange(snapshot.weights.W_in.shape[1]),
+    "head": lambda snapshot, keys: np.arange(snapshot.blueprint.sizes.get("head", 0)),
+    "source": lambda snapshot, keys: list(SOURCES[: snapshot.blueprint.positions]),
+    "neuron": lambda snapshot, keys: np.arange(snapshot.blueprint.sizes.get("neuron", 0)),
     "parameter": lambda snapshot, keys: list(snapshot.weights.values),
     "axis": lambda snapshot, keys: ["x", "y"],
 }

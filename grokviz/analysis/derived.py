@@ -13,10 +13,10 @@ from jaxtyping import Float
 
 from grokviz import measured
 from grokviz.checks import shown
-from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
 from grokviz.tasks.blocks import Blocks, Label
+from grokviz.tasks.given import SPLIT_UNKNOWN
 
 HARMONIC_SHARE_OF_LARGEST = 0.01
 """Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""
@@ -111,6 +111,12 @@ def blocks_in(measurements: xr.Dataset) -> Blocks:
         LackingError: it has none; the message says why.
     """
     return measured.task_in(measurements).blocks
+
+
+def has_tokens_apart(measurements: xr.Dataset) -> bool:
+    """Whether the operands have tokens of their own, as far as the configuration is known."""
+    model = json.loads(str(measurements["config"].item())).get("model") or {}
+    return bool(model.get("operand_tokens") == "apart")
 
 
 def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[Label, ...]:

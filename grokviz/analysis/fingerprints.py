@@ -39,12 +39,14 @@ from grokviz.analysis.code import Code, code_of, is_grokviz, is_installed, versi
 from grokviz.analysis.generators import KINDS, GeneratorState
 from grokviz.analysis.snapshot import Snapshot, snapshot_of
 from grokviz.config import RunConfig, TaskConfig
+from grokviz.models.architecture import Blueprint
+from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.weights import Weights
 from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.harmonics import Harmonics
 from grokviz.tasks.task import Task
 
-SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, TaskConfig, RunConfig)
+SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, Blueprint, TaskConfig, RunConfig)
 """The classes of grokviz whose properties and methods count where code names them."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, torch.dtype, torch.device)
@@ -104,7 +106,8 @@ def reached_by_own(measure: Callable[..., Any]) -> Reached:
 def _what_makes_snapshots() -> str:
     """The hash of the code that every measure sees the outcome of, which does not change within a process."""
     walk = _Walk()
-    return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays)))
+    computations = [architecture.computation() for architecture in ARCHITECTURES.values()]  # which no code names
+    return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays, computations)))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:

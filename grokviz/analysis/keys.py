@@ -60,8 +60,8 @@ def find_keys(snapshot: Snapshot) -> Keys:
 
     Source: after Nanda et al. 2023, arXiv 2301.05217, section 4.2, who read them off the readout.
     """
-    if snapshot.task.why_no_harmonics:
-        return Keys((), snapshot.task.why_no_harmonics)
+    if why_not := snapshot.task.why_no_harmonics or snapshot.blueprint.why_lacking("readout"):
+        return Keys((), why_not)
     blocks = snapshot.harmonics.blocks
     power = power_per_component(snapshot)
     shares = power / power.max()

@@ -2,13 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from grokviz.analysis.snapshot import Snapshot
-from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError
+from grokviz.models.architecture import Role
+from grokviz.models.architectures import ARCHITECTURES
+from grokviz.tasks.given import SPLIT_UNKNOWN
 
-Need = Literal["harmonics", "key_frequencies", "split", "equals"]
+Need = str
+"""A fact of the task or network, or the name of a site or role of an architecture."""
+
+FACTS = ("harmonics", "key_frequencies", "split", "equals")
+NEEDS = (
+    *FACTS,
+    *dict.fromkeys(site.name for architecture in ARCHITECTURES.values() for site in architecture.sites),
+    *get_args(Role),
+)
+"""What a measure can need."""
+
 M = TypeVar("M", bound=Callable[..., Any])
 
 
@@ -16,18 +28,19 @@ def needs(*things: Need) -> Callable[[M], M]:
     """Marks a measure as one that needs these `things`. Where one is lacking, it is left out with the reason.
 
     `harmonics`: a task with `snapshot.harmonics`. `split`: it is known which pairs were trained on. `equals`: the network reads
-    '=' after the pair, so that a score depends on one operand. `key_frequencies` need not be marked: a measure that uses them
-    has an argument of that name.
+    '=' after the pair, so that a score depends on one operand. `scores`, `pattern`, `neurons`: the network has such activations.
+    `embedding`, `second_embedding`, `readout`: some of its weights have that role. `key_frequencies` need not be marked: a
+    measure that uses them has an argument of that name.
 
     >>> @needs("harmonics")
     ... def mine(snapshot): ...
     >>> needs_of(mine)
     ('harmonics',)
     """
-    unknown = set(things) - set(get_args(Need))
+    unknown = set(things) - set(NEEDS)
     if unknown:
         said = ", ".join(sorted(map(str, unknown)))
-        raise GrokvizError(f"a measure cannot need {said}; it can need {', '.join(get_args(Need))}")
+        raise GrokvizError(f"a measure cannot need {said}; it can need {', '.join(NEEDS)}")
 
     def mark(measure: M) -> M:
         measure.__dict__["needs"] = things
@@ -49,8 +62,11 @@ def lacking(snapshot: Snapshot, why_no_keys: str) -> Mapping[Need, str]:
         reasons["harmonics"] = snapshot.task.why_no_harmonics
     if snapshot.train_mask is None:
         reasons["split"] = SPLIT_UNKNOWN
-    if len(snapshot.weights.W_pos) == 2:
+    if not snapshot.blueprint.reads_equals:
         reasons["equals"] = "the network reads a and b alone, so that a score depends on both"
+    for name in NEEDS[len(FACTS) :]:
+        if why := snapshot.blueprint.why_lacking(name):
+            reasons[name] = why
     if why_no_keys:
         reasons["key_frequencies"] = why_no_keys
     return reasons

@@ -74,7 +74,7 @@ def excluded_loss_of_blocks(snapshot: Snapshot, key_frequencies: Sequence[Label]
     return _losses(snapshot, snapshot.logits - _blocks(snapshot, key_frequencies))
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons", "readout")
 def restricted_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss of what the neurons alone write into the logits along the key frequencies of the answer.
 
@@ -88,7 +88,7 @@ def restricted_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[La
     return _losses(snapshot, along[snapshot.answers] + snapshot.logits.mean(dim=0))
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons", "readout")
 def excluded_loss_of_mlp_path(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
     """Loss without what the neurons write into the logits along the key frequencies of the answer; the direct path stays.
 
@@ -122,8 +122,7 @@ def _blocks(snapshot: Snapshot, labels: Sequence[Label]) -> Float[Tensor, "pair 
 
 
 def _mlp_path(snapshot: Snapshot) -> Float[Tensor, "pair class"]:
-    weights = snapshot.weights
-    return snapshot.neurons.double() @ (weights.W_out.double() @ weights.W_U.double())
+    return snapshot.neurons.double() @ snapshot.readout
 
 
 def _losses(snapshot: Snapshot, logits: Float[Tensor, "pair class"]) -> Float[Tensor, "split"]:

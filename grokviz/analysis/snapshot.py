@@ -3,8 +3,8 @@
 They come from the exact forward, or from a HookedTransformer by hooks, which see what interventions make of them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from grokviz.analysis.hooks import Hooks, hook_pairs
 from grokviz.checks import Epoch, whole
-from grokviz.config import SPLIT_UNKNOWN, TaskConfig
+from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.models.forward import last_position
-from grokviz.models.machine import hooked_bytes, memory_of, refuse_beyond_memory, snapshot_bytes
+from grokviz.models.architecture import Blueprint, Role
+from grokviz.models.machine import memory_of, refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
+from grokviz.tasks.given import SPLIT_UNKNOWN
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_block_shares
 from grokviz.tasks.split import known_train_mask, split_masks
 from grokviz.tasks.task import Task
@@ -45,12 +46,9 @@ class Snapshot:
     """The epoch of the checkpoint."""
     weights: Weights
     """All parameters: `weights.W_E`, `weights.W_in`, `weights.b_in`, ..., in TransformerLens' orientation."""
-    scores: Float[Tensor, "pair head source"]
-    """Attention scores from the last position to the sources a, b and, if it is read, '='."""
-    pattern: Float[Tensor, "pair head source"]
-    """Attention pattern from the last position: the softmax of the scores."""
-    neurons: Float[Tensor, "pair neuron"]
-    """MLP activations after the ReLU."""
+    sites: Mapping[str, Float[Tensor, "pair ..."]]
+    """The activations by the sites of the architecture; of the transformer `scores` and `pattern`, attention from the last
+    position [pair, head, source], and `neurons`, the MLP activations [pair, neuron]."""
     logits: Float[Tensor, "pair class"]
     """Logits in float64, all d_vocab_out columns."""
     answers: Int[Tensor, "pair"]
@@ -73,9 +71,58 @@ class Snapshot:
         return harmonics_of(self.task)
 
     @property
+    def blueprint(self) -> Blueprint:
+        """What the network is made of: its architecture, sizes and options."""
+        return self.weights.blueprint
+
+    def site(self, name: str) -> Float[Tensor, "pair ..."]:
+        """The activations at a site.
+
+        Raises:
+            LackingError: the architecture has none of that name. A measure that uses it says so: `@needs("scores")`.
+        """
+        if name not in self.sites:
+            raise LackingError(self.blueprint.why_lacking(name))
+        return self.sites[name]
+
+    def role(self, name: Role, *arguments: int) -> Float[Tensor, "..."]:
+        """The part of the weights that has a role; see `Computation.roles`.
+
+        Raises:
+            LackingError: none has it. A measure that uses it says so: `@needs("embedding")`.
+        """
+        if why := self.blueprint.why_lacking(name):
+            raise LackingError(why)
+        return self.blueprint.computation.roles[name](self.weights, *arguments)
+
+    def with_sites(self, **activations: Float[Tensor, "pair ..."]) -> "Snapshot":
+        """The snapshot with other activations at some sites."""
+        return replace(self, sites={**self.sites, **activations})
+
+    @property
+    def scores(self) -> Float[Tensor, "pair head source"]:
+        """Attention scores from the last position to the sources a, b and, if it is read, '='."""
+        return self.site("scores")
+
+    @property
+    def pattern(self) -> Float[Tensor, "pair head source"]:
+        """Attention pattern from the last position: the softmax of the scores."""
+        return self.site("pattern")
+
+    @property
+    def neurons(self) -> Float[Tensor, "pair neuron"]:
+        """Activations of the neurons."""
+        return self.site("neurons")
+
+    @property
     def W_E(self) -> Float[Tensor, "token d_model"]:
-        """The embedding of the n elements, without the row of '='."""
-        return self.weights.W_E[: self.n]
+        """The embedding of the first operand's n elements, without '='; of both operands, where they have the same tokens."""
+        return self.role("embedding")
+
+    @property
+    def readout(self) -> Float[Tensor, "neuron class"]:
+        """What the neurons write into all logits, in float64: of the transformer W_out W_U."""
+        return self.role("readout", self.blueprint.sizes["class"])
 
     @cached_property
     def splits(self) -> dict[str, Bool[Tensor, "pair"]]:
@@ -99,8 +146,8 @@ class Snapshot:
 
     @cached_property
     def W_L(self) -> Float[Tensor, "neuron token"]:
-        """The readout W_out W_U onto the n answers, without the column of '=', in float64."""
-        return self.weights.W_out.double() @ self.weights.W_U[:, : self.n].double()
+        """The readout onto the n answers, without the column of '=', in float64."""
+        return self.role("readout", self.n)
 
     @cached_property
     def centred_logits(self) -> Float[Tensor, "pair token"]:
@@ -133,7 +180,7 @@ class Snapshot:
     @cached_property
     def neurons_are_finite(self) -> bool:
         """Whether no activation is infinite or NaN, as after a divergence."""
-        return bool(self.neurons.amax().isfinite())  # none is negative, and the largest of NaN is NaN
+        return bool(self.neurons.amax().isfinite())  # none is far below 0, and the largest of NaN is NaN
 
     def split_means(self, by_pair: Float[Tensor, "pair"]) -> Float[Tensor, "split"]:
         """The means of a number per pair over each of `splits`; NaN where there is no pair."""
@@ -152,7 +199,7 @@ def take_snapshot(
     """
     run, hooks = open_run(run), hook_pairs(hooks)
     epoch = run.epoch(epoch)
-    network = run.model(epoch) if hooks else Weights.from_arrays(run.config, run.weights(epoch))
+    network = run.model(epoch) if hooks else Weights.from_arrays(run.config.blueprint, run.weights(epoch))
     return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks, pairs_at_once=pairs_at_once)
 
 
@@ -180,31 +227,28 @@ def snapshot_of(
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
         weights = network.detached()
     else:
-        from grokviz.analysis.hooked import activations_by_hooks, ready_hooks, refuse_another_architecture
+        from grokviz.analysis.hooked import activations_by_hooks, ready_hooks, weights_in
 
-        refuse_another_architecture(network)
+        weights = weights_in(network, task.n).detached()
         hooks = ready_hooks(network, hooks)
-        weights = Weights.of(network).detached()
-    _refuse_another_task(weights, task_config)
-    refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(weights, task_config.n_pairs))
+    blueprint = weights.blueprint
+    _refuse_another_task(blueprint, task_config)
+    refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(blueprint))
     pairs = torch.from_numpy(task.pairs)
     if isinstance(network, Weights):
-        parts = [last_position(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
+        forward = blueprint.computation.forward
+        parts = [forward(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
     else:
         at_once = CHUNK_PAIRS_BY_HOOKS
         if hooks:
             at_once = pairs_at_once or len(pairs)
-            _refuse_too_many_at_once(weights, min(at_once, len(pairs)), next(network.parameters()).device)
-        chunks = torch.split(pairs, at_once)
-        equals = task.n if len(weights.W_pos) == 3 else None
-        parts = [activations_by_hooks(network, chunk, equals, hooks) for chunk in chunks]
+            _refuse_too_many_at_once(blueprint, min(at_once, len(pairs)), next(network.parameters()).device)
+        parts = [activations_by_hooks(network, blueprint, chunk, hooks) for chunk in torch.split(pairs, at_once)]
     return Snapshot(
         task=task,
         epoch=epoch,
         weights=weights,
-        scores=_joined([part.scores for part in parts]),
-        pattern=_joined([part.pattern for part in parts]),
-        neurons=_joined([part.neurons for part in parts]),
+        sites={site.name: _joined([part.sites[site.name] for part in parts]) for site in blueprint.architecture.sites},
         logits=_joined([part.logits.double() for part in parts]),
         answers=torch.from_numpy(task.answers),
         train_mask=known_train_mask(task_config),
@@ -223,8 +267,8 @@ def refuse_senseless_parts(pairs_at_once: int | None, hooks: Hooks) -> None:
             raise GrokvizError(f"pairs_at_once is {pairs_at_once}, but cuts up what hooks see, and there are no hooks")
 
 
-def _refuse_too_many_at_once(weights: Weights, n_pairs: int, device: torch.device) -> None:
-    needed, there = hooked_bytes(weights, n_pairs), memory_of(device)
+def _refuse_too_many_at_once(blueprint: Blueprint, n_pairs: int, device: torch.device) -> None:
+    needed, there = n_pairs * blueprint.architecture.pair_bytes(blueprint), memory_of(device)
     if needed > there:
         raise GrokvizError(
             f"hooks see all pairs at once, and {n_pairs:,} take about {needed / 1e9:,.1f} GB of the {there / 1e9:,.1f} GB of "
@@ -237,15 +281,17 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def _refuse_another_task(weights: Weights, task_config: TaskConfig) -> None:
-    n, vocabulary, classes, positions = task_config.task.n, len(weights.W_E), weights.W_U.shape[1], len(weights.W_pos)
+def _refuse_another_task(blueprint: Blueprint, task_config: TaskConfig) -> None:
+    n, vocabulary, classes = task_config.task.n, blueprint.sizes["vocab"], blueprint.sizes["class"]
+    positions = blueprint.positions
     if positions not in (2, 3):
         raise GrokvizError(
             f"the model reads {positions} positions, but measures are of those that read a, b and perhaps '='"
         )
-    tokens = n + positions - 2
+    apart = 2 if blueprint.operand_tokens == "apart" else 1
+    tokens = apart * n + positions - 2
     if vocabulary != tokens or classes not in (n, tokens):
-        elements = f"{n} elements" + (" and '='" if positions == 3 else "")
+        elements = f"{n} elements" + (" of each operand" if apart > 1 else "") + (" and '='" if positions == 3 else "")
         raise GrokvizError(
             f"the model has {vocabulary} tokens and {classes} classes, but {task_config.operation} mod {task_config.p} "
             f"asks for {tokens} tokens ({elements}) and {' or '.join(str(c) for c in dict.fromkeys((n, tokens)))} classes; "

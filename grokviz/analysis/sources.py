@@ -10,9 +10,10 @@ import xarray as xr
 
 from grokviz.analysis.hooks import Hooks, hook_pairs, names_of
 from grokviz.analysis.snapshot import Snapshot, refuse_senseless_parts, snapshot_of
-from grokviz.checks import function, shown, whole
+from grokviz.checks import function, one_of, shown, whole
 from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError
+from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.weights import Weights
 from grokviz.store import Run
 from grokviz.tasks.task import Task
@@ -47,6 +48,8 @@ class Source:
     status: str = "finished"
     hooks: Hooks = ()
     """Interventions under which all is measured; they need a HookedTransformer."""
+    activation: str = "relu"
+    """The activation of networks whose weights are given alone: 'relu' or 'gelu'."""
     pairs_at_once: int | None = None
     """How many pairs hooks see at once: all, if not given."""
     split_known_by: str = ""
@@ -63,6 +66,7 @@ class Source:
                 f"identities is {shown(self.identities)}, but must map epochs to texts that tell the networks apart"
             )
         function("model", self.model, called="model(epoch)")
+        one_of("activation", self.activation, ACTIVATIONS)
         if not isinstance(self.config, Mapping):
             raise GrokvizError(f"config is {shown(self.config)}, but must be a dict of plain values")
         if self.history is not None and not (isinstance(self.history, xr.Dataset) and "epoch" in self.history.dims):
@@ -83,7 +87,8 @@ class Source:
         except GrokvizError as error:
             raise UnreadableError(str(error)) from error
         if isinstance(network, Mapping):
-            network = Weights.from_parameters(network)
+            weights = replace(Weights.from_parameters(network), activation=ACTIVATIONS[self.activation])
+            network = weights.for_elements(self.task.task.n)
         if not isinstance(network, Weights) and not hasattr(network, "cfg"):
             raise GrokvizError(
                 f"model({epoch}) of {self.name} gave {shown(network)}, but must give a HookedTransformer, or its weights"
@@ -103,7 +108,7 @@ def run_source(run: Run) -> Source:
         name=run.directory.resolve().name,
         task=run.config.task,
         identities=run.checkpoints,
-        model=lambda epoch: Weights.from_arrays(run.config, run.weights(epoch)),
+        model=lambda epoch: Weights.from_arrays(run.config.blueprint, run.weights(epoch)),
         history=_history_or_none(run),
         config=run.config.to_dict(),
         status=run.status,

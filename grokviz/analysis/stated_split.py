@@ -5,10 +5,10 @@ from threading import Lock
 
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
-from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizWarning
 from grokviz.importing.split_check import SplitCheck, check_split, contradiction_in_words, evenly, most_telling
 from grokviz.models.loss import correct, cross_entropies
+from grokviz.tasks.given import SPLIT_UNKNOWN
 
 NETWORKS = 9
 """Networks, evenly chosen, whose losses are asked."""

@@ -101,7 +101,7 @@ def _measured_by(
         # that lacks something there need not be tried anywhere else, and one that draws from a generator is found out.
         if final.epoch in todo:
             yield final.epoch, take(final.epoch)
-        fitting = int(SHARE_OF_MEMORY * memory_bytes() / snapshot_bytes(final.weights, final.n**2))
+        fitting = int(SHARE_OF_MEMORY * memory_bytes() / snapshot_bytes(final.blueprint))
         workers = 1 if source.hooks else max(1, min(threads, fitting))  # a hook of the user's may keep something
         yield from in_order(take, [epoch for epoch in todo if epoch < final.epoch], workers)
 

@@ -23,11 +23,11 @@ from grokviz.analysis.operators import OPERATORS
 from grokviz.analysis.snapshot import Snapshot, take_snapshot
 from grokviz.analysis.specs import MeasureSpec, specs_of
 from grokviz.checks import Epoch
-from grokviz.config import SPLIT_UNKNOWN
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import axes_on
 from grokviz.store import Run
 from grokviz.tasks.blocks import ALTERNATING, Label
+from grokviz.tasks.given import SPLIT_UNKNOWN
 
 Verdict = Literal["agrees", "differs", "wrong in print", "not compared"]
 

@@ -12,7 +12,6 @@ from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
 from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
-from grokviz.models.parameters import architecture
 from grokviz.store import Run, open_run, write_file
 
 Format = Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"]
@@ -49,7 +48,7 @@ def export_run(
 
 def _safetensors(run: Run, state: StateDict, epoch: int) -> bytes:
     """The file, with the shape of the network in its metadata: not every layout tells the number of heads."""
-    metadata = {"epoch": str(epoch), "format": "pt", "config": json.dumps(architecture(run.config))}
+    metadata = {"epoch": str(epoch), "format": "pt", "config": json.dumps(run.config.blueprint.settings)}
     return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata=metadata)
 
 

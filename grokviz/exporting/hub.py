@@ -12,7 +12,6 @@ from grokviz.analysis.phases import Phases, find_phases
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
 from grokviz.figures.files import facts_of, file_of
-from grokviz.models.parameters import architecture
 from grokviz.report.words import facts, findings, headline
 from grokviz.store import Run
 
@@ -42,7 +41,7 @@ def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
 
 def _config(run: Run, epoch: int) -> dict[str, object]:
     origin = {"origin": run.origin.to_dict()} if run.origin else {}
-    return {"architecture": architecture(run.config), "epoch": epoch, "grokviz": run.config.outline(), **origin}
+    return {"architecture": run.config.blueprint.settings, "epoch": epoch, "grokviz": run.config.outline(), **origin}
 
 
 def _drawings(measurements: xr.Dataset, epoch: int) -> Iterator[tuple[str, Drawing]]:
@@ -86,7 +85,7 @@ def _card(
     about = "\n".join(f"- **{name}**: {text}" for name, text in facts(run, measurements, phases))
     shown = "\n\n".join(_shown(image, drawings) for image in images)
     keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
-    arguments = ", ".join(f"{name}={value!r}" for name, value in architecture(run.config).items())
+    arguments = ", ".join(f"{name}={value!r}" for name, value in run.config.blueprint.settings.items())
     elements = task.task.elements.tolist()
     tokens = f"Token t is the residue t, from 0 to {elements[-1]}."
     if elements != list(range(len(elements))):

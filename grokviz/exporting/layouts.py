@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokviz.errors import GrokvizError
 from grokviz.importing.layouts import NATIVE, TRANSPOSED
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.transformer import PARAMETERS
 
 StateDict = dict[str, Tensor]
 Parameters = Mapping[str, Float[Tensor, "..."]]

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.analysis.derived import (
+    has_tokens_apart,
     key_frequencies_of,
     measurements_of_one,
     why_lacking,
@@ -24,6 +25,9 @@ from grokviz.analysis.derived import (
 )
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
+
+OF_THE_EMBEDDING = ("embedding_", "token_", "circle_", "component_", "fourier_interference", "features_per_dimension")
+"""How the names of measures of the embedding begin."""
 
 DrawingFunction = Callable[..., Drawing]
 FigureFunction = Callable[..., go.Figure]
@@ -47,8 +51,10 @@ def draws(
             if reason := why_not(drawn, measurements):
                 raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
             drawing = function(measurements, *arguments, **options)
+            shows = drawing.layout["title"]["subtitle"]
+            if any(name.startswith(OF_THE_EMBEDDING) for name in measures) and has_tokens_apart(measurements):
+                shows["text"] = f"Embedding: that of a, whose tokens are its own. {shows['text']}"
             if "hooks" in measurements.attrs:  # no figure of a changed network may pass for one of the plain one
-                shows = drawing.layout["title"]["subtitle"]
                 shows["text"] = f"Under an intervention ({measurements['run'].item()}). {shows['text']}"
             return drawing
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from grokviz.checks import number
 from grokviz.errors import GrokvizError, argument
 from grokviz.importing.files import StateDict
-from grokviz.models.parameters import MATRICES, PARAMETERS
+from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 
 Parameters = dict[str, Float[Tensor, "..."]]
 
@@ -138,7 +138,7 @@ def layout_of(state: StateDict) -> Layout:
     if layout is None:
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in list(state.items())[:6])
         more = f" and {len(state) - 6} more" if len(state) > 6 else ""
-        expected = ", ".join(parameter.name for parameter in MATRICES)
+        expected = ", ".join(parameter.name for parameter in TRANSFORMER.matrices)
         raise GrokvizError(f"its tensors are {found}{more}; expected were those of a one-layer transformer: {expected}")
     return layout
 
@@ -182,7 +182,7 @@ def heads_left_open(state: StateDict) -> int | None:
 
 
 def _matrices_are_there(state: StateDict) -> bool:
-    return all(parameter.name in state for parameter in MATRICES)
+    return all(parameter.name in state for parameter in TRANSFORMER.matrices)
 
 
 def _is_transformer_lens(state: StateDict) -> bool:
@@ -194,7 +194,7 @@ def _is_transposed(state: StateDict) -> bool:
 
 
 def _is_native(state: StateDict) -> bool:
-    return all(NATIVE[parameter.name][0] in state for parameter in MATRICES)
+    return all(NATIVE[parameter.name][0] in state for parameter in TRANSFORMER.matrices)
 
 
 def _read_transformer_lens(state: StateDict, choices: Choices) -> tuple[Parameters, set[str]]:

@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from grokviz.checks import as_path, shown
-from grokviz.config import SPLIT_UNKNOWN, RunConfig, TaskConfig
+from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, argument, command
 from grokviz.importing.evaluating import curves_of, evaluated
 from grokviz.importing.known_split import split_of
@@ -19,6 +19,7 @@ from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.origin import Origin
 from grokviz.progress import progress_of
 from grokviz.store import Run, create_run, open_run
+from grokviz.tasks.given import SPLIT_UNKNOWN
 
 
 def import_run(
@@ -56,7 +57,7 @@ def import_run(
     weights = series.weights(max(series.states))
     task = find_task(weights, operation=options.operation, p=options.p, stated=series.stated)
     refuse_contradictions(series.stated, model, task.config.p, is_mixed=series.is_mixed)
-    refuse_beyond_memory(f"importing p = {task.config.p}", snapshot_bytes(weights, task.config.n_pairs))
+    refuse_beyond_memory(f"importing p = {task.config.p}", snapshot_bytes(weights.blueprint))
     curves = curves_of(series)
     split = split_of(series, task.config, options, curves, progress=progress)
     results = evaluated(series, split.task, curves, progress=progress)

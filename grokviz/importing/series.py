@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from grokviz.checks import plain_number, shown
-from grokviz.config import Biases, ModelConfig, OutputVocabulary
+from grokviz.config import ModelConfig, OutputVocabulary
 from grokviz.errors import GrokvizError, argument
 from grokviz.importing.bundles import Bundle, bundle_of
 from grokviz.importing.files import StateDict, plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
 from grokviz.importing.options import ImportOptions
 from grokviz.importing.tasks import find_heads
-from grokviz.models.parameters import PARAMETERS
-from grokviz.models.weights import Weights
+from grokviz.models.transformer import PARAMETERS
+from grokviz.models.weights import Weights, biases_that_hold
 from grokviz.origin import SourceFile
 
 MOST_EPOCHS = 10**9
@@ -108,7 +108,7 @@ class Series:
             d_mlp=shapes["blocks.0.mlp.W_in"][1],
             positions=_positions(shapes),
             output_vocabulary=_output_vocabulary(shapes),
-            biases=_biases(used),
+            biases=biases_that_hold(used),
             initialisation="unknown",
         )
 
@@ -280,11 +280,3 @@ def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]]) -> OutputVocabular
             "tokens of their own, or answers of another kind, are another task"
         )
     return "answers" if classes == n else "tokens"
-
-
-def _biases(used: set[str]) -> Biases:
-    if not used:
-        return "none"
-    if used == {"b_in"}:
-        return "mlp_in"
-    return "mlp" if used <= {"b_in", "b_out"} else "all"

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from grokviz.config import Operation, TaskConfig
 from grokviz.errors import GrokvizError, argument
-from grokviz.models.forward import last_position_logits
 from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.weights import Weights
 from grokviz.tasks.operations import OPERATIONS
@@ -69,7 +68,7 @@ def losses_and_hits_of(weights: Weights, task: Task) -> tuple[Float[Tensor, "pai
 def _logits(weights: Weights, n: int) -> Iterator[Float[Tensor, "pair class"]]:
     tokens = torch.arange(n)
     for pairs in torch.split(torch.cartesian_prod(tokens, tokens), AT_ONCE):
-        yield last_position_logits(weights, pairs)
+        yield weights.blueprint.computation.forward(weights, pairs).logits
 
 
 def find_task(
@@ -160,4 +159,4 @@ def find_heads(by_heads: Mapping[int, Weights], *, operation: Operation | None, 
 
 
 def _n_elements(weights: Weights) -> int:
-    return len(weights.W_E) - (len(weights.W_pos) == 3)
+    return weights.blueprint.n

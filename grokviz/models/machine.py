@@ -10,30 +10,23 @@ from threading import Event, Thread
 
 import torch
 
-from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, argument
-from grokviz.models.parameters import parameter_shapes
-from grokviz.models.weights import Weights
+from grokviz.models.architecture import Blueprint
 
 
-def training_bytes(config: RunConfig) -> int:
-    """About the bytes that training holds at most: activations and their gradients, float32, and the float64 logits."""
-    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
-    return 16 * parameters + config.task.n_pairs * (16 * config.model.d_mlp + 32 * config.d_vocab_out)
+def training_bytes(blueprint: Blueprint) -> int:
+    """About the bytes that training on all pairs holds at most: activations and their gradients, float32, and float64 logits."""
+    return 16 * _numbers(blueprint) + blueprint.n**2 * (16 * blueprint.site_size + 32 * blueprint.sizes["class"])
 
 
-def snapshot_bytes(weights: Weights, n_pairs: int) -> int:
-    """About the bytes that measuring a checkpoint holds at most: activations and logits of all pairs, and copies."""
-    parameters = sum(values.numel() for values in weights.values.values())
-    return 8 * parameters + n_pairs * (24 * weights.W_in.shape[1] + 24 * weights.W_U.shape[1])
+def snapshot_bytes(blueprint: Blueprint) -> int:
+    """About the bytes that measuring a checkpoint on all pairs holds at most: activations and logits, and copies."""
+    return 8 * _numbers(blueprint) + blueprint.n**2 * 24 * (blueprint.site_size + blueprint.sizes["class"])
 
 
-def hooked_bytes(weights: Weights, n_pairs: int) -> int:
-    """About the bytes that a HookedTransformer holds at most while so many pairs pass it: 40 kB a pair at the default width."""
-    heads, _, d_head = weights.W_Q.shape
-    positions, d_model = weights.W_pos.shape
-    widths = 10 * d_model + 5 * heads * d_head + 3 * weights.W_in.shape[1] + 2 * weights.W_U.shape[1]
-    return 4 * n_pairs * (positions * widths + 3 * heads * positions**2)
+def _numbers(blueprint: Blueprint) -> int:
+    """How many numbers its parameters are."""
+    return sum(math.prod(shape) for shape in blueprint.shapes.values())
 
 
 def memory_of(device: torch.device) -> float:

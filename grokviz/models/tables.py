@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from grokviz.errors import LackingError
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.activations import Activation
+from grokviz.models.architecture import Blueprint
+from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Tables:
 
     scores: Float[np.ndarray, "head source token"]
     """Attention scores from '=' to the token as a, to the token as b, and (the same for all) to '=' itself."""
-    values: Float[np.ndarray, "head token d_head"]
-    """W_E W_V: what a head reads from a token, wherever it stands."""
+    values: Float[np.ndarray, "head table token d_head"]
+    """W_E W_V: what a head reads from a token, wherever it stands: one table, or one for each operand where tokens differ."""
     places: Float[np.ndarray, "head source d_head"]
     """What it reads besides: from positions 0 and 1, and from '=' with its position. The bias b_V is in each."""
     outputs: Float[np.ndarray, "head d_head column"]
@@ -32,25 +34,29 @@ class Tables:
     """W_out W_U: what a neuron writes into logits."""
 
 
-def tables_of(weights: Mapping[str, np.ndarray]) -> Tables:
+def tables_of(blueprint: Blueprint, weights: Mapping[str, np.ndarray]) -> Tables:
     """The tables of a network of these `weights`, by their TransformerLens names, in float64.
 
     Raises:
-        LackingError: it reads a and b alone: then its scores are no table of tokens.
+        LackingError: it reads a and b alone: then its scores are no table of tokens; or it is of another architecture.
     """
-    if len(weights["pos_embed.W_pos"]) == 2:
+    if blueprint.architecture is not TRANSFORMER:
+        raise LackingError(f"sums are worked for {TRANSFORMER.said}, and the network is {blueprint.architecture.said}")
+    if not blueprint.reads_equals:
         raise LackingError("the network reads a and b alone, and sums are worked for those that read '=' after them")
     w = {parameter.short_name: weights[parameter.name].astype(np.float64) for parameter in PARAMETERS}
-    tokens, equals = w["W_E"][:-1], w["W_E"][-1] + w["W_pos"][2]
+    equals = w["W_E"][-1] + w["W_pos"][2]
+    operands = w["W_E"][:-1].reshape(-1, blueprint.n, blueprint.sizes["d_model"])  # [table, token, d_model]
     query = (np.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])
-    sources = np.stack([tokens + w["W_pos"][0], tokens + w["W_pos"][1], np.broadcast_to(equals, tokens.shape)])
+    first, second = operands[0], operands[-1]
+    sources = np.stack([first + w["W_pos"][0], second + w["W_pos"][1], np.broadcast_to(equals, first.shape)])
     keys = np.einsum("stm,hmd->shtd", sources, w["W_K"]) + w["b_K"][None, :, None]
     out = np.concatenate([w["W_in"], w["W_U"]], axis=1)
     places = np.stack([w["W_pos"][0], w["W_pos"][1], equals])
     past_mlp = w["b_out"] @ w["W_U"] + w["b_U"]
     return Tables(
         scores=np.einsum("shtd,hd->hst", keys, query),
-        values=np.einsum("tm,hmd->htd", tokens, w["W_V"]),
+        values=np.stack([np.einsum("tm,hmd->htd", tokens, w["W_V"]) for tokens in operands], axis=1),
         places=np.einsum("sm,hmd->hsd", places, w["W_V"]) + w["b_V"][:, None],
         outputs=np.einsum("hdm,mc->hdc", w["W_O"], out),
         base=(equals + w["b_O"]) @ out + np.concatenate([w["b_in"], past_mlp]),
@@ -58,14 +64,16 @@ def tables_of(weights: Mapping[str, np.ndarray]) -> Tables:
     )
 
 
-def logits_of(tables: Tables, pairs: Int[np.ndarray, "pair operand"]) -> Float[np.ndarray, "pair class"]:
-    """The logits at '=' of each pair of tokens."""
+def logits_of(
+    tables: Tables, pairs: Int[np.ndarray, "pair operand"], activation: Activation
+) -> Float[np.ndarray, "pair class"]:
+    """The logits at '=' of each pair of elements, of neurons with this activation."""
     a, b = pairs.T
     scores = np.stack([tables.scores[:, 0, a], tables.scores[:, 1, b], tables.scores[:, 2, a]], axis=-1)
     pattern = np.exp(scores - scores.max(axis=-1, keepdims=True))
     pattern /= pattern.sum(axis=-1, keepdims=True)  # [head, pair, source]
-    of_tokens = pattern[..., :1] * tables.values[:, a] + pattern[..., 1:2] * tables.values[:, b]
+    of_tokens = pattern[..., :1] * tables.values[:, 0, a] + pattern[..., 1:2] * tables.values[:, -1, b]
     read = of_tokens + np.einsum("hps,hsd->hpd", pattern, tables.places)
     columns = np.einsum("hpd,hdc->pc", read, tables.outputs) + tables.base
     n_neurons = len(tables.readout)
-    return np.maximum(columns[:, :n_neurons], 0) @ tables.readout + columns[:, n_neurons:]
+    return activation.of(columns[:, :n_neurons]) @ tables.readout + columns[:, n_neurons:]

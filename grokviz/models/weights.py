@@ -1,7 +1,8 @@
 """The weights of a network as tensors, by the short names of the literature."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.checks import choose, shown
-from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import MATRICES, PARAMETERS, refuse_other_shapes, trained_parameters
+from grokviz.models.activations import RELU, Activation
+from grokviz.models.architecture import Architecture, Biases, Blueprint, OperandTokens
+from grokviz.models.transformer import TRANSFORMER
 
 
 class HasParameters(Protocol):
@@ -27,58 +29,57 @@ class Weights:
     """The parameters of a network: `weights.W_E`, `weights.b_in`, ..., in TransformerLens' orientation.
 
     A bias may be missing; it is zero and not trained then, and `weights.get` gives None. The matrices are always
-    there, so `weights.W_E` never fails.
+    there, so `weights.W_E` never fails. What tensors do not tell stands beside them.
     """
 
     values: Mapping[str, Float[Tensor, "..."]]
+    architecture: Architecture = TRANSFORMER
+    activation: Activation = RELU
+    operand_tokens: OperandTokens = "shared"
 
     def __post_init__(self) -> None:
-        sizes: dict[str, int] = {}
-        known = {parameter.short_name: parameter for parameter in PARAMETERS}
-        missing = [p.short_name for p in PARAMETERS if p in MATRICES and p.short_name not in self.values]
+        known = self.architecture.by_short_name
+        missing = [p.short_name for p in self.architecture.matrices if p.short_name not in self.values]
         unknown = [name for name in self.values if name not in known]
         if missing or unknown:
             problem = f"lack {', '.join(missing)}" if missing else f"hold the unknown {', '.join(unknown)}"
             raise GrokvizError(f"the weights {problem}; they are not of this architecture")
-        for name, tensor in self.values.items():
-            axes = known[name].axes
-            if tensor.ndim != len(axes) or any(
-                sizes.setdefault(a, n) != n for a, n in zip(axes, tensor.shape, strict=True)
-            ):
-                wanted = " x ".join(f"{axis} ({sizes[axis]})" if axis in sizes else axis for axis in axes)
-                raise GrokvizError(
-                    f"{name} has the shape {tuple(tensor.shape)}, but the other weights ask for {wanted}"
-                )
+        self._sizes  # noqa: B018 - refuses shapes that do not fit together
 
     @classmethod
-    def of(cls, model: HasParameters) -> "Weights":
-        """The weights of `model`: its own parameters, so that gradients reach them. Frozen zeros are left out."""
+    def of(cls, model: HasParameters, like: "Weights | Blueprint | None" = None) -> "Weights":
+        """The weights of `model`: its own parameters, so that gradients reach them. Frozen zeros are left out. What its tensors
+        do not tell is as in `like`.
+        """
         parameters = dict(model.named_parameters())
-        found = {p.short_name: parameters[p.name] for p in PARAMETERS if p.name in parameters}
-        return cls({name: values for name, values in found.items() if values.requires_grad or values.any()})
+        architecture = like.architecture if like else TRANSFORMER
+        found = {p.short_name: parameters[p.name] for p in architecture.parameters if p.name in parameters}
+        return _like(like, {name: v for name, v in found.items() if v.requires_grad or v.any()})
 
     @classmethod
-    def from_arrays(cls, config: RunConfig, arrays: Mapping[str, Float[np.ndarray, "..."]]) -> "Weights":
-        """The weights of a checkpoint, whose `arrays` are called as the HookedTransformer's parameters. Zeros that are not
-        trained are left out.
+    def from_arrays(cls, blueprint: Blueprint, arrays: Mapping[str, Float[np.ndarray, "..."]]) -> "Weights":
+        """The weights of a checkpoint, whose `arrays` are called as the hooked model's parameters. Zeros that are not trained are
+        left out.
 
         Raises:
             GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
         """
-        refuse_other_shapes(config, {name: values.shape for name, values in arrays.items()})
-        trained = trained_parameters(config)
-        found = {p.short_name: arrays[p.name] for p in PARAMETERS if p in trained or arrays[p.name].any()}
-        return cls({name: torch.from_numpy(np.array(values)) for name, values in found.items()})
+        blueprint.refuse_other_shapes({name: values.shape for name, values in arrays.items()})
+        parameters = blueprint.architecture.parameters
+        found = {p.short_name: arrays[p.name] for p in parameters if p in blueprint.trained or arrays[p.name].any()}
+        return _like(blueprint, {name: torch.from_numpy(np.array(values)) for name, values in found.items()})
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> "Weights":
-        """The weights that `parameters` are, arrays or tensors by the names of a HookedTransformer's parameters, as `run.weights`
-        gives them, without the configuration that they belong to. Biases that are zero are left out.
+    def from_parameters(cls, parameters: Mapping[str, Any], like: "Weights | Blueprint | None" = None) -> "Weights":
+        """The weights that `parameters` are, arrays or tensors by the names of a hooked model's parameters, as `run.weights`
+        gives them, without the configuration that they belong to. Biases that are zero are left out; what tensors do not tell is
+        as in `like`.
 
         Raises:
             GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
         """
-        by_name = {parameter.name: parameter for parameter in PARAMETERS}
+        architecture = like.architecture if like else TRANSFORMER
+        by_name = {parameter.name: parameter for parameter in architecture.parameters}
         if unknown := [name for name in parameters if name not in by_name]:
             raise GrokvizError(f"the weights hold the unknown {shown(unknown[0])}; {choose(unknown[0], by_name)}")
         try:
@@ -87,15 +88,56 @@ class Weights:
             }
         except (TypeError, ValueError, RuntimeError) as error:
             raise GrokvizError(f"the weights are no arrays ({str(error).splitlines()[0]:.100})") from error
-        return cls({p.short_name: values for p, values in found.items() if p in MATRICES or values.any()})
+        return _like(like, {p.short_name: v for p, v in found.items() if not p.is_bias or v.any()})
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """What network they are of."""
+        sizes = dict(self._sizes)
+        vocab, positions, classes = sizes.pop("vocab"), sizes.pop("position", 2), sizes.pop("class")
+        tokens = vocab - (positions == 3)
+        return Blueprint(
+            architecture=self.architecture,
+            n=tokens if self.operand_tokens == "shared" else tokens // 2,
+            positions=positions,
+            operand_tokens=self.operand_tokens,
+            answers_alone=classes != vocab,
+            activation=self.activation,
+            biases=biases_that_hold({name for name in self.values if self.architecture.by_short_name[name].is_bias}),
+            widths=sizes,
+        )
+
+    @cached_property
+    def _sizes(self) -> Mapping[str, int]:
+        """The size of every axis.
+
+        Raises:
+            GrokvizError: two weights do not agree on one.
+        """
+        sizes: dict[str, int] = {}
+        for name, tensor in self.values.items():
+            axes = self.architecture.by_short_name[name].axes
+            if tensor.ndim != len(axes) or any(
+                sizes.setdefault(a, n) != n for a, n in zip(axes, tensor.shape, strict=True)
+            ):
+                wanted = " x ".join(f"{axis} ({sizes[axis]})" if axis in sizes else axis for axis in axes)
+                raise GrokvizError(
+                    f"{name} has the shape {tuple(tensor.shape)}, but the other weights ask for {wanted}"
+                )
+        return sizes
+
+    def for_elements(self, n: int) -> "Weights":
+        """The weights, with tokens of their own for each operand where there are as many as `n` elements ask for then."""
+        tokens = self.blueprint.sizes["vocab"] - self.blueprint.reads_equals
+        return replace(self, operand_tokens="apart" if tokens == 2 * n else "shared")
 
     def detached(self) -> "Weights":
         """A copy of the weights as they are now, on the CPU."""
-        return Weights({name: values.detach().clone().cpu() for name, values in self.values.items()})
+        return replace(self, values={name: values.detach().clone().cpu() for name, values in self.values.items()})
 
     def replaced(self, **values: Float[Tensor, "..."]) -> "Weights":
         """The weights with other values for some."""
-        return Weights({**self.values, **values})
+        return replace(self, values={**self.values, **values})
 
     def get(self, name: str) -> Float[Tensor, "..."] | None:
         """The weight of this short name; None where it is zero and was left out."""
@@ -106,3 +148,19 @@ class Weights:
         if name not in values:
             raise AttributeError(f"there is no weight {name!r}; there are {', '.join(values)}")
         return values[name]
+
+
+def _like(like: Weights | Blueprint | None, values: Mapping[str, Tensor]) -> Weights:
+    """Weights of the same architecture and options as `like`; of the usual ones where that is None."""
+    if like is None:
+        return Weights(values)
+    return Weights(values, like.architecture, like.activation, like.operand_tokens)
+
+
+def biases_that_hold(short_names: set[str]) -> Biases:
+    """The setting of `biases` under which these are trained, and as few others as there can be."""
+    if not short_names:
+        return "none"
+    if short_names == {"b_in"}:
+        return "mlp_in"
+    return "mlp" if short_names <= {"b_in", "b_out"} else "all"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from grokviz.errors import GrokvizError
+from grokviz.models.activations import RELU, Activation
 from grokviz.models.tables import Tables, logits_of, tables_of
 from grokviz.report.block import NUMBER_LEVELS, Block, Place
 from grokviz.store import Run
@@ -46,7 +47,7 @@ def carried_network(
     by_name: dict[str, np.ndarray] = {}  # float32, and one table at a time from there: together they take much memory
     tried: dict[int, Tables] = {}  # the exact tables of some stops, to be held against the carried ones
     for stop, epoch in enumerate(stops):
-        tables = tables_of(run.weights(epoch))
+        tables = tables_of(run.config.blueprint, run.weights(epoch))
         if stop in _tried_stops(len(stops)):
             tried[stop] = tables
         for name, values in vars(_transformed(tables, *bases)).items():
@@ -69,6 +70,7 @@ def carried_network(
     return {
         "tables": places,
         "basis": basis or _kept(bases, block),
+        "activation": _sampled(run.config.blueprint.activation),
         "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
     }
 
@@ -86,6 +88,12 @@ def _bases(run: Run) -> tuple[Rows, Rows]:
     return rows.first, rows.answer
 
 
+def _sampled(activation: Activation) -> dict[str, Any]:
+    """An activation as numbers, through which the page draws straight lines, on beyond their ends: so ReLU is exact."""
+    knots = np.array([-1.0, 0.0, 1.0]) if activation is RELU else np.linspace(-8, 8, 4097)
+    return {"low": float(knots[0]), "step": float(knots[1] - knots[0]), "values": activation.of(knots).tolist()}
+
+
 def _kept(bases: tuple[Rows, Rows], block: Block) -> dict[str, Place]:
     first = block.exact(bases[0])
     return {"first": first, "answer": first if bases[1] is bases[0] else block.exact(bases[1])}
@@ -96,7 +104,7 @@ def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:
     n = len(answers)
     readout = tables.readout.copy()
     readout[:, :n] = tables.readout[:, :n] @ answers.T
-    return replace(tables, values=np.einsum("ct,htd->hcd", tokens, tables.values), readout=readout)
+    return replace(tables, values=np.einsum("ct,hotd->hocd", tokens, tables.values), readout=readout)
 
 
 def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:
@@ -111,9 +119,10 @@ def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:
 def _fidelity(run: Run, exact: Mapping[int, Tables], carried: Mapping[int, Tables]) -> Fidelity:
     pairs = run.config.task.task.pairs
     sample = pairs[:: max(1, len(pairs) // TRIED_PAIRS)]
+    activation = run.config.blueprint.activation
     agree, differ = [], []
     for stop, tables in exact.items():
-        ours, theirs = logits_of(carried[stop], sample), logits_of(tables, sample)
+        ours, theirs = (logits_of(each, sample, activation) for each in (carried[stop], tables))
         ours, theirs = (logits - logits.mean(axis=1, keepdims=True) for logits in (ours, theirs))
         agree.append((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
         differ.append(np.sqrt(np.square(ours - theirs).mean() / np.square(theirs).mean()))

@@ -304,7 +304,7 @@ class Run:
         # Imported here so that what only reads a run (report, figures) never waits for torch.
         from grokviz.models.hooked import model_with_weights
 
-        return model_with_weights(self.config, self.weights(epoch))
+        return model_with_weights(self.config.blueprint, self.weights(epoch))
 
     def verified_content(self, name: str, *, most: int, way_on: str) -> bytes:
         """The content of the file `name` of at most `most` bytes.

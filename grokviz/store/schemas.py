@@ -1,11 +1,11 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 6 added to each continuation where it went on, to an imported run the epochs of all its networks, and the status of a run
+Schema 7 added the architecture to the configuration, with its activation and the tokens of the operands. Schema 6 added to each continuation where it went on, to an imported run the epochs of all its networks, and the status of a run
 that is still being imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no
 training section. Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix`
 of the weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
-optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 5 are
-read; they become schema 6 when the run is next changed. Schema 1 was never released.
+optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 6 are
+read; they become schema 7 when the run is next changed. Schema 1 was never released.
 """
 
 import json
@@ -18,17 +18,21 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 6
-READABLE_SCHEMAS = (2, 3, 4, 5, 6)
+SCHEMA_VERSION = 7
+READABLE_SCHEMAS = (2, 3, 4, 5, 6, 7)
+
+_THE_TRANSFORMER = {"architecture": "transformer", "activation": "relu", "operand_tokens": "shared"}
 
 _ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str | int]]] = {
     2: {
         "training": {"optimizer": "adamw", "engine": "torch"},
-        "model": {"biases": "none", "positions": 3},
+        "model": {"biases": "none", "positions": 3, **_THE_TRANSFORMER},
         "task": {"split": "randperm"},
     },
-    3: {"model": {"biases": "none", "positions": 3}, "task": {"split": "randperm"}},
-    4: {"model": {"positions": 3}, "task": {"split": "randperm"}},
+    3: {"model": {"biases": "none", "positions": 3, **_THE_TRANSFORMER}, "task": {"split": "randperm"}},
+    4: {"model": {"positions": 3, **_THE_TRANSFORMER}, "task": {"split": "randperm"}},
+    5: {"model": _THE_TRANSFORMER},
+    6: {"model": _THE_TRANSFORMER},
 }
 """By schema: the fields that later ones added to the sections of the configuration, with what they meant before."""
 

@@ -16,7 +16,6 @@ from safetensors.numpy import load, save
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.models.parameters import parameter_shapes, trained_parameters
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_state
 
@@ -36,7 +35,7 @@ def tensor_bytes(tensors: Tensors, epoch: int) -> bytes:
 
 def checkpoint_size(config: RunConfig) -> int:
     """More bytes than a checkpoint has."""
-    return sum(4 * math.prod(shape) for shape in parameter_shapes(config).values()) + HEADER_BYTES
+    return sum(4 * math.prod(shape) for shape in config.blueprint.shapes.values()) + HEADER_BYTES
 
 
 def state_size(config: RunConfig) -> int:
@@ -51,7 +50,7 @@ def parse_checkpoint(content: bytes, config: RunConfig, epoch: int) -> dict[str,
         GrokvizError: it is of another epoch or configuration, or no such file; the message is the reason alone.
     """
     tensors = _parse(content, epoch)
-    _check(tensors, parameter_shapes(config))
+    _check(tensors, config.blueprint.shapes)
     return tensors
 
 
@@ -62,8 +61,8 @@ def parse_state(content: bytes, config: RunConfig, epoch: int) -> dict[str, Floa
         GrokvizError: it is of another epoch or configuration, or no such file; the message is the reason alone.
     """
     tensors = upgraded_state(_parse(content, epoch))
-    shapes = parameter_shapes(config)
-    trained = {parameter.name for parameter in trained_parameters(config)}
+    shapes = config.blueprint.shapes
+    trained = {parameter.name for parameter in config.blueprint.trained}
     expected = {f"weights.{name}": shape for name, shape in shapes.items()}
     for name, values in tensors.items():
         kind, _, rest = name.partition(".")

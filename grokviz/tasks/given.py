@@ -11,6 +11,8 @@ from grokviz.bounded import packed, unpacked
 from grokviz.checks import plain_number, same_names, shown
 from grokviz.errors import GrokvizError
 
+SPLIT_UNKNOWN = "it is not known which pairs it was trained on"
+
 GIVEN = "given:"
 """How the word for a given split begins."""
 

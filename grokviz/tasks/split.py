@@ -2,18 +2,38 @@
 
 import random
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokviz.config import SPLIT_UNKNOWN, TaskConfig
 from grokviz.errors import LackingError
-from grokviz.tasks.given import GivenSplit
+from grokviz.tasks.given import SPLIT_UNKNOWN, GivenSplit
 from grokviz.tasks.task import Task
 
 Order = Int[Tensor, "pair"]
+
+
+class HasSplit(Protocol):
+    """What says how its pairs are split, as a `TaskConfig` does."""
+
+    @property
+    def split(self) -> str | GivenSplit:
+        """The name of a recipe, or the pairs; 'unknown' where they are not known."""
+
+    @property
+    def split_seed(self) -> int | None:
+        """The seed of the recipe."""
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs."""
+
+    @property
+    def n_train(self) -> int:
+        """Number of those that are trained on."""
 
 
 def randperm(n_pairs: int, seed: int) -> Order:
@@ -43,7 +63,7 @@ RECIPES: Mapping[str, Callable[[int, int], Order]] = {
 """What orders the pairs, by the name that `TaskConfig.split` knows it by; the first of them are trained on."""
 
 
-def train_mask(task: TaskConfig) -> Bool[Tensor, "pair"]:
+def train_mask(task: HasSplit) -> Bool[Tensor, "pair"]:
     """True for the pairs (row-major order, a * n + b) that are trained on; the others are the test set.
 
     The first floor(train_fraction * n²) in the order of the recipe, or those that are given.
@@ -60,12 +80,12 @@ def train_mask(task: TaskConfig) -> Bool[Tensor, "pair"]:
     return mask
 
 
-def known_train_mask(task: TaskConfig) -> Bool[Tensor, "pair"] | None:
+def known_train_mask(task: HasSplit) -> Bool[Tensor, "pair"] | None:
     """The pairs that are trained on; None where it is not known which they are."""
     return None if task.split == "unknown" else train_mask(task)
 
 
-def generator_after_split(task: TaskConfig) -> torch.Generator | None:
+def generator_after_split(task: HasSplit) -> torch.Generator | None:
     """The generator of the split as it stands after drawing it; None where no seed draws it.
 
     Only `randperm` uses up numbers of torch's; after the other recipes it stands at its seed.

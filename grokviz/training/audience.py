@@ -35,7 +35,7 @@ class Audience:
         from grokviz.models.hooked import model_with_weights  # here, for nobody else waits for TransformerLens
 
         try:
-            self.on_evaluation(epoch, dict(row), model_with_weights(learner.config, learner.weights()))
+            self.on_evaluation(epoch, dict(row), model_with_weights(learner.config.blueprint, learner.weights()))
         except BaseException as error:
             return error
         return None

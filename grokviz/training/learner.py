@@ -9,13 +9,12 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, argument
-from grokviz.models.initialisation import initial_weights
 from grokviz.models.machine import refuse_beyond_memory, training_bytes
-from grokviz.models.parameters import refuse_other_shapes, trained_parameters
 from grokviz.tasks.split import train_mask
 from grokviz.training.engines.choice import engine_for
 from grokviz.training.engines.engine import Batch, Engine
 from grokviz.training.environment import device_named
+from grokviz.training.initial import initial_weights
 from grokviz.training.optimizers import Optimizer, optimizer_for
 
 State = Mapping[str, np.ndarray]
@@ -61,7 +60,7 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
             f"{argument('device')} cpu"
         ) from error
     trained = {name: values for name, values in parameters.items() if values.requires_grad}
-    optimizer = optimizer_for(config.known_training, trained, engine.adamw)
+    optimizer = optimizer_for(config, trained, engine.adamw)
     if state is not None:
         optimizer.load({name: torch.tensor(kept, device=device) for name, kept in _part(state, "optimizer").items()})
     return Learner(config, parameters, engine, optimizer)
@@ -95,9 +94,9 @@ def parameters_of(
     if weights is None:
         tensors = initial_weights(config)
     else:
-        refuse_other_shapes(config, {name: values.shape for name, values in weights.items()})
+        config.blueprint.refuse_other_shapes({name: values.shape for name, values in weights.items()})
         tensors = {name: torch.from_numpy(np.array(values)) for name, values in weights.items()}
-    trained = {parameter.name for parameter in trained_parameters(config)}
+    trained = {parameter.name for parameter in config.blueprint.trained}
     return {n: torch.nn.Parameter(values.to(device), requires_grad=n in trained) for n, values in tensors.items()}
 
 
@@ -108,7 +107,7 @@ def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
         GrokvizError: there is not enough memory to train on them.
     """
     what = f"training on the {config.task.n_pairs:,} pairs of p = {config.task.p}"
-    refuse_beyond_memory(what, training_bytes(config))
+    refuse_beyond_memory(what, training_bytes(config.blueprint))
     pairs = torch.from_numpy(config.task.task.pairs)
     answers = torch.from_numpy(config.task.task.answers)
     in_train = train_mask(config.task)

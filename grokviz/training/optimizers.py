@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokviz.config import OptimizerName, TrainingConfig
-from grokviz.models.parameters import PARAMETERS
+from grokviz.config import OptimizerName, RunConfig
 
 Trained = Mapping[str, Tensor]
 """The trained parameters, by their TransformerLens names."""
@@ -118,37 +117,38 @@ def _flush(tensors: Iterable[object]) -> None:
             torch.hardshrink(values, largest_subnormal, out=values)
 
 
-def optimizer_for(training: TrainingConfig, trained: Trained, adamw: Kind = torch.optim.AdamW) -> Optimizer:
-    """The optimiser that `training` names, at its start; by `adamw` where it is, or has, an AdamW."""
-    return Optimizer(trained, BUILDERS[training.optimizer](trained, training, adamw))
+def optimizer_for(config: RunConfig, trained: Trained, adamw: Kind = torch.optim.AdamW) -> Optimizer:
+    """The optimiser that `config` names, at its start; by `adamw` where it is, or has, an AdamW."""
+    return Optimizer(trained, BUILDERS[config.known_training.optimizer](trained, config, adamw))
 
 
-def _adamw(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
-    return [_part(_whole(trained), adamw, **_of_adam(training))]
+def _adamw(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
+    return [_part(_whole(trained), adamw, **_of_adam(config))]
 
 
-def _adam(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
-    return [_part(_whole(trained), torch.optim.Adam, **_of_adam(training))]
+def _adam(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
+    return [_part(_whole(trained), torch.optim.Adam, **_of_adam(config))]
 
 
-def _sgd(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
-    momentum, _ = training.betas
-    return [_part(_whole(trained), torch.optim.SGD, momentum=momentum, **_common(training))]
+def _sgd(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
+    momentum, _ = config.known_training.betas
+    return [_part(_whole(trained), torch.optim.SGD, momentum=momentum, **_common(config))]
 
 
-def _muon(trained: Trained, training: TrainingConfig, adamw: Kind) -> list[Part]:
+def _muon(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
     """Muon for the hidden matrices, AdamW for what maps from and to tokens.
 
     Muon takes matrices alone, so each head is one by itself. Its updates are scaled to the size of AdamW's, so that one
     learning rate and one weight decay mean the same for both.
     """
-    hidden = {p.name for p in PARAMETERS if not {"vocab", "position", "class"} & set(p.axes) and len(p.axes) > 1}
+    parameters = config.blueprint.architecture.parameters
+    hidden = {p.name for p in parameters if not {"vocab", "position", "class"} & set(p.axes) and len(p.axes) > 1}
     muon = [piece for name, values in trained.items() if name in hidden for piece in _matrices(name, values)]
     rest = {name: values for name, values in trained.items() if name not in hidden}
-    momentum, _ = training.betas
+    momentum, _ = config.known_training.betas
     return [
-        _part(muon, torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw", **_common(training)),
-        _part(_whole(rest), adamw, **_of_adam(training)),
+        _part(muon, torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw", **_common(config)),
+        _part(_whole(rest), adamw, **_of_adam(config)),
     ]
 
 
@@ -164,15 +164,15 @@ def _matrices(name: str, values: Tensor) -> list[Piece]:
     return [Piece(name, values)] if values.ndim == 2 else [Piece(name, values, head) for head in range(len(values))]
 
 
-def _common(training: TrainingConfig) -> dict[str, float]:
-    return {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+def _common(config: RunConfig) -> dict[str, float]:
+    return {"lr": config.known_training.learning_rate, "weight_decay": config.known_training.weight_decay}
 
 
-def _of_adam(training: TrainingConfig) -> dict[str, object]:
-    return {**_common(training), "betas": training.betas, "fused": True}
+def _of_adam(config: RunConfig) -> dict[str, object]:
+    return {**_common(config), "betas": config.known_training.betas, "fused": True}
 
 
-BUILDERS: Mapping[OptimizerName, Callable[[Trained, TrainingConfig, Kind], list[Part]]] = {
+BUILDERS: Mapping[OptimizerName, Callable[[Trained, RunConfig, Kind], list[Part]]] = {
     "adamw": _adamw,
     "adam": _adam,
     "sgd": _sgd,

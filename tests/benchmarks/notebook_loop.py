@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import grokviz
-from grokviz.models.hooked import initial_model
+from fixtures import initial_model
 from grokviz.tasks.split import train_mask
 
 

@@ -34,7 +34,7 @@ def measuring_rows(run: grokviz.Run, rounds: int) -> Rows:
     keys = find_keys(grokviz.take_snapshot(run, epoch)).frequencies
     model = run.model(epoch)
     pairs = torch.from_numpy(config.task.task.pairs)
-    tokens = tokens_of(pairs, config.equals_token)
+    tokens = tokens_of(config.blueprint, pairs)
 
     @torch.no_grad()
     def forward() -> object:

@@ -127,10 +127,9 @@ def small_run_of_a_large_p(run: Path) -> None:
         run
     )
     forge_config(config__model__d_mlp=1)(run)
-    from grokviz.models.parameters import parameter_shapes
 
     config = grokviz.open_run(run).config
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes(config).items()}
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.blueprint.shapes.items()}
     for epoch in grokviz.open_run(run).epochs:
         forge(f"checkpoints/epoch_{epoch:06d}.safetensors", save(tensors, metadata={"epoch": str(epoch)}))(run)
 

@@ -12,7 +12,7 @@ SOURCES = ("a", "b", "=")
 """What the last position can look at."""
 
 
-@needs("equals")
+@needs("scores", "equals")
 def attention_score(snapshot: Snapshot) -> Float[Tensor, "head source token"]:
     """Attention score of each token as each operand, before the softmax.
 
@@ -29,6 +29,7 @@ def attention_score(snapshot: Snapshot) -> Float[Tensor, "head source token"]:
     return torch.stack([first, second, equals], dim=1).float()
 
 
+@needs("pattern")
 def attention_mean(snapshot: Snapshot) -> Float[Tensor, "head source"]:
     """Mean attention that each head pays to each source.
 
@@ -40,6 +41,7 @@ def attention_mean(snapshot: Snapshot) -> Float[Tensor, "head source"]:
     return snapshot.pattern.double().mean(dim=0)
 
 
+@needs("pattern")
 def attention_std(snapshot: Snapshot) -> Float[Tensor, "head source"]:
     """How much the attention of each head to each source varies over pairs.
 
@@ -51,6 +53,7 @@ def attention_std(snapshot: Snapshot) -> Float[Tensor, "head source"]:
     return snapshot.pattern.double().std(dim=0, correction=0)
 
 
+@needs("pattern")
 def attention_entropy(snapshot: Snapshot) -> Float[Tensor, "head"]:
     """How spread out the attention of each head is, mean over pairs.
 

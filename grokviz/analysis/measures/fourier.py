@@ -1,6 +1,6 @@
 """Fourier structure of the embedding, the readout and the neurons: how they spread over the blocks of the task's harmonics.
 
-Of a cyclic group a block is a frequency, and its components are cos and sin of it.
+The embedding is that of the first operand; of both, where they have the same tokens. Of a cyclic group a block is a frequency, and its components are cos and sin of it.
 """
 
 import torch
@@ -14,7 +14,7 @@ from grokviz.config import PURE_NEURON
 from grokviz.tasks.harmonics import block_power, gini, never_change, participation_ratio, strongest_block
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def embedding_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """Share of the embedding's power in each block: of a cyclic group, at each frequency.
 
@@ -27,6 +27,20 @@ def embedding_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
     return _shares(block_power(snapshot.W_E, snapshot.harmonics.of_first, snapshot.harmonics.blocks))
 
 
+@needs("harmonics", "second_embedding")
+def second_embedding_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    """Share of the power of the second operand's embedding in each block, where its tokens are its own.
+
+    Formula: as `embedding_power`, of the rows of W_E that are the tokens of b.
+    Unit: share
+    Range: 0 to 1, sum 1; about 1/floor(n/2) each at initialisation, a few peaks after grokking.
+    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
+    """
+    W_E = snapshot.role("second_embedding")
+    return _shares(block_power(W_E, snapshot.harmonics.of_second, snapshot.harmonics.blocks))
+
+
+@needs("embedding")
 def embedding_constant_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Share of the embedding's squared norm in its constant component, the mean over tokens.
 
@@ -39,7 +53,7 @@ def embedding_constant_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     return snapshot.n * W_E.mean(dim=0).square().sum() / W_E.square().sum()
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def embedding_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Sparsity of the embedding over blocks, of a cyclic group frequencies: Gini index of its norms.
 
@@ -51,7 +65,7 @@ def embedding_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
     return gini(embedding_power(snapshot).sqrt())
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def embedding_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective number of blocks, of a cyclic group frequencies, in the embedding.
 
@@ -63,7 +77,7 @@ def embedding_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
     return participation_ratio(embedding_power(snapshot))
 
 
-@needs("harmonics")
+@needs("harmonics", "readout")
 def readout_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """Share of the readout's power in each block of the answer: of a cyclic group, at each frequency.
 
@@ -75,7 +89,7 @@ def readout_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
     return _shares(block_power(snapshot.W_L.T, snapshot.harmonics.of_answer, snapshot.harmonics.blocks))
 
 
-@needs("harmonics")
+@needs("harmonics", "readout")
 def readout_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Sparsity of the readout over blocks, of a cyclic group frequencies: Gini index of its norms.
 
@@ -87,7 +101,7 @@ def readout_gini(snapshot: Snapshot) -> Float[Tensor, ""]:
     return gini(readout_power(snapshot).sqrt())
 
 
-@needs("harmonics")
+@needs("harmonics", "readout")
 def readout_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective number of blocks, of a cyclic group frequencies, in the readout.
 
@@ -99,7 +113,7 @@ def readout_participation_ratio(snapshot: Snapshot) -> Float[Tensor, ""]:
     return participation_ratio(readout_power(snapshot))
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons")
 def neuron_frequency(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     """Number of the block that holds most of each neuron's variance, of a cyclic group its frequency; NaN for a dead neuron.
 
@@ -113,7 +127,7 @@ def neuron_frequency(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     return torch.where(shares[0].isnan(), torch.nan, 1.0 + strongest_block(shares)).float()
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons")
 def neuron_purity(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     """Share of each neuron's variance in its own block, of a cyclic group at its frequency; NaN for a dead neuron.
 
@@ -126,7 +140,7 @@ def neuron_purity(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     return snapshot.neuron_shares.amax(dim=0).float()
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons")
 def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """Number of pure neurons of each block, of a cyclic group frequency: the redundancy with which the network computes it.
 
@@ -141,7 +155,7 @@ def neurons_per_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     return counts if snapshot.neurons_are_finite else counts * torch.nan
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons")
 def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Share of the live neurons that are pure: above 0.85 of their variance in one block, of a cyclic group at one frequency.
 
@@ -154,6 +168,7 @@ def pure_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     return (purity[~purity.isnan()] > PURE_NEURON).double().mean()
 
 
+@needs("neurons")
 def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Share of neurons that never change over the n² pairs.
 
@@ -166,7 +181,7 @@ def dead_neuron_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     return dead if snapshot.neurons_are_finite else dead * torch.nan
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def token_plane(snapshot: Snapshot) -> Float[Tensor, "block token axis"]:
     """Tokens seen in the plane that each block spans in d_model: of a frequency a circle, once the network uses it.
 
@@ -204,7 +219,7 @@ def _strongest_two(directions: Float[Tensor, "d_model row"]) -> Float[Tensor, "d
     return axes * axes.gather(0, largest).sign()
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def circle_roundness(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """How round the tokens lie in the plane of each block, of a cyclic group frequency; NaN if it has not two rows, as k = n/2.
 
@@ -243,6 +258,7 @@ def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_compone
 
 MEASURES = (
     embedding_power,
+    second_embedding_power,
     embedding_constant_share,
     embedding_gini,
     embedding_participation_ratio,

@@ -16,6 +16,7 @@ from grokviz.tasks.blocks import Blocks, Label
 from grokviz.tasks.harmonics import participation_ratio, singular_values, strongest_block
 
 
+@needs("embedding")
 def token_dimensionality(snapshot: Snapshot) -> Float[Tensor, "token"]:
     """Share of a dimension that each token's embedding has for itself.
 
@@ -27,6 +28,7 @@ def token_dimensionality(snapshot: Snapshot) -> Float[Tensor, "token"]:
     return _dimensionality(snapshot.W_E)
 
 
+@needs("embedding")
 def token_capacity(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Dimensions that all tokens' embeddings occupy together.
 
@@ -38,6 +40,7 @@ def token_capacity(snapshot: Snapshot) -> Float[Tensor, ""]:
     return token_dimensionality(snapshot).sum()
 
 
+@needs("embedding")
 def features_per_dimension(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Tokens packed into one occupied dimension: 1 is no superposition of tokens.
 
@@ -50,7 +53,7 @@ def features_per_dimension(snapshot: Snapshot) -> Float[Tensor, ""]:
     return (D > 0).sum() / D.sum()
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
     """Share of a dimension that each component of the embedding, of a cyclic group cos and sin of a frequency, has for itself.
 
@@ -64,7 +67,7 @@ def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
     return _dimensionality(_components(snapshot))
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
     """Norm of each component of the embedding, of a cyclic group cos and sin of a frequency.
 
@@ -76,7 +79,7 @@ def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
     return _components(snapshot).norm(dim=1)
 
 
-@needs("harmonics")
+@needs("harmonics", "embedding")
 def fourier_interference(
     snapshot: Snapshot, key_frequencies: Sequence[Label]
 ) -> Float[Tensor, "key_component other_key_component"]:
@@ -92,6 +95,7 @@ def fourier_interference(
     return _cosines(_components(snapshot)[rows])
 
 
+@needs("embedding")
 def token_cosine(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
     """Cosine between the embeddings of any two tokens: the geometry of the tokens.
 
@@ -103,6 +107,7 @@ def token_cosine(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
     return _cosines(snapshot.W_E.double()).float()
 
 
+@needs("embedding")
 def embedding_participation_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective rank of the embedding, by participation ratio: the headline rank.
 
@@ -114,6 +119,7 @@ def embedding_participation_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return participation_ratio(_embedding_spectrum(snapshot).square())
 
 
+@needs("embedding")
 def embedding_effective_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective rank of the embedding, by entropy: sensitive to a long tail.
 
@@ -125,6 +131,7 @@ def embedding_effective_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return _entropy_rank(_embedding_spectrum(snapshot))
 
 
+@needs("embedding")
 def embedding_stable_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Stable rank of the embedding: its squared norm in units of its strongest direction.
 
@@ -136,6 +143,7 @@ def embedding_stable_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return _stable_rank(_embedding_spectrum(snapshot))
 
 
+@needs("neurons")
 def mlp_participation_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective rank of the MLP activations over all pairs, by participation ratio.
 
@@ -147,6 +155,7 @@ def mlp_participation_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return participation_ratio(snapshot.neuron_spectrum.square())
 
 
+@needs("neurons")
 def mlp_effective_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Effective rank of the MLP activations over all pairs, by entropy: sensitive to a long tail.
 
@@ -158,6 +167,7 @@ def mlp_effective_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return _entropy_rank(snapshot.neuron_spectrum)
 
 
+@needs("neurons")
 def mlp_stable_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Stable rank of the MLP activations over all pairs.
 
@@ -169,7 +179,7 @@ def mlp_stable_rank(snapshot: Snapshot) -> Float[Tensor, ""]:
     return _stable_rank(snapshot.neuron_spectrum)
 
 
-@needs("harmonics")
+@needs("harmonics", "neurons")
 def frequencies_per_neuron(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     """Effective number of blocks, of a cyclic group frequencies, in each neuron: 1 is a neuron with one of its own; NaN if dead.
 

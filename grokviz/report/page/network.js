@@ -12,7 +12,8 @@ class Network {
     this.tables = Object.fromEntries(
       Object.entries(text.tables).map(([name, place]) => [name, new ByStop(place, block)]),
     );
-    [this.heads, , this.width] = this.tables.values.shape;
+    [this.heads, this.operandTables, , this.width] = this.tables.values.shape;
+    this.activate = activationOf(text.activation);
     this.neurons = this.tables.readout.shape[0];
     this.classes = this.tables.readout.shape[1];
     this.cache = { stop: -1 };
@@ -44,14 +45,19 @@ class Network {
     });
   }
 
-  // What a head reads from a token, wherever that stands: back from the basis.
-  value(stop, head, token) {
+  // Where the table of a head begins that holds what it reads from tokens of an operand (0, 1): the same for both, or one each.
+  rowsOf(head, operand) {
+    return (head * this.operandTables + Math.min(operand, this.operandTables - 1)) * this.n;
+  }
+
+  // What a head reads from a token of an operand: back from the basis.
+  value(stop, head, operand, token) {
     const { values } = this.at(stop);
     const { n, width, basis } = this;
     const read = new Float32Array(width);
     for (let component = 0; component < n; component++) {
       const weight = basis[component * n + token];
-      const row = (head * n + component) * width;
+      const row = (this.rowsOf(head, operand) + component) * width;
       for (let d = 0; d < width; d++) read[d] += weight * values[row + d];
     }
     return read;
@@ -65,8 +71,8 @@ class Network {
     const columns = Float32Array.from(base);
     for (let head = 0; head < heads; head++) {
       const [ofA, ofB, ofEquals] = pattern[head];
-      const first = this.value(stop, head, a);
-      const second = this.value(stop, head, b);
+      const first = this.value(stop, head, 0, a);
+      const second = this.value(stop, head, 1, b);
       for (let d = 0; d < width; d++) {
         const place = (source) => places[(head * 3 + source) * width + d];
         const read = ofA * (first[d] + place(0)) + ofB * (second[d] + place(1)) + ofEquals * place(2);
@@ -74,7 +80,7 @@ class Network {
         for (let c = 0; c < neurons + classes; c++) columns[c] += read * outputs[row + c];
       }
     }
-    const activations = columns.slice(0, neurons).map((x) => Math.max(0, x));
+    const activations = columns.slice(0, neurons).map(this.activate);
     const inBasis = new Float32Array(classes);
     const { readout } = this.at(stop);
     for (let i = 0; i < neurons; i++) {
@@ -106,8 +112,10 @@ class Network {
     for (let head = 0; head < heads; head++) {
       const out = Float32Array.from({ length: width }, (_, d) => outputs[(head * width + d) * columns + neuron]);
       const dot = (table, row) => out.reduce((sum, x, d) => sum + x * table[row + d], 0);
-      const inBasis = Float32Array.from({ length: n }, (_, c) => dot(values, (head * n + c) * width));
-      const ofToken = transposedProduct(basis, inBasis, n);
+      const ofTokens = [0, 1].map((operand) => {
+        const inBasis = Float32Array.from({ length: n }, (_, c) => dot(values, (this.rowsOf(head, operand) + c) * width));
+        return transposedProduct(basis, inBasis, n);
+      });
       const ofPlace = [0, 1, 2].map((source) => dot(places, (head * 3 + source) * width));
       const ofHead = scores.subarray(head * 3 * n, (head + 1) * 3 * n);
       const largest = ofHead.reduce((most, score) => Math.max(most, score), -Infinity);
@@ -116,12 +124,12 @@ class Network {
       for (let a = 0; a < n; a++) {
         for (let b = 0; b < n; b++) {
           const total = first[a] + second[b] + equals;
-          const read = first[a] * (ofToken[a] + ofPlace[0]) + second[b] * (ofToken[b] + ofPlace[1]) + equals * ofPlace[2];
+          const read = first[a] * (ofTokens[0][a] + ofPlace[0]) + second[b] * (ofTokens[1][b] + ofPlace[1]) + equals * ofPlace[2];
           map[a * n + b] += read / total;
         }
       }
     }
-    return map.map((x) => Math.max(0, x));
+    return map.map(this.activate);
   }
 
   // What a neuron writes into the logit of each answer.
@@ -163,6 +171,15 @@ class Network {
     spectrum[0] = 0;
     return spectrum;
   }
+}
+
+// A function by its values at equal steps: straight lines through them, and on beyond the ends.
+function activationOf({ low, step, values }) {
+  return (x) => {
+    const place = (x - low) / step;
+    const from = Math.max(0, Math.min(values.length - 2, Math.floor(place)));
+    return values[from] + (place - from) * (values[from + 1] - values[from]);
+  };
 }
 
 function softmax(scores) {

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokviz.models.forward import last_position_logits
+from grokviz.models.architecture import Blueprint
 from grokviz.models.loss import correct, cross_entropies
-from grokviz.models.parameters import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.training.engines.engine import Batch, Engine, Scores
 
@@ -80,11 +79,15 @@ class GraphedEngine:
         return Scores(self._loss.item(), self._accuracy.item())
 
 
-def exact(parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
-    """Autograd through the exact forward, on any device."""
-    of_training = {p.short_name: parameters[p.name] for p in PARAMETERS}
-    weights = Weights({name: values for name, values in of_training.items() if values.requires_grad})
-    engine = AutogradEngine(
-        "torch", lambda pairs: last_position_logits(weights, pairs), parameters, train_batch, test_batch
-    )
+def trained_weights(blueprint: Blueprint, parameters: Mapping[str, Tensor]) -> Weights:
+    """The parameters that training changes, as weights."""
+    trained = {p.short_name: parameters[p.name] for p in blueprint.trained}
+    return Weights(trained, blueprint.architecture, blueprint.activation, blueprint.operand_tokens)
+
+
+def exact(blueprint: Blueprint, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
+    """Autograd through the exact forward, of any architecture and on any device."""
+    weights = trained_weights(blueprint, parameters)
+    forward = blueprint.computation.forward
+    engine = AutogradEngine("torch", lambda pairs: forward(weights, pairs).logits, parameters, train_batch, test_batch)
     return GraphedEngine(engine) if train_batch.pairs.device.type == "cuda" else engine

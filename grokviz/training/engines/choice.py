@@ -9,10 +9,11 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizWarning
+from grokviz.models.architecture import Blueprint
 from grokviz.training.engines import fused
 from grokviz.training.engines.autograd import exact
 from grokviz.training.engines.engine import Batch, Engine
-from grokviz.training.engines.folded import FoldedEngine
+from grokviz.training.engines.folded import FoldedEngine, can_fold
 
 
 def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
@@ -34,9 +35,9 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
                     GrokvizWarning,
                     stacklevel=2,
                 )
-            return _torch(parameters, train_batch, test_batch)
+            return _torch(config.blueprint, parameters, train_batch, test_batch)
         case "torch":
-            return _torch(parameters, train_batch, test_batch)
+            return _torch(config.blueprint, parameters, train_batch, test_batch)
         case "reference":
             from grokviz.training.engines.reference import reference  # here, so that no other waits for TransformerLens
 
@@ -45,6 +46,7 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
             assert_never(unknown)
 
 
-def _torch(parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
+def _torch(blueprint: Blueprint, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
     on_cpu = train_batch.pairs.device.type == "cpu"
-    return (FoldedEngine.of if on_cpu else exact)(parameters, train_batch, test_batch)
+    make = FoldedEngine.of if on_cpu and can_fold(blueprint) else exact
+    return make(blueprint, parameters, train_batch, test_batch)

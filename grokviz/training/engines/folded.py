@@ -17,7 +17,7 @@ Those go through autograd in float64; the pairs are computed here, forward and b
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import einsum, rearrange
@@ -25,9 +25,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from grokviz.models.activations import RELU
+from grokviz.models.architecture import Blueprint
 from grokviz.models.loss import correct
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.models.weights import Weights
+from grokviz.training.engines.autograd import trained_weights
 from grokviz.training.engines.engine import Batch, Scores
 
 
@@ -47,7 +50,7 @@ class Tables:
     @classmethod
     def of(cls, weights: Weights) -> "Tables":
         """The tables of `weights`, in float64; gradients reach the weights through them."""
-        w = Weights({name: values.double() for name, values in weights.values.items()})
+        w = replace(weights, values={name: values.double() for name, values in weights.values.items()})
         n_heads, _, d_head = w.W_V.shape
         equals = w.W_E[-1] + w.W_pos[2]  # r2
         rows = torch.cat([w.W_E[:-1], torch.stack([w.W_pos[0] - equals, w.W_pos[1] - equals, equals])])
@@ -116,6 +119,7 @@ class Pairs:
 class FoldedEngine:
     """Tables and pairs, on the CPU."""
 
+    blueprint: Blueprint
     parameters: Mapping[str, Tensor]
     train: Pairs
     test: Pairs
@@ -124,11 +128,13 @@ class FoldedEngine:
     adamw: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> "FoldedEngine":
+    def of(
+        cls, blueprint: Blueprint, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch
+    ) -> "FoldedEngine":
         """The engine on `parameters`, which lie where the batches do."""
-        n_tokens, n_heads = len(parameters["embed.W_E"]) - 1, len(parameters["blocks.0.attn.W_Q"])
-        train, test = (Pairs.of(batch, n_tokens, n_heads) for batch in (train_batch, test_batch))
-        return cls(parameters, train, test)
+        n_heads = blueprint.sizes["head"]
+        train, test = (Pairs.of(batch, blueprint.n, n_heads) for batch in (train_batch, test_batch))
+        return cls(blueprint, parameters, train, test)
 
     def gradients(self) -> Scores:
         """As `Engine` says."""
@@ -149,8 +155,13 @@ class FoldedEngine:
         return Scores.of(logits, self.test.batch)
 
     def _weights(self) -> Weights:
-        trained = {p.short_name: self.parameters[p.name] for p in PARAMETERS}
-        return Weights({name: values for name, values in trained.items() if values.requires_grad})
+        return trained_weights(self.blueprint, self.parameters)
+
+
+def can_fold(blueprint: Blueprint) -> bool:
+    """Whether a network can be folded: a transformer of ReLU neurons, whose operands have the same tokens, and which '=' ends."""
+    is_usual = blueprint.activation is RELU and blueprint.operand_tokens == "shared" and blueprint.reads_equals
+    return blueprint.architecture is TRANSFORMER and is_usual
 
 
 def _logits(

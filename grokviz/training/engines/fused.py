@@ -17,7 +17,8 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, argument
-from grokviz.models.parameters import PARAMETERS
+from grokviz.models.activations import RELU
+from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 from grokviz.training.engines.engine import Batch, Scores
 from grokviz.training.engines.fused_adamw import FusedAdamW
 
@@ -113,7 +114,14 @@ def why_not(config: RunConfig) -> str | None:
     """Why the fused engine cannot train `config` here; None where it can."""
     if torch.device(config.known_training.device).type != "cpu":
         return f"it computes on the CPU, and the device is {config.known_training.device}"
-    if config.equals_token is None:
+    blueprint = config.blueprint
+    if blueprint.architecture is not TRANSFORMER:
+        return f"it trains {TRANSFORMER.said}, and the network is {blueprint.architecture.said}"
+    if blueprint.activation is not RELU:
+        return f"its neurons are {RELU.said}, and those of the network {blueprint.activation.said}"
+    if blueprint.operand_tokens == "apart":
+        return "both operands have the same tokens in it, and tokens of their own in the network"
+    if not blueprint.reads_equals:
         return "it reads a, b and '=', and the network reads a and b alone"
     if not kernels():
         return "its kernel is not built; install a C++ compiler such as g++, and install grokviz again"

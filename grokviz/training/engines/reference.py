@@ -14,10 +14,10 @@ from grokviz.training.engines.engine import Batch, Engine
 
 def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
     """Autograd through the HookedTransformer of `config`, with `parameters` in the place of its own."""
-    model = bare_model(config).to(train_batch.pairs.device, print_details=False)
+    model = bare_model(config.blueprint).to(train_batch.pairs.device, print_details=False)
 
     def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
-        tokens = tokens_of(pairs, config.equals_token)
+        tokens = tokens_of(config.blueprint, pairs)
         return torch.func.functional_call(model, dict(parameters), (tokens,))[:, -1]
 
     return AutogradEngine("reference", logits, parameters, train_batch, test_batch)

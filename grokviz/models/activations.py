@@ -1,0 +1,39 @@
+"""The activations of neurons: each is one value here, by the name that torch and TransformerLens have for it. No torch."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+Numbers = Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What a neuron makes of its input."""
+
+    name: str
+    """As torch.nn.functional and TransformerLens call it."""
+    said: str
+    """What neurons with it are called."""
+    of: Callable[[Numbers], Numbers]
+    """The function itself, in numpy."""
+
+
+def relu(x: Numbers) -> Numbers:
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+def gelu(x: Numbers) -> Numbers:
+    """x times the normal distribution function at x (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
+    return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
+
+
+RELU = Activation("relu", "ReLU", relu)
+GELU = Activation("gelu", "GELU", gelu)
+
+ACTIVATIONS: Mapping[str, Activation] = {activation.name: activation for activation in (RELU, GELU)}
+"""All activations, by their names."""

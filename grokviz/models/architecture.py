@@ -1,0 +1,199 @@
+"""What an architecture is: a value that says what a network is made of. No torch, but in what computes it.
+
+    TRANSFORMER = Architecture(name="transformer", parameters=(...), sites=(...), ...)
+
+An architecture with its sizes and options is a `Blueprint`: all that decides which parameters there are, and what is computed
+with them. To add one, write its value and what computes it, and put it into `ARCHITECTURES` in `models/architectures.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from grokviz.errors import GrokvizError
+from grokviz.models.activations import Activation
+
+if TYPE_CHECKING:
+    from grokviz.models.computation import Computation
+
+Biases = Literal["none", "mlp_in", "mlp", "all"]
+OperandTokens = Literal["shared", "apart"]
+
+Role = Literal["embedding", "second_embedding", "readout"]
+"""What a part of the weights is to a measure: the embedding of the first operand and of the second, and the map from neurons to
+logits.
+"""
+
+
+Settings = dict[str, Any]
+"""The arguments of TransformerLens' HookedTransformerConfig."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a network."""
+
+    short_name: str
+    """Its name in the literature."""
+    name: str
+    """Its name in the hooked model and in every file."""
+    axes: tuple[str, ...]
+    """Its axes in TransformerLens' orientation, by the names of the sizes of a `Blueprint`."""
+    trained_with: tuple[Biases, ...] = get_args(Biases)
+    """The settings of `biases` with which training changes it. What is not trained is zero at the start and stays so."""
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether it is zero and not trained in some networks."""
+        return self.trained_with != get_args(Biases)
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Its shape in a network whose axes have these sizes."""
+        return tuple(sizes[axis] for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a network whose activations a snapshot holds, at the position that is read."""
+
+    name: str
+    axes: tuple[str, ...]
+    """Besides the pairs."""
+    hook: str
+    """The hook point of the hooked model that sees them."""
+    position: int
+    """Which dimension of what passes there is that of the positions, of which the last is read."""
+    said: str
+    """What lies there, in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """What a network is made of."""
+
+    name: str
+    said: str
+    """In words, such as 'one layer of attention and MLP'."""
+    parameters: tuple[Parameter, ...]
+    sites: tuple[Site, ...]
+    roles: tuple[Role, ...]
+    """The roles that some of its weights have."""
+    last_alone: str
+    """The hook point from which on the last position alone may be passed, for no other is read any more; '' for none."""
+    settings: Callable[["Blueprint"], "Settings"]
+    """The settings of the hooked model."""
+    pair_bytes: Callable[["Blueprint"], int]
+    """About the bytes that the hooked model holds at most for each pair that passes it."""
+    computation: Callable[[], "Computation"]
+    """What computes it, imported when it is first asked for: whoever reads a run needs no torch."""
+
+    @cached_property
+    def by_short_name(self) -> Mapping[str, Parameter]:
+        """Its parameters by their short names."""
+        return {parameter.short_name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def matrices(self) -> tuple[Parameter, ...]:
+        """The parameters that every network has and trains; the others are biases."""
+        return tuple(parameter for parameter in self.parameters if not parameter.is_bias)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Blueprint:
+    """An architecture with its sizes and options."""
+
+    architecture: Architecture
+    n: int
+    """Number of elements: of each operand, and of possible answers."""
+    positions: int
+    """What it reads: 3 for a, b and '='; 2 for a and b alone."""
+    operand_tokens: OperandTokens
+    """Whether a and b have the same tokens, or those of b come after those of a."""
+    answers_alone: bool
+    """Whether the classes are the n answers, or all tokens."""
+    activation: Activation
+    biases: Biases
+    widths: Mapping[str, int]
+    """The sizes of the axes that are free: d_model, head, d_head, neuron."""
+
+    @property
+    def reads_equals(self) -> bool:
+        """Whether it reads '=' after the operands."""
+        return self.positions == 3
+
+    @property
+    def n_operand_tokens(self) -> int:
+        """Number of tokens that operands have."""
+        return self.n if self.operand_tokens == "shared" else 2 * self.n
+
+    @property
+    def equals_token(self) -> int | None:
+        """The token '=', which comes after those of the operands; None where none is read."""
+        return self.n_operand_tokens if self.reads_equals else None
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The size of every axis of a parameter or a site."""
+        vocab = self.n_operand_tokens + self.reads_equals
+        classes = self.n if self.answers_alone else vocab
+        return {**self.widths, "vocab": vocab, "position": self.positions, "source": self.positions, "class": classes}
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of every parameter, by its name."""
+        return {parameter.name: parameter.shape(self.sizes) for parameter in self.architecture.parameters}
+
+    @cached_property
+    def trained(self) -> tuple[Parameter, ...]:
+        """The parameters that training changes."""
+        return tuple(parameter for parameter in self.architecture.parameters if self.biases in parameter.trained_with)
+
+    @property
+    def computation(self) -> "Computation":
+        """What computes it."""
+        return self.architecture.computation()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the hooked model."""
+        return self.architecture.settings(self)
+
+    @property
+    def site_size(self) -> int:
+        """How many numbers lie at all sites, for each pair."""
+        return sum(prod(self.sizes[axis] for axis in site.axes) for site in self.architecture.sites)
+
+    def site(self, name: str) -> Site | None:
+        """The site called `name`; None where the architecture has none."""
+        return next((site for site in self.architecture.sites if site.name == name), None)
+
+    def why_lacking(self, name: str) -> str:
+        """Why there is no site or role called `name`; '' where there is one."""
+        if name == "second_embedding" and self.operand_tokens == "shared":
+            return "both operands have the same tokens, and so one embedding"
+        if name in self.architecture.roles or self.site(name):
+            return ""
+        words = name.replace("_", " ")
+        return f"the network has no {words}: it is {self.architecture.said}"
+
+    def refuse_other_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Refuse weights that do not belong to it.
+
+        Raises:
+            GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
+        """
+        for problem, names in (
+            ("lack", self.shapes.keys() - shapes.keys()),
+            ("hold the unknown", shapes.keys() - self.shapes.keys()),
+        ):
+            if names:
+                raise GrokvizError(
+                    f"the weights {problem} {', '.join(sorted(names))}; they do not belong to this configuration"
+                )
+        for name, shape in shapes.items():
+            if tuple(shape) != self.shapes[name]:
+                raise GrokvizError(
+                    f"{name} has the shape {tuple(shape)}, but the configuration asks for {self.shapes[name]}"
+                )
