@@ -30,7 +30,7 @@ BLOCK = "block"
 AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("loss", "accuracy", "logit_margin", "restricted_loss", "excluded_loss"), ("split",)),
     **dict.fromkeys(
-        ("embedding_power", "second_embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"),
+        ("embedding_power", "readout_power", "neurons_per_frequency", "circle_roundness"),
         (BLOCK,),
     ),
     **dict.fromkeys(("excluded_loss_by_frequency", "logit_cosine"), (BLOCK,)),

@@ -25,6 +25,9 @@ from grokviz.config import (
     TrainingConfig,
 )
 from grokviz.errors import GrokvizError
+from grokviz.models.activations import ACTIVATIONS
+from grokviz.models.architecture import OperandTokens
+from grokviz.models.architectures import ARCHITECTURES
 from grokviz.presets import PRESETS
 from grokviz.report.words import command_again, python_again
 
@@ -54,6 +57,9 @@ MODELS = st.builds(
     n_heads=st.integers(1, 8),
     d_head=st.integers(1, 64),
     d_mlp=st.integers(1, 10**6),
+    architecture=st.sampled_from(list(ARCHITECTURES)),
+    activation=st.sampled_from(list(ACTIVATIONS)),
+    operand_tokens=names(OperandTokens),
     output_vocabulary=names(OutputVocabulary),
     positions=st.sampled_from([2, 3]),
     biases=names(Biases),

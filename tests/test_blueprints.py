@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 import grokviz
 from fixtures import initial_model, last_position_logits
@@ -33,6 +35,12 @@ def config_of(**options) -> RunConfig:
     model = ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24, seed=1, **options)
     training = TrainingConfig(epochs=20, geometric_checkpoints=2, checkpoint_every=10, engine="torch")
     return RunConfig(task=TaskConfig(p=11, train_fraction=0.5), model=model, training=training)
+
+
+@grokviz.needs("second_embedding")
+def second_norm(snapshot: grokviz.Snapshot) -> Float[Tensor, ""]:
+    """Norm of the second operand's embedding."""
+    return snapshot.role("second_embedding").double().norm()
 
 
 def with_biases(model: torch.nn.Module) -> torch.nn.Module:
@@ -93,9 +101,10 @@ def test_a_run_with_every_option_is_trained_resumed_measured_and_reported(option
     config = config_of(**options)
     run = grokviz.train(config, tmp_path / "run", progress=False)
     assert grokviz.open_run(run.directory).config == config
-    data = grokviz.measure(run, progress=False)
+    data = grokviz.measure(run, (*grokviz.MEASURES, second_norm), progress=False)
     apart = options.get("operand_tokens") == "apart"
-    assert ("second_embedding_power" in data) == apart
+    assert ("second_norm" in data) == apart
+    assert apart or "both operands have the same tokens" in data.attrs["absent"]
     shows = grokviz.figures.spectrum(data).layout.title.subtitle.text
     assert shows.startswith("Embedding: that of a") == apart
     page = grokviz.write_report(run, progress=False).read_text()

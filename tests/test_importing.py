@@ -116,8 +116,8 @@ def test_two_positions_without_a_coefficient_are_refused_with_what_to_give(tmp_p
 def test_a_configuration_that_states_another_kind_of_network_refuses_it(tmp_path: Path) -> None:
     path = saved(as_transformer_lens(random_parameters(7, biases=True)), tmp_path / "model.pt")
     for stated, says in (
-        ({"act_fn": "GeLU"}, "states act_fn = 'GeLU', but measures are of networks with ReLU neurons"),
-        ({"diff_vocab": 1}, "states diff_vocab = 1, but measures are of networks with one embedding"),
+        ({"act_fn": "Tanh"}, "states act_fn = 'Tanh', but measures are of networks with ReLU or GELU neurons"),
+        ({"use_ln": True}, "states use_ln = True, but measures are of networks with attention and MLP"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(stated))
         options = ImportOptions(operation="addition", split="unknown", config=tmp_path / "config.json")

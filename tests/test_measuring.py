@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis import taking
-from grokviz.analysis.in_order import AHEAD, in_order
+from grokviz.analysis import gathering
+from grokviz.analysis.columns import Column
 from grokviz.analysis.keys import Keys
 from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.plan import Unit, units_of
 from grokviz.analysis.snapshot import Snapshot
 from grokviz.analysis.sources import Source
 from grokviz.analysis.specs import specs_of
+from grokviz.analysis.work import AHEAD, on_threads
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import AXES_OF_MEASURES, BLOCK, LABELS, axes_on
 from grokviz.tasks.blocks import cyclic_blocks
@@ -132,11 +135,11 @@ def test_values_that_depend_on_other_key_frequencies_are_computed_anew(copy: gro
         return torch.tensor(float(sum(key_frequencies)))
 
     monkeypatch.setattr(
-        taking, "find_keys", lambda snapshot: Keys((1, 2), "", (1.0, 0.5, 0.2), cyclic_blocks(np.arange(7)))
+        gathering, "find_keys", lambda snapshot: Keys((1, 2), "", (1.0, 0.5, 0.2), cyclic_blocks(np.arange(7)))
     )
     assert (grokviz.measure(copy, measures=(loss, with_keys))["with_keys"] == 3).all()
     monkeypatch.setattr(
-        taking, "find_keys", lambda snapshot: Keys((3,), "", (0.5, 0.2, 1.0), cyclic_blocks(np.arange(7)))
+        gathering, "find_keys", lambda snapshot: Keys((3,), "", (0.5, 0.2, 1.0), cyclic_blocks(np.arange(7)))
     )
     data = grokviz.measure(copy, measures=(loss, with_keys))
     assert (data["with_keys"] == 3.0).all()
@@ -212,12 +215,12 @@ def test_work_on_several_things_comes_out_in_their_order_and_begins_little_ahead
         begun.append(thing)
         return -thing
 
-    outcomes = in_order(work, range(100), workers=3)
+    outcomes = on_threads(work, range(100), workers=3)
     assert [next(outcomes) for _ in range(5)] == [(i, -i) for i in range(5)]
     outcomes.close()
     assert len(begun) <= 5 + AHEAD * 3
-    assert list(in_order(work, [], workers=2)) == []
-    failing = in_order(lambda thing: 1 // (thing - 1), range(3), workers=2)
+    assert list(on_threads(work, [], workers=2)) == []
+    failing = on_threads(lambda thing: 1 // (thing - 1), range(3), workers=2)
     assert next(failing) == (0, -1)
     with pytest.raises(ZeroDivisionError):
         next(failing)
@@ -356,7 +359,7 @@ def test_a_measure_that_did_not_say_what_it_needs_is_tried_once(copy: grokviz.Ru
 
 def test_key_frequencies_come_by_their_name(copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = Keys((2,), "", (0.5, 1.0, 0.1), cyclic_blocks(np.arange(7)))
-    monkeypatch.setattr("grokviz.analysis.taking.find_keys", lambda snapshot: keys)
+    monkeypatch.setattr("grokviz.analysis.gathering.find_keys", lambda snapshot: keys)
 
     def after_another(snapshot: Snapshot, scale=2.0, key_frequencies=()) -> Float[Tensor, ""]:
         return torch.tensor(scale * sum(key_frequencies))
@@ -463,3 +466,14 @@ def test_a_measure_of_ones_own_that_has_the_name_of_grokvizs_has_its_axes_too(ti
         GrokvizError, match=r"'loss' has the axes \(pair\), but grokviz's measure of that name has \(split\)"
     ):
         grokviz.measure(tiny_run, [loss])
+
+
+def test_a_unit_of_work_is_a_value_that_can_be_pickled_and_the_end_comes_first(tiny_run: grokviz.Run) -> None:
+    specs = specs_of(["loss", "accuracy"])
+    columns = {spec.name: Column.empty(spec, tiny_run.config.task.task) for spec in specs}
+    columns["loss"].put(10, np.zeros(5), room=1)
+    units = units_of([0, 10, 20], specs, columns, {})
+    assert units == [Unit(20, ("loss", "accuracy")), Unit(0, ("loss", "accuracy")), Unit(10, ("accuracy",))]
+    assert pickle.loads(pickle.dumps(units)) == units
+    assert units[1].without({"loss": "lacking"}) == Unit(0, ("accuracy",))
+    assert units_of([0, 10], specs, columns, {"accuracy": "lacking"}) == [Unit(0, ("loss",))]

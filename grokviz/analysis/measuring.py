@@ -4,32 +4,26 @@ Of a run it is kept as RUN/measurements.nc, and only what is missing is computed
 code, the checkpoint, the task and model, and, for measures that take them, the key frequencies of the final checkpoint;
 where one of these has changed, the stored values are made anew. A run may be measured while it trains: what is complete
 when measuring begins is measured.
-
-Several checkpoints are measured at a time, with one thread of torch each: so the values are the same bits on any number
-of threads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from grokviz.analysis.columns import Column
 from grokviz.analysis.current import stamp_of
-from grokviz.analysis.derived import key_frequencies_of
+from grokviz.analysis.gathering import begun, measured, measured_alone
 from grokviz.analysis.hooks import Hooks, hook_pairs
 from grokviz.analysis.measures import MEASURES
-from grokviz.analysis.snapshot import Snapshot, refuse_senseless_parts
+from grokviz.analysis.snapshot import refuse_senseless_parts
 from grokviz.analysis.sources import Source, intervened_source, run_source
 from grokviz.analysis.specs import Measures, MeasureSpec, specs_of
-from grokviz.analysis.taking import measured
 from grokviz.checks import as_path, shown, whole
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.store import Run, keep_measurements, open_run
-from grokviz.tasks.blocks import Label
 from grokviz.tasks.train_pairs import TrainPairs
 
 if TYPE_CHECKING:
@@ -80,10 +74,10 @@ def measure(
     if isinstance(source, Source):
         if hooks or pairs_at_once is not None:
             raise GrokvizError("hooks come with the Source itself: dataclasses.replace(source, hooks=hooks)")
-        dataset = measured(source, specs, _nothing_stored, _kept_nowhere, progress)
+        dataset = measured_alone(source, specs, None, progress=progress)
     elif hooks:
         intervened = intervened_source(_run(source), hooks, pairs_at_once=pairs_at_once)
-        dataset = measured(intervened, specs, _nothing_stored, _kept_nowhere, progress)
+        dataset = measured_alone(intervened, specs, None, progress=progress)
     else:
         refuse_senseless_parts(pairs_at_once, hooks)
         dataset = _measured_run(_run(source), specs, progress, out)
@@ -146,12 +140,7 @@ def measure_in_memory(run: Run, *, known: xr.Dataset | None) -> xr.Dataset:
     Raises:
         GrokvizError: a checkpoint cannot be read.
     """
-    source, specs = run_source(run), specs_of(MEASURES)
-
-    def known_columns(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
-        return {} if known is None else _columns_that_hold(known, source, specs, keys)[0]
-
-    return measured(source, specs, known_columns, _kept_nowhere, False)
+    return measured_alone(run_source(run), specs_of(MEASURES), known, progress=False)
 
 
 def _run(source: Any) -> Run:
@@ -163,60 +152,15 @@ def _run(source: Any) -> Run:
 def _measured_run(run: Run, specs: Sequence[MeasureSpec], progress: bool, out: str | Path | None) -> xr.Dataset:
     """The measurements of `run`, kept in it or in `out`; only what is missing is computed."""
     with keep_measurements(run, None if out is None else as_path("out", out)) as kept:
-        known = run_source(run)
-
-        def stored_columns(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
-            stored = kept.stored()
-            if stored is None:
-                return {}
-            columns, is_all = _columns_that_hold(stored, known, specs, keys)
-            if not is_all:
-                kept.set_aside()
-            return columns
-
         stamp = stamp_of(run)
         was_current = run.is_measured and run.measurements_outline.attrs.get("stamp") == stamp
         all_asked = {measure.__name__ for measure in MEASURES} <= {spec.name for spec in specs}
-
-        def keep(dataset: xr.Dataset, is_whole: bool) -> None:
+        with begun(run_source(run), specs) as start:
+            found = measured(start, specs, kept.stored(), progress=progress)
+        if found.drops_stored:
+            kept.set_aside()
+        if found.dataset.sizes["epoch"]:
             # Stamped, if nothing is missing, with all that they depend on: then `measure` need not look again.
-            kept.replace(dataset.assign_attrs(stamp=stamp if is_whole and (all_asked or was_current) else ""))
-
-        return measured(known, specs, stored_columns, keep, progress)
-
-
-def _nothing_stored(snapshot: Snapshot, keys: tuple[Label, ...]) -> dict[str, Column]:
-    return {}
-
-
-def _kept_nowhere(dataset: xr.Dataset, whole: bool) -> None:
-    pass
-
-
-def _columns_that_hold(
-    stored: xr.Dataset, source: Source, specs: Sequence[MeasureSpec], keys: tuple[Label, ...]
-) -> tuple[dict[str, Column], bool]:
-    """The stored values that still hold: of these networks, of the same code, and with these key frequencies if they use
-    key frequencies; and whether that is all of them.
-    """
-    by_name = {spec.name: spec for spec in specs}
-    still_good = {
-        epoch for epoch, identity in _stored_identities(stored).items() if source.identities.get(epoch) == identity
-    }
-    same_network = stored.attrs.get("network") == source.network
-    same_keys = key_frequencies_of(stored) == keys
-    measured = {str(name): values for name, values in stored.data_vars.items() if "fingerprint" in values.attrs}
-    columns = {}
-    for name, values in measured.items():
-        spec = by_name.get(name)
-        same_code = spec is None or spec.holds(values.attrs)
-        if same_network and same_code and (same_keys or not values.attrs.get("uses_key_frequencies", True)):
-            columns[name] = Column.stored(values, still_good)
-            if spec is not None:  # the text may have been improved
-                columns[name].attributes = spec.kept_attributes
-    return columns, len(columns) == len(measured) and len(still_good) == stored.sizes["epoch"]
-
-
-def _stored_identities(stored: xr.Dataset) -> Mapping[int, str]:
-    """What told the network of each epoch from any other when it was measured."""
-    return dict(zip(stored["epoch"].values.tolist(), stored["checkpoint"].values.tolist(), strict=True))
+            is_current = found.is_whole and (all_asked or was_current)
+            kept.replace(found.dataset.assign_attrs(stamp=stamp if is_current else ""))
+        return found.whole_dataset()

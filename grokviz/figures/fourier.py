@@ -45,12 +45,6 @@ def embedding_spectrum(measurements: xr.Dataset) -> Drawing:
     return _spectrum_over_training(measurements, "embedding_power", "embedding", "W_E")
 
 
-@draws("second_embedding_power")
-def second_embedding_spectrum(measurements: xr.Dataset) -> Drawing:
-    """Share of the power of the second operand's embedding at each frequency, over training, where its tokens are its own."""
-    return _spectrum_over_training(measurements, "second_embedding_power", "embedding of b", "the rows of b in W_E")
-
-
 @draws("readout_power")
 def readout_spectrum(measurements: xr.Dataset) -> Drawing:
     """Share of the readout's power at each frequency, over training."""
@@ -318,7 +312,6 @@ def _top(measurements: xr.Dataset, name: str) -> float:
 
 FIGURES = (
     embedding_spectrum,
-    second_embedding_spectrum,
     readout_spectrum,
     sparsity,
     neuron_purity,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, get_args
 from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
 from grokviz.config import MAX_P, Operation, SplitRecipe
 from grokviz.errors import GrokvizError, flag
+from grokviz.models.activations import ACTIVATIONS
+from grokviz.models.architecture import OperandTokens
 from grokviz.tasks.train_pairs import WANTED
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ class ImportOptions:
     """Share of the softmax in attention, of networks of the pizza paper, in which the rest of it is constant."""
     heads: int | None = None
     """Number of heads, where the tensors do not say it, as those of TransformerLens 4; found if not given."""
+    activation: str | None = None
+    """Activation of the neurons, relu or gelu, which tensors do not tell; relu, if it is neither given nor stated."""
+    operand_tokens: OperandTokens | None = None
+    """Whether both operands have the same tokens ('shared'), or those of b come after those of a ('apart'); if not given, told by
+    the numbers of tokens and classes, or by how well the network fits its pairs."""
 
     def __post_init__(self) -> None:
         if self.p is not None:
@@ -57,6 +64,10 @@ class ImportOptions:
                 raise GrokvizError(f"{name} is {value}, but must lie in [0, 1]")
         if self.train_fraction in (0, 1):
             raise GrokvizError(f"train_fraction is {self.train_fraction}, but train and test each need pairs")
+        if self.activation is not None:
+            one_of("activation", self.activation, ACTIVATIONS)
+        if self.operand_tokens is not None:
+            one_of("operand_tokens", self.operand_tokens, get_args(OperandTokens))
         if self.heads is not None:
             whole("heads", self.heads, least=1)
         if self.config is not None:

@@ -67,6 +67,8 @@ def import_run(
         "task of the network": f"{split.task.operation} mod {split.task.p} ({task.because})",
         "split of the network": f"{_split_in_words(split.task)} ({split.because})",
         "stored losses": results.in_words(),
+        "activation of the network": f"{series.kind.activation.said} ({series.kind.because})",
+        "tokens of the operands": "those of b come after those of a" if series.kind.operand_tokens == "apart" else "",
         "epochs": series.about_epochs,
         "made of its tensors": series.last.remark,
         "passed over": ", ".join(series.last.passed_over),

@@ -16,21 +16,25 @@ from grokviz.importing.bundles import Bundle, bundle_of
 from grokviz.importing.files import StateDict, plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
 from grokviz.importing.options import ImportOptions
-from grokviz.importing.tasks import find_heads
+from grokviz.importing.tasks import best_choice
+from grokviz.models.activations import ACTIVATIONS, RELU, Activation
+from grokviz.models.architecture import OperandTokens
 from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights, biases_that_hold
 from grokviz.origin import SourceFile
 
 MOST_EPOCHS = 10**9
 
+ACTIVATION_NAMES = ("act_fn", "act_type")
+"""What configurations call the activation."""
+
 STATED = (
-    (("act_fn", "act_type"), ("relu",), "ReLU neurons"),
+    (ACTIVATION_NAMES, tuple(ACTIVATIONS), f"{' or '.join(each.said for each in ACTIVATIONS.values())} neurons"),
     (("n_layers", "num_layers"), (1,), "one layer"),
     (("normalization_type",), ("none",), "no normalisation"),
     (("use_ln", "attn_only", "gated_mlp"), (False, 0), "attention and MLP, and no normalisation"),
     (("use_attn_scale",), (True, 1), "scores scaled by 1 / sqrt(d_head)"),
     (("positional_embedding_type",), ("standard",), "position embeddings that are added"),
-    (("diff_vocab",), (False, 0), "one embedding for both operands"),
 )
 """What configurations may state: under which names, what is usual, and what that is in words."""
 
@@ -50,6 +54,8 @@ class Series:
     stated: Mapping[str, Any]
     about_epochs: str
     """What is to be said of the epochs; '' where they are what the files say."""
+    kind: "Kind"
+    """What tensors do not tell of the networks."""
 
     def network(self, epoch: int) -> Network:
         """The network of `epoch`.
@@ -80,7 +86,7 @@ class Series:
 
     def weights(self, epoch: int) -> Weights:
         """The weights of `epoch`'s network, zero biases left out."""
-        return weights_of(self.network(epoch))
+        return self.kind.weights_of(self.network(epoch))
 
     def model(self, networks: Iterator[Network]) -> ModelConfig:
         """The configuration of the `networks`, of which every bias counts as trained that is not zero in all of them.
@@ -106,8 +112,10 @@ class Series:
             n_heads=heads,
             d_head=d_head,
             d_mlp=shapes["blocks.0.mlp.W_in"][1],
+            activation=self.kind.activation.name,
+            operand_tokens=self.kind.operand_tokens,
             positions=_positions(shapes),
-            output_vocabulary=_output_vocabulary(shapes),
+            output_vocabulary=_output_vocabulary(shapes, self.kind.operand_tokens),
             biases=biases_that_hold(used),
             initialisation="unknown",
         )
@@ -127,10 +135,8 @@ def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
     _refuse_stated(stated)
     states, about = _by_epoch(paths, bundles, options, stated)
     choices = Choices(options.heads or _heads(stated), _coefficient(options, stated))
-    last = states[max(states)][1]
-    if choices.heads is None and (width := _width(paths[-1], last)) is not None:
-        choices = replace(choices, heads=_found_heads(last, width, options))
-    return Series(tuple(content.source for content in contents), states, choices, most, stated, about)
+    choices, kind = _found_choices(paths[-1], states[max(states)][1], choices, options, stated)
+    return Series(tuple(content.source for content in contents), states, choices, most, stated, about, kind)
 
 
 def _refuse_stated(stated: Mapping[str, Any]) -> None:
@@ -171,10 +177,20 @@ def _length(losses: np.ndarray | None) -> int:
     return 0 if losses is None else len(losses)
 
 
-def weights_of(network: Network) -> Weights:
-    """The weights of a network, zero biases left out."""
-    found = {p.short_name: network.parameters[p.name] for p in PARAMETERS}
-    return Weights({name: tensor for name, tensor in found.items() if not name.startswith("b_") or tensor.any()})
+@dataclass(frozen=True)
+class Kind:
+    """What tensors do not tell of a network."""
+
+    activation: Activation
+    operand_tokens: OperandTokens
+    because: str
+    """How the activation is known."""
+
+    def weights_of(self, network: Network) -> Weights:
+        """The weights of a network of this kind, zero biases left out."""
+        found = {p.short_name: network.parameters[p.name] for p in PARAMETERS}
+        kept = {name: tensor for name, tensor in found.items() if not name.startswith("b_") or tensor.any()}
+        return Weights(kept, activation=self.activation, operand_tokens=self.operand_tokens)
 
 
 def _by_epoch(
@@ -244,21 +260,67 @@ def _width(path: Path, state: StateDict) -> int | None:
         raise GrokvizError(f"{path} cannot be imported: {error}") from error
 
 
-def _found_heads(state: StateDict, width: int, options: ImportOptions) -> int:
-    """The number of heads by which a network that leaves it open fits its pairs best.
+def _found_choices(
+    path: Path, state: StateDict, choices: Choices, options: ImportOptions, stated: Mapping[str, Any]
+) -> tuple[Choices, Kind]:
+    """What a network's tensors leave open: number of heads and tokens of the operands, as given or stated, else those with which
+    it fits its pairs best; and the activation.
 
     Raises:
-        GrokvizError: that cannot be told.
+        GrokvizError: the number of heads cannot be told.
     """
-    choices = (Choices(heads) for heads in range(1, width + 1) if width % heads == 0)
-    by_heads = {each.heads or 1: weights_of(read_network(state, each)) for each in choices}
-    found = find_heads(by_heads, operation=options.operation, p=options.p)
-    if found is None:
+    width = _width(path, state) if choices.heads is None else None
+    all_choices = [choices]
+    if width is not None:
+        all_choices = [replace(choices, heads=heads) for heads in range(1, width + 1) if width % heads == 0]
+    activation, because = _activation(options, stated)
+    by_choice: dict[tuple[Choices, Kind], Weights] = {}
+    for each in all_choices:
+        network = _read(path, state, each)
+        for tokens in _operand_tokens(network, options, stated):
+            kind = Kind(activation, tokens, because)
+            by_choice[each, kind] = kind.weights_of(network)
+    if len(by_choice) == 1:
+        return next(iter(by_choice))
+    found = best_choice(by_choice, operation=options.operation, p=options.p)
+    if found is None and width is not None:
         raise GrokvizError(
             f"its heads are {width} wide together, and how many they are cannot be told by how well it fits its pairs; "
             f"say so with {argument('heads')}"
         )
-    return found
+    return found or next(iter(by_choice))
+
+
+def _activation(options: ImportOptions, stated: Mapping[str, Any]) -> tuple[Activation, str]:
+    """The activation that is given, stated, or usual, and which of these. How well a network fits its pairs does not tell it:
+    published networks of ReLU have lower losses on most pairs with GELU.
+    """
+    if options.activation is not None:
+        return ACTIVATIONS[options.activation], "given"
+    named = next((str(stated[name]).lower() for name in ACTIVATION_NAMES if stated.get(name) is not None), None)
+    return (RELU, "as is usual; tensors do not tell it") if named is None else (ACTIVATIONS[named], "as is stated")
+
+
+def _operand_tokens(network: Network, options: ImportOptions, stated: Mapping[str, Any]) -> tuple[OperandTokens, ...]:
+    """Whether the operands have tokens of their own: as is given, stated, or told by the numbers of tokens and classes; else what
+    it may be, the usual first.
+    """
+    if options.operand_tokens is not None:
+        return (options.operand_tokens,)
+    if stated.get("diff_vocab") is not None:
+        return ("apart" if stated["diff_vocab"] else "shared",)
+    tokens, classes = len(network.parameters["embed.W_E"]), network.parameters["unembed.W_U"].shape[1]
+    of_operands = tokens - (len(network.parameters["pos_embed.W_pos"]) == 3)
+    if of_operands == 2 * classes:
+        return ("apart",)
+    return ("shared",) if of_operands % 2 or classes != tokens else ("shared", "apart")
+
+
+def _read(path: Path, state: StateDict, choices: Choices) -> Network:
+    try:
+        return read_network(state, choices)
+    except GrokvizError as error:
+        raise GrokvizError(f"{path} cannot be imported: {error}") from error
 
 
 def _positions(shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -270,13 +332,14 @@ def _positions(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return positions
 
 
-def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]]) -> OutputVocabulary:
+def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]], operand_tokens: OperandTokens) -> OutputVocabulary:
     tokens, classes = shapes["embed.W_E"][0], shapes["unembed.W_U"][1]
-    n = tokens - (_positions(shapes) == 3)
-    if classes not in (n, tokens):
+    of_operands = tokens - (_positions(shapes) == 3)
+    n = of_operands // (2 if operand_tokens == "apart" else 1)
+    if classes not in (n, tokens) or (operand_tokens == "apart" and of_operands % 2):
         expected = " or ".join(dict.fromkeys((str(n), str(tokens))))
         raise GrokvizError(
-            f"it has {tokens} tokens and {classes} classes, but expected were {expected} classes; operands with "
-            "tokens of their own, or answers of another kind, are another task"
+            f"it has {tokens} tokens and {classes} classes, but expected were {expected} classes; answers of another kind are "
+            "another task"
         )
     return "answers" if classes == n else "tokens"

@@ -1,7 +1,8 @@
 """What a network was trained on, told by its answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +14,8 @@ from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.weights import Weights
 from grokviz.tasks.operations import OPERATIONS
 from grokviz.tasks.task import Task
+
+C = TypeVar("C", bound=Hashable)
 
 AT_ONCE = 16_384
 """Pairs that go through the network at once."""
@@ -83,7 +86,7 @@ def find_task(
     Raises:
         GrokvizError: none can be told, or it does not fit the network.
     """
-    n = _n_elements(weights)
+    n = weights.blueprint.n
     given = [task for task in _candidates(n, p) if operation in (None, str(task.operation))]
     if operation is not None:
         config = given[0] if given else _without_split(operation, p or n)
@@ -136,27 +139,23 @@ def _refuse_another_size(task: TaskConfig, n: int) -> None:
         )
 
 
-def find_heads(by_heads: Mapping[int, Weights], *, operation: Operation | None, p: int | None) -> int | None:
-    """The number of heads of a network, told by how well it fits its pairs with each; None where that cannot be told.
+def best_choice(by_choice: Mapping[C, Weights], *, operation: Operation | None, p: int | None) -> C | None:
+    """What tensors leave open of a network, such as its number of heads, told by how well it fits its pairs
+    with each choice; None where that cannot be told.
 
-    With another number than it was trained with, it is another network, and fits worse the pairs that it was trained on. Among
-    those lies the lower quartile of all losses; it is to be a fifth lower than with any other number.
+    With another choice than it was trained with, it is another network, and fits worse the pairs that it was trained on. Among
+    those lies the lower quartile of all losses; it is to be a fifth lower than with any other choice.
     """
-    n = _n_elements(next(iter(by_heads.values())))
-    tasks = list(_candidates(n, p)) if operation is None else [_without_split(operation, p or n)]
-    learnt = {
-        (heads, i): _beyond_chance(answers_of(weights, n), task.task)
-        for heads, weights in by_heads.items()
-        for i, task in enumerate(tasks)
-        if task.task.n == n
-    }
-    if not learnt or max(learnt.values()) < LEAST_BEYOND_CHANCE:
+    quartiles: dict[C, float] = {}
+    for choice, weights in by_choice.items():
+        n = weights.blueprint.n
+        tasks = list(_candidates(n, p)) if operation is None else [_without_split(operation, p or n)]
+        answers = answers_of(weights, n)
+        learnt = {task: _beyond_chance(answers, task.task) for task in tasks if task.task.n == n}
+        best = max(learnt, key=lambda task: learnt[task], default=None)
+        if best is not None and learnt[best] >= LEAST_BEYOND_CHANCE:
+            quartiles[choice] = losses_of(weights, best.task).quantile(0.25).item()
+    ranked = sorted(quartiles, key=lambda choice: quartiles[choice])
+    if not ranked:
         return None
-    _, best_task = max(learnt, key=lambda each: learnt[each])
-    quartiles = {h: losses_of(w, tasks[best_task].task).quantile(0.25).item() for h, w in by_heads.items()}
-    ranked = sorted(quartiles, key=lambda heads: quartiles[heads])
     return ranked[0] if len(ranked) == 1 or quartiles[ranked[0]] <= LOWER * quartiles[ranked[1]] else None
-
-
-def _n_elements(weights: Weights) -> int:
-    return weights.blueprint.n

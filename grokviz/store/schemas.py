@@ -1,11 +1,12 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 7 added the architecture to the configuration, with its activation and the tokens of the operands. Schema 6 added to each continuation where it went on, to an imported run the epochs of all its networks, and the status of a run
-that is still being imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no
-training section. Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix`
-of the weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
-optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 6 are
-read; they become schema 7 when the run is next changed. Schema 1 was never released.
+Schema 7 added the architecture to the configuration, with its activation and the tokens of the operands. Schema 6 added to each
+continuation where it went on, to an imported run the epochs of all its networks, and the status of a run that is still being
+imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no training section.
+Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the weight
+norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any optimiser by the
+names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 6 are read; they become
+schema 7 when the run is next changed. Schema 1 was never released.
 """
 
 import json

@@ -309,7 +309,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown field command"),
     "an environment that is none": (forge_config(environment=["a"]), "check", "environment"),
     "versions that are none": (forge_config(environment={"versions": 7}), "report", "environment"),
-    "a newer schema": (forge_config(schema_version=99), "measure", "schema version 99, and this grokviz reads 2 to 6"),
+    "a newer schema": (forge_config(schema_version=99), "measure", "schema version 99, and this grokviz reads 2 to 7"),
     "a pickle for a checkpoint": (forge(CHECKPOINT, pickle.dumps({"W": 1})), "check", "not a safetensors file"),
     "a header of 2^62 bytes": (forge(CHECKPOINT, header("{}", 1 << 62)), "check", "not a safetensors file"),
     "a tensor larger than its file": (
@@ -397,7 +397,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "measurements of another p": (
         forge_measurements(lambda file: file["p"].write_direct(np.array(11))),
         "report",
-        "is for p = 11",
+        "but the task has 11",
     ),
 }
 

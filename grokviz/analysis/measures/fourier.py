@@ -1,6 +1,7 @@
 """Fourier structure of the embedding, the readout and the neurons: how they spread over the blocks of the task's harmonics.
 
-The embedding is that of the first operand; of both, where they have the same tokens. Of a cyclic group a block is a frequency, and its components are cos and sin of it.
+The embedding is that of the first operand; of both, where they have the same tokens. Of a cyclic
+group a block is a frequency, and its components are cos and sin of it.
 """
 
 import torch
@@ -25,19 +26,6 @@ def embedding_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
     Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
     """
     return _shares(block_power(snapshot.W_E, snapshot.harmonics.of_first, snapshot.harmonics.blocks))
-
-
-@needs("harmonics", "second_embedding")
-def second_embedding_power(snapshot: Snapshot) -> Float[Tensor, "block"]:
-    """Share of the power of the second operand's embedding in each block, where its tokens are its own.
-
-    Formula: as `embedding_power`, of the rows of W_E that are the tokens of b.
-    Unit: share
-    Range: 0 to 1, sum 1; about 1/floor(n/2) each at initialisation, a few peaks after grokking.
-    Source: Nanda et al. 2023, arXiv 2301.05217, section 4.1
-    """
-    W_E = snapshot.role("second_embedding")
-    return _shares(block_power(W_E, snapshot.harmonics.of_second, snapshot.harmonics.blocks))
 
 
 @needs("embedding")
@@ -258,7 +246,6 @@ def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_compone
 
 MEASURES = (
     embedding_power,
-    second_embedding_power,
     embedding_constant_share,
     embedding_gini,
     embedding_participation_ratio,
