@@ -25,9 +25,9 @@ from mkdocs.structure.pages import Page
 from nbclient import NotebookClient
 from plotly.offline import get_plotlyjs
 
-from grokviz.analysis.measures import attention, fourier, performance, progress, superposition, weights
-from grokviz.analysis.operators import OPERATORS
-from grokviz.analysis.specs import specs_of
+from grokviz.analysis.taking.measures import attention, fourier, performance, progress, superposition, weights
+from grokviz.analysis.taking.operators import OPERATORS
+from grokviz.analysis.taking.specs import specs_of
 
 PLOTLY = "assets/plotly.min.js"
 FIGURE_HEIGHT = 420

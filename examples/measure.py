@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.measures.performance import accuracy
+from grokviz.analysis.taking.measures.performance import accuracy
 
 
 def largest_logit(snapshot: grokviz.Snapshot) -> Float[Tensor, "token"]:

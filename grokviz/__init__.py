@@ -15,29 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokviz import figures as figures
-    from grokviz import trackers as trackers
-    from grokviz.analysis import measures as measures
-    from grokviz.analysis import operators as operators
-    from grokviz.analysis.compared import compare as compare
-    from grokviz.analysis.derived import harmonics_of_keys as harmonics_of_keys
-    from grokviz.analysis.derived import key_frequencies_of as key_frequencies_of
-    from grokviz.analysis.evidence import key_evidence as key_evidence
-    from grokviz.analysis.joined import concat as concat
-    from grokviz.analysis.joined import select_run as select_run
-    from grokviz.analysis.measures import MEASURES as MEASURES
-    from grokviz.analysis.measuring import measure as measure
-    from grokviz.analysis.measuring import measure_model as measure_model
-    from grokviz.analysis.needs import needs as needs
-    from grokviz.analysis.phases import find_phases as find_phases
-    from grokviz.analysis.snapshot import Snapshot as Snapshot
-    from grokviz.analysis.snapshot import take_snapshot as take_snapshot
-    from grokviz.analysis.sources import Source as Source
-    from grokviz.analysis.tables import scalars as scalars
-    from grokviz.analysis.verifying import verify as verify
+    from grokviz.analysis.claims.verifying import verify as verify
+    from grokviz.analysis.reading.compared import compare as compare
+    from grokviz.analysis.reading.derived import harmonics_of_keys as harmonics_of_keys
+    from grokviz.analysis.reading.derived import key_frequencies_of as key_frequencies_of
+    from grokviz.analysis.reading.evidence import key_evidence as key_evidence
+    from grokviz.analysis.reading.joined import concat as concat
+    from grokviz.analysis.reading.joined import select_run as select_run
+    from grokviz.analysis.reading.phases import find_phases as find_phases
+    from grokviz.analysis.reading.scalars import scalars as scalars
+    from grokviz.analysis.taking import measures as measures
+    from grokviz.analysis.taking import operators as operators
+    from grokviz.analysis.taking.measures import MEASURES as MEASURES
+    from grokviz.analysis.taking.measuring import measure as measure
+    from grokviz.analysis.taking.measuring import measure_model as measure_model
+    from grokviz.analysis.taking.needs import needs as needs
+    from grokviz.analysis.taking.snapshot import Snapshot as Snapshot
+    from grokviz.analysis.taking.snapshot import take_snapshot as take_snapshot
+    from grokviz.analysis.taking.sources import Source as Source
     from grokviz.config import ModelConfig as ModelConfig
     from grokviz.config import RunConfig as RunConfig
     from grokviz.config import TaskConfig as TaskConfig
     from grokviz.config import TrainingConfig as TrainingConfig
+    from grokviz.config.presets import PRESETS as PRESETS
+    from grokviz.config.presets import preset as preset
     from grokviz.errors import DamagedError as DamagedError
     from grokviz.errors import GrokvizError as GrokvizError
     from grokviz.errors import GrokvizWarning as GrokvizWarning
@@ -50,17 +51,16 @@ if TYPE_CHECKING:
     from grokviz.importing.run import import_run as import_run
     from grokviz.outcomes import OUTCOMES as OUTCOMES
     from grokviz.pipeline import run as run
-    from grokviz.presets import PRESETS as PRESETS
-    from grokviz.presets import preset as preset
     from grokviz.report import write_comparison as write_comparison
     from grokviz.report import write_report as write_report
+    from grokviz.serving.watching import watch as watch
     from grokviz.store import Run as Run
     from grokviz.store import check_run as check_run
     from grokviz.store import open_run as open_run
+    from grokviz.training import trackers as trackers
     from grokviz.training.repairing import repair_run as repair_run
     from grokviz.training.resuming import resume as resume
     from grokviz.training.starting import train as train
-    from grokviz.watching import watch as watch
 
 _HOME = {
     "DamagedError": "grokviz.errors",
@@ -70,49 +70,49 @@ _HOME = {
     "InUseError": "grokviz.errors",
     "Interrupted": "grokviz.errors",
     "LackingError": "grokviz.errors",
-    "MEASURES": "grokviz.analysis.measures",
+    "MEASURES": "grokviz.analysis.taking.measures",
     "ModelConfig": "grokviz.config",
     "NoRunError": "grokviz.errors",
     "OUTCOMES": "grokviz.outcomes",
-    "PRESETS": "grokviz.presets",
+    "PRESETS": "grokviz.config.presets",
     "Run": "grokviz.store",
     "RunConfig": "grokviz.config",
-    "Snapshot": "grokviz.analysis.snapshot",
-    "Source": "grokviz.analysis.sources",
+    "Snapshot": "grokviz.analysis.taking.snapshot",
+    "Source": "grokviz.analysis.taking.sources",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
-    "compare": "grokviz.analysis.compared",
-    "concat": "grokviz.analysis.joined",
+    "compare": "grokviz.analysis.reading.compared",
+    "concat": "grokviz.analysis.reading.joined",
     "export_run": "grokviz.exporting.export",
-    "find_phases": "grokviz.analysis.phases",
-    "harmonics_of_keys": "grokviz.analysis.derived",
+    "find_phases": "grokviz.analysis.reading.phases",
+    "harmonics_of_keys": "grokviz.analysis.reading.derived",
     "import_run": "grokviz.importing.run",
-    "key_evidence": "grokviz.analysis.evidence",
-    "key_frequencies_of": "grokviz.analysis.derived",
-    "measure": "grokviz.analysis.measuring",
-    "measure_model": "grokviz.analysis.measuring",
-    "needs": "grokviz.analysis.needs",
+    "key_evidence": "grokviz.analysis.reading.evidence",
+    "key_frequencies_of": "grokviz.analysis.reading.derived",
+    "measure": "grokviz.analysis.taking.measuring",
+    "measure_model": "grokviz.analysis.taking.measuring",
+    "needs": "grokviz.analysis.taking.needs",
     "open_run": "grokviz.store",
-    "preset": "grokviz.presets",
+    "preset": "grokviz.config.presets",
     "repair_run": "grokviz.training.repairing",
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",
-    "scalars": "grokviz.analysis.tables",
-    "select_run": "grokviz.analysis.joined",
-    "take_snapshot": "grokviz.analysis.snapshot",
+    "scalars": "grokviz.analysis.reading.scalars",
+    "select_run": "grokviz.analysis.reading.joined",
+    "take_snapshot": "grokviz.analysis.taking.snapshot",
     "train": "grokviz.training.starting",
-    "verify": "grokviz.analysis.verifying",
-    "watch": "grokviz.watching",
+    "verify": "grokviz.analysis.claims.verifying",
+    "watch": "grokviz.serving.watching",
     "write_comparison": "grokviz.report",
     "write_report": "grokviz.report",
 }
 
 _SUBPACKAGES = {
     "figures": "grokviz.figures",
-    "measures": "grokviz.analysis.measures",
-    "operators": "grokviz.analysis.operators",
-    "trackers": "grokviz.trackers",
+    "measures": "grokviz.analysis.taking.measures",
+    "operators": "grokviz.analysis.taking.operators",
+    "trackers": "grokviz.training.trackers",
 }
 
 __all__ = [*_HOME, *_SUBPACKAGES, "__version__"]

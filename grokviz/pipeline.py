@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from grokviz.analysis.measures import MEASURES
-from grokviz.analysis.measuring import measure
-from grokviz.analysis.specs import Measures
+from grokviz.analysis.taking.measures import MEASURES
+from grokviz.analysis.taking.measuring import measure
+from grokviz.analysis.taking.specs import Measures
 from grokviz.config import RunConfig
 from grokviz.report import write_report
 from grokviz.store import Run

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from grokviz.analysis.snapshot import Snapshot, snapshot_of
+from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.models.forward import last_position
 from grokviz.models.hooked import HookedTransformer, model_with_weights

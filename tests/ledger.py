@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grokviz
-from grokviz.analysis.verifying import Checked
+from grokviz.analysis.claims.verifying import Checked
 
 HEAD = """# Published values that grokviz reproduces
 

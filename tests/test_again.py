@@ -24,11 +24,11 @@ from grokviz.config import (
     TaskConfig,
     TrainingConfig,
 )
+from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import OperandTokens
 from grokviz.models.architectures import ARCHITECTURES
-from grokviz.presets import PRESETS
 from grokviz.report.words import command_again, python_again
 
 DRAWN = st.builds(

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.bands import outside_known_bands, what_grokking_takes
 from grokviz.config import RunConfig, TaskConfig, TrainingConfig
+from grokviz.config.bands import outside_known_bands, what_grokking_takes
+from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizWarning
-from grokviz.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

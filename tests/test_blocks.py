@@ -9,11 +9,11 @@ import torch
 
 import grokviz
 from fixtures import CLOCK_FREQUENCIES, perfect
-from grokviz.analysis.axes import labels_of
-from grokviz.analysis.keys import find_keys
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.measures.progress import excluded_loss, logit_cosine, restricted_loss
-from grokviz.analysis.snapshot import Snapshot, take_snapshot
+from grokviz.analysis.taking.axes import labels_of
+from grokviz.analysis.taking.keys import find_keys
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.measures.progress import excluded_loss, logit_cosine, restricted_loss
+from grokviz.analysis.taking.snapshot import Snapshot, take_snapshot
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, drawing_of, why_not

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import grokviz
 from fixtures import initial_model, last_position_logits
-from grokviz.analysis.snapshot import snapshot_of
+from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.models.activations import ACTIVATIONS

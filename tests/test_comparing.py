@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import grokviz
-from grokviz.analysis.compared import table_of
+from grokviz.analysis.reading.compared import table_of
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from test_page import OVERLAPS, PAYLOADS, Opened, ink_of

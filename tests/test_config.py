@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
+from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import GrokvizError
-from grokviz.presets import PRESETS, preset
 from grokviz.tasks.split import train_mask
 from grokviz.tasks.task import task_of
 

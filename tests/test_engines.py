@@ -18,11 +18,11 @@ from torch import Tensor
 import grokviz
 from fixtures import last_position_logits
 from grokviz.config import EngineName, ModelConfig, RunConfig, TaskConfig
+from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.models.loss import cross_entropies
 from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights
-from grokviz.presets import preset
 from grokviz.training.engines import fused
 from grokviz.training.engines.autograd import AutogradEngine, exact
 from grokviz.training.engines.engine import Batch, Engine

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.analysis.evidence import WITNESSES, as_texts, disagreements, key_evidence
+from grokviz.analysis.reading.evidence import WITNESSES, as_texts, disagreements, key_evidence
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.report.evidence import evidence_table
 

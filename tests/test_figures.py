@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.analysis.measures import MEASURES
+from grokviz.analysis.taking.measures import MEASURES
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.figures import (
     FAMILIES,

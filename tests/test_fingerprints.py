@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.fingerprints import described, reached_by
-from grokviz.analysis.snapshot import Snapshot
-from grokviz.analysis.specs import specs_of
+from grokviz.analysis.taking.fingerprints import described, reached_by
+from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.analysis.taking.specs import specs_of
 
 
 def fingerprint(measure: Callable[..., object]) -> str:
@@ -34,7 +34,7 @@ import sys, json
 sys.path.insert(0, sys.argv[1])
 import grokviz
 assert grokviz.__file__.startswith(sys.argv[1])
-from grokviz.analysis.specs import specs_of
+from grokviz.analysis.taking.specs import specs_of
 print(json.dumps({spec.name: spec.reached.fingerprint for spec in specs_of(grokviz.MEASURES)}))
 """
 
@@ -76,14 +76,14 @@ def test_a_change_of_gini_stales_its_users_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_another_wording_of_an_error_stales_nothing(tmp_path: Path) -> None:
-    edit = replacing("analysis/snapshot.py", "the model has", "this model has")
+    edit = replacing("analysis/taking/snapshot.py", "the model has", "this model has")
     assert stale_after(tmp_path, edit) == set()
 
 
 def test_a_value_is_described_alike_in_every_process_and_by_its_content() -> None:
     code = """
 import torch
-from grokviz.analysis.fingerprints import described
+from grokviz.analysis.taking.fingerprints import described
 print(described(({"b", "a", "c"}, torch.relu, {"x": [1]})))
 """
     said = set()
@@ -100,13 +100,13 @@ print(described(({"b", "a", "c"}, torch.relu, {"x": [1]})))
 
 @pytest.mark.slow
 def test_a_change_of_a_constant_stales_its_users_alone(tmp_path: Path) -> None:
-    edit = replacing("config.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
+    edit = replacing("config/sections.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
     assert stale_after(tmp_path, edit) == {"neurons_per_frequency", "pure_neuron_share"}
 
 
 @pytest.mark.slow
 def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path: Path) -> None:
-    edit = replacing("analysis/snapshot.py", ".clamp(min=0).sqrt()", ".clamp(min=1).sqrt()")
+    edit = replacing("analysis/taking/snapshot.py", ".clamp(min=0).sqrt()", ".clamp(min=1).sqrt()")
     assert stale_after(tmp_path, edit) == {"mlp_participation_rank", "mlp_effective_rank", "mlp_stable_rank"}
 
 
@@ -117,9 +117,9 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
         ("models/forward.py", ".relu_()", ".sigmoid()"),
         ("models/weights.py", "if p in blueprint.trained or", "if"),
         ("models/architecture.py", '"position": self.positions,', '"position": self.positions + 1,'),
-        ("analysis/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
+        ("analysis/taking/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
         ("tasks/split.py", "[: task.n_train]] = True", "[: task.n_train - 1]] = True"),
-        ("config.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
+        ("config/sections.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
     ],
 )

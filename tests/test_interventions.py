@@ -9,8 +9,8 @@ import xarray as xr
 
 import grokviz
 from fixtures import initial_model
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.snapshot import snapshot_of
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.errors import GrokvizError
 from grokviz.models.hooked import tokens_of
 
@@ -124,7 +124,7 @@ def test_parts_are_refused_unless_they_are_allowed_and_then_the_dataset_says_so(
     tiny_run: grokviz.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grokviz.models.machine.memory_bytes", lambda: 40_000.0)
-    monkeypatch.setattr("grokviz.analysis.snapshot.refuse_beyond_memory", lambda what, needed: None)
+    monkeypatch.setattr("grokviz.analysis.taking.snapshot.refuse_beyond_memory", lambda what, needed: None)
     with pytest.raises(
         GrokvizError, match=r"hooks see all pairs at once, and 49 take about .* pairs_at_once=\d+ lets them"
     ):
@@ -156,7 +156,7 @@ def test_where_the_outcome_cannot_be_written_nothing_is_worked_out(
     def too_late(*given: object, **options: object) -> None:
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("grokviz.analysis.sources.Source.snapshot", too_late)
+    monkeypatch.setattr("grokviz.analysis.taking.sources.Source.snapshot", too_late)
     monkeypatch.setattr("grokviz.report.render.contents_of", too_late)
     monkeypatch.setattr("grokviz.report.comparison.contents_of", too_late)
     out = tmp_path / name

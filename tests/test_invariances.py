@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fixtures import initial_model, random_snapshot, with_embedding
-from grokviz.analysis.measures import MEASURES, fourier, superposition
-from grokviz.analysis.snapshot import Snapshot, snapshot_of
-from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.analysis.taking.measures import MEASURES, fourier, superposition
+from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
+from grokviz.analysis.taking.specs import MeasureSpec, specs_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 
 SPECS = specs_of(MEASURES)

@@ -22,12 +22,12 @@ from fixtures import (
     with_embedding,
     with_readout,
 )
-from grokviz.analysis.derived import KeyHarmonic
-from grokviz.analysis.keys import Keys, find_keys
-from grokviz.analysis.measures.fourier import embedding_power
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.measures.progress import excluded_loss, restricted_loss
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.reading.derived import KeyHarmonic
+from grokviz.analysis.taking.keys import Keys, find_keys
+from grokviz.analysis.taking.measures.fourier import embedding_power
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.measures.progress import excluded_loss, restricted_loss
+from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.errors import GrokvizError
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fixtures import random_snapshot
-from grokviz.analysis.derived import attention_pattern
-from grokviz.analysis.measures.attention import attention_entropy, attention_mean, attention_score, attention_std
+from grokviz.analysis.reading.derived import attention_pattern
+from grokviz.analysis.taking.measures.attention import attention_entropy, attention_mean, attention_score, attention_std
 
 
 def test_the_score_of_an_operand_does_not_depend_on_the_other_operand() -> None:

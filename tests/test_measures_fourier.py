@@ -14,7 +14,7 @@ from fixtures import (
     with_embedding,
     with_neurons,
 )
-from grokviz.analysis.measures.fourier import (
+from grokviz.analysis.taking.measures.fourier import (
     circle_roundness,
     dead_neuron_share,
     embedding_constant_share,
@@ -30,7 +30,7 @@ from grokviz.analysis.measures.fourier import (
     readout_power,
     token_plane,
 )
-from grokviz.analysis.measures.superposition import frequencies_per_neuron
+from grokviz.analysis.taking.measures.superposition import frequencies_per_neuron
 
 
 def test_the_clock_has_the_sparsity_known_on_paper() -> None:

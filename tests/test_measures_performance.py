@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fixtures import clock, random_snapshot
-from grokviz.analysis.measures.performance import accuracy, logit_margin, loss
+from grokviz.analysis.taking.measures.performance import accuracy, logit_margin, loss
 from grokviz.models.loss import cross_entropies, margins
 
 

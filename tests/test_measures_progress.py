@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from fixtures import CLOCK_FREQUENCIES, P, blank, clock, components_of, cube, fourier_basis, random_snapshot
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
+from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.models.loss import cross_entropies
 
 

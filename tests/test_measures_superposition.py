@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fixtures import CLOCK_FREQUENCIES, P, blank, circles, clock, gauss, waves, with_embedding, with_neurons
-from grokviz.analysis.measures.superposition import (
+from grokviz.analysis.taking.measures.superposition import (
     component_dimensionality,
     component_norm,
     embedding_effective_rank,
@@ -21,8 +21,8 @@ from grokviz.analysis.measures.superposition import (
     token_cosine,
     token_dimensionality,
 )
-from grokviz.analysis.measures.weights import total_weight_norm, weight_norm
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.taking.measures.weights import total_weight_norm, weight_norm
+from grokviz.analysis.taking.snapshot import Snapshot
 
 
 def test_the_clock_packs_its_tokens_as_known_on_paper() -> None:

@@ -12,15 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis import gathering
-from grokviz.analysis.columns import Column
-from grokviz.analysis.keys import Keys
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.plan import Unit, units_of
-from grokviz.analysis.snapshot import Snapshot
-from grokviz.analysis.sources import Source
-from grokviz.analysis.specs import specs_of
-from grokviz.analysis.work import AHEAD, on_threads
+from grokviz.analysis.taking import gathering
+from grokviz.analysis.taking.columns import Column
+from grokviz.analysis.taking.keys import Keys
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.plan import Unit, units_of
+from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.analysis.taking.sources import Source
+from grokviz.analysis.taking.specs import specs_of
+from grokviz.analysis.taking.work import AHEAD, on_threads
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import AXES_OF_MEASURES, BLOCK, LABELS, axes_on
 from grokviz.tasks.blocks import cyclic_blocks
@@ -359,7 +359,7 @@ def test_a_measure_that_did_not_say_what_it_needs_is_tried_once(copy: grokviz.Ru
 
 def test_key_frequencies_come_by_their_name(copy: grokviz.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = Keys((2,), "", (0.5, 1.0, 0.1), cyclic_blocks(np.arange(7)))
-    monkeypatch.setattr("grokviz.analysis.gathering.find_keys", lambda snapshot: keys)
+    monkeypatch.setattr("grokviz.analysis.taking.gathering.find_keys", lambda snapshot: keys)
 
     def after_another(snapshot: Snapshot, scale=2.0, key_frequencies=()) -> Float[Tensor, ""]:
         return torch.tensor(scale * sum(key_frequencies))

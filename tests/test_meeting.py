@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.analysis.measures.performance import loss
+from grokviz.analysis.taking.measures.performance import loss
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.figures import losses

@@ -8,12 +8,12 @@ import torch
 import grokviz
 from fixtures import initial_model, last_position_logits
 from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig
+from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
 from grokviz.models.hooked import model_with_weights, weights_of
 from grokviz.models.loss import cross_entropies
 from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 from grokviz.models.weights import Weights
-from grokviz.presets import preset
 from grokviz.tasks.split import randperm
 from grokviz.tasks.task import task_of
 from grokviz.training.initial import initial_weights

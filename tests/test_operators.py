@@ -8,9 +8,9 @@ import torch
 
 import grokviz
 from fixtures import CLOCK_FREQUENCIES, perfect, random_snapshot, waves
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.measures.progress import excluded_loss, logit_cosine, restricted_loss
-from grokviz.analysis.operators import (
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.measures.progress import excluded_loss, logit_cosine, restricted_loss
+from grokviz.analysis.taking.operators import (
     OPERATORS,
     excluded_loss_of_blocks,
     excluded_loss_of_cube,
@@ -93,7 +93,7 @@ def test_without_a_direct_path_the_mlp_path_is_the_headline() -> None:
 
 
 def test_operators_are_measures_of_a_run_like_any_other(quick_run: grokviz.Run) -> None:
-    from grokviz.analysis.sources import run_source
+    from grokviz.analysis.taking.sources import run_source
 
     data = grokviz.measure(
         run_source(quick_run), (*grokviz.operators.OPERATORS, "loss", "restricted_loss"), progress=False

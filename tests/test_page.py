@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.analysis.measures.fourier import logit_spectrum
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.taking.measures.fourier import logit_spectrum
+from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.figures import FIGURES, drawing_of, finding_of, shows_an_epoch, why_not
 from grokviz.report.markup import OWN, TABS
 

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.analysis.phases import Interval, Phase, find_phases
+from grokviz.analysis.reading.phases import Interval, Phase, find_phases
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import grokviz
-from grokviz.progress import SECONDS_BETWEEN_LINES, _Lines, duration, progress_of
+from grokviz.bars import SECONDS_BETWEEN_LINES, _Lines, duration, progress_of
 
 
 def lines_of(seconds_a_unit: float, units: int) -> str:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import grokviz
-from grokviz.analysis.keys import find_keys
-from grokviz.analysis.measures.fourier import embedding_constant_share, embedding_power, readout_power
-from grokviz.analysis.measures.performance import accuracy, loss
-from grokviz.analysis.measures.superposition import frequencies_per_neuron, token_capacity
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.taking.keys import find_keys
+from grokviz.analysis.taking.measures.fourier import embedding_constant_share, embedding_power, readout_power
+from grokviz.analysis.taking.measures.performance import accuracy, loss
+from grokviz.analysis.taking.measures.superposition import frequencies_per_neuron, token_capacity
+from grokviz.analysis.taking.snapshot import Snapshot
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.fingerprints import described, reached_by
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.snapshot import Snapshot
+from grokviz.analysis.taking.fingerprints import described, reached_by
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.snapshot import Snapshot
 
 SCALE = 1.0
 
@@ -544,7 +544,7 @@ COUNTED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import grokviz, test_reached
-from grokviz.analysis.specs import MeasureSpec
+from grokviz.analysis.taking.specs import MeasureSpec
 
 calls = 0
 call = MeasureSpec.__call__

@@ -19,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 
 import grokviz
 from fixtures import initial_model
-from grokviz.analysis.measures.performance import accuracy, loss
+from grokviz.analysis.taking.measures.performance import accuracy, loss
 from grokviz.cli.arguments import TrainArguments
 from grokviz.cli.parsing import parsed
 from grokviz.cli.table import COMMANDS

@@ -3,8 +3,8 @@ import torch
 
 import grokviz
 from fixtures import initial_model, last_position_logits
-from grokviz.analysis import snapshot as snapshot_module
-from grokviz.analysis.snapshot import snapshot_of
+from grokviz.analysis.taking import snapshot as snapshot_module
+from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.models.weights import Weights

@@ -9,8 +9,8 @@ import xarray as xr
 
 import grokviz
 from fixtures import initial_model
-from grokviz.analysis.measures.performance import accuracy, loss
-from grokviz.analysis.sources import run_source
+from grokviz.analysis.taking.measures.performance import accuracy, loss
+from grokviz.analysis.taking.sources import run_source
 from grokviz.config import ModelConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import grokviz
 from fixtures import initial_model
 from grokviz import ImportOptions, TaskConfig
-from grokviz.analysis.sources import run_source
+from grokviz.analysis.taking.sources import run_source
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.importing.split_check import SplitCheck, check_split, evenly, most_telling
 from grokviz.tasks.split import train_mask

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import grokviz
-from grokviz.analysis import current
-from grokviz.analysis.current import current_outline
-from grokviz.analysis.measures.performance import loss
-from grokviz.analysis.snapshot import Snapshot
-from grokviz.analysis.sources import Source
+from grokviz.analysis.reading import current
+from grokviz.analysis.reading.current import current_outline
+from grokviz.analysis.taking.measures.performance import loss
+from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.analysis.taking.sources import Source
 from grokviz.cli.main import main
 from grokviz.errors import DamagedError
 

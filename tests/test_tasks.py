@@ -7,10 +7,10 @@ import torch
 
 import grokviz
 from fixtures import CLOCK_FREQUENCIES, initial_model, perfect, random_snapshot
-from grokviz.analysis.measures.performance import accuracy, loss
-from grokviz.analysis.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
-from grokviz.analysis.needs import needs_of
-from grokviz.analysis.snapshot import snapshot_of
+from grokviz.analysis.taking.measures.performance import accuracy, loss
+from grokviz.analysis.taking.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
+from grokviz.analysis.taking.needs import needs_of
+from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.harmonics import harmonics_of

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import grokviz
-from grokviz.analysis.claims import read_claims
-from grokviz.analysis.verifying import as_table
+from grokviz.analysis.claims.published import read_claims
+from grokviz.analysis.claims.verifying import as_table
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 

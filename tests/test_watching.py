@@ -15,7 +15,7 @@ import pytest
 import grokviz
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
-from grokviz.watching import Watcher
+from grokviz.serving.watching import Watcher
 from test_page import Opened
 
 FLAGS = "--p 23 --train-fraction 0.6 --d-model 16 --n-heads 2 --d-head 8 --d-mlp 32 --threads 1".split()
@@ -86,7 +86,7 @@ def test_an_error_that_nothing_foresaw_is_said_on_the_page_and_it_is_no_longer_l
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr("grokviz.watching.measure_in_memory", broken)
+        patch.setattr("grokviz.serving.watching.measure_in_memory", broken)
         with grokviz.watch(copy) as watcher:
             while watcher.is_live:
                 time.sleep(0.01)

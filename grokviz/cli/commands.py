@@ -30,14 +30,14 @@ from grokviz.cli.arguments import (
 from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
 from grokviz.cli.watched import open_in_browser, wait_for_run, watched
+from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import GrokvizError, Interrupted
 from grokviz.errors import command as shell_command
 from grokviz.outcomes import outcome_of
-from grokviz.presets import PRESETS, preset
 from grokviz.store import Run, check_run, open_run, write_file
 
 if TYPE_CHECKING:
-    from grokviz.analysis.moments import At
+    from grokviz.analysis.reading.moments import At
 
 DIVERGED = 3
 """Exit code of a training that diverged."""
@@ -140,7 +140,7 @@ def watch(arguments: WatchArguments) -> int:
     if arguments.wait:
         wait_for_run(arguments.run)
     open_run(arguments.run, begun=False)  # refused before anything slow is imported, if there is no run
-    from grokviz.watching import Watcher
+    from grokviz.serving.watching import Watcher
 
     with Watcher(arguments.run, port=arguments.port) as watcher, suppress(Interrupted, KeyboardInterrupt):
         print(f"watching: {watcher.url} (Ctrl-C ends it)", flush=True)
@@ -152,7 +152,7 @@ def watch(arguments: WatchArguments) -> int:
 
 def measurements(arguments: MeasurementsArguments) -> int:
     """Print what was measured as a table: a row for each checkpoint, as CSV or Parquet."""
-    from grokviz.analysis.tables import scalars, to_parquet
+    from grokviz.analysis.reading.scalars import scalars, to_parquet
 
     if arguments.csv and arguments.parquet:
         raise GrokvizError("--csv and --parquet are two formats; choose one")
@@ -201,7 +201,7 @@ def figure(arguments: FigureArguments) -> int:
 
 
 def _shown(found: Run, arguments: FigureArguments) -> Any:
-    from grokviz.analysis.derived import own_measurements
+    from grokviz.analysis.reading.derived import own_measurements
 
     return found.measurements_in(arguments.measurements) if arguments.measurements else own_measurements(found)
 
@@ -224,8 +224,8 @@ def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: st
 
 def compare(arguments: CompareArguments) -> int:
     """Write a page that shows several runs beside each other, or their differences as CSV."""
-    from grokviz.analysis.compared import compare as compare_runs
-    from grokviz.analysis.compared import table_of
+    from grokviz.analysis.reading.compared import compare as compare_runs
+    from grokviz.analysis.reading.compared import table_of
 
     if arguments.out is not None:
         refuse_unwritable(arguments.out)
@@ -264,8 +264,8 @@ def verify(arguments: VerifyArguments) -> int:
     """Hold published values of a network against ours, one by one."""
     found = open_run(arguments.run)
     epoch = found.epoch(cast(Epoch, _epoch(arguments.epoch)))
-    from grokviz.analysis.verifying import as_table
-    from grokviz.analysis.verifying import verify as verify_run
+    from grokviz.analysis.claims.verifying import as_table
+    from grokviz.analysis.claims.verifying import verify as verify_run
 
     verification = verify_run(found, arguments.against, epoch=epoch)
     print(as_table(verification, every=arguments.all))
@@ -360,12 +360,12 @@ def _agreed(question: str) -> bool:
 
 
 def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
-    from grokviz.analysis.current import current_outline
-    from grokviz.analysis.derived import key_frequencies_of, why_no_key_frequencies
+    from grokviz.analysis.reading.current import current_outline
+    from grokviz.analysis.reading.derived import key_frequencies_of, why_no_key_frequencies
 
     measured = current_outline(run) if out is None else None
     if measured is None:
-        from grokviz.analysis.measuring import measure as measure_run
+        from grokviz.analysis.taking.measuring import measure as measure_run
 
         measured = measure_run(run, out=out, progress=not quiet)
     keys = key_frequencies_of(measured)

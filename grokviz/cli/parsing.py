@@ -14,8 +14,8 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from grokviz.cli.table import Command
 from grokviz.config import Operation, Split, SplitRecipe
+from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizError
-from grokviz.presets import PRESETS
 
 Arguments = TypeVar("Arguments")
 

@@ -7,8 +7,8 @@ import torch
 import xarray as xr
 from safetensors.torch import save
 
-from grokviz.analysis.derived import key_frequencies_of, own_measurements
-from grokviz.analysis.phases import Phases, find_phases
+from grokviz.analysis.reading.derived import key_frequencies_of, own_measurements
+from grokviz.analysis.reading.phases import Phases, find_phases
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
 from grokviz.figures.files import facts_of, file_of

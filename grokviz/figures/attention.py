@@ -5,7 +5,7 @@ import math
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import attention_pattern
+from grokviz.analysis.reading.derived import attention_pattern
 from grokviz.checks import Epoch, choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.figures.baselines import beside_start, itself

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import key_frequencies_of
-from grokviz.analysis.joined import concat, config_of, differing, runs_in
+from grokviz.analysis.reading.derived import key_frequencies_of
+from grokviz.analysis.reading.joined import concat, config_of, differing, runs_in
 from grokviz.checks import one_of
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing

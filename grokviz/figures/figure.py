@@ -15,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 import xarray as xr
 
-from grokviz.analysis.derived import (
+from grokviz.analysis.reading.derived import (
     has_tokens_apart,
     key_frequencies_of,
     measurements_of_one,

@@ -6,7 +6,7 @@ Of another group than a cyclic one, what is said of frequencies is said of its b
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import (
+from grokviz.analysis.reading.derived import (
     HARMONIC_SHARE_OF_LARGEST,
     KeyHarmonic,
     blocks_in,

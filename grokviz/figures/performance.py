@@ -2,8 +2,8 @@
 
 import xarray as xr
 
-from grokviz.analysis.derived import why_no_split
-from grokviz.analysis.phases import Phases, find_phases
+from grokviz.analysis.reading.derived import why_no_split
+from grokviz.analysis.reading.phases import Phases, find_phases
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws

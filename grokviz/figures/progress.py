@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import blocks_in, key_frequencies_of
-from grokviz.analysis.evidence import WITNESSES, disagreements, labels_in
-from grokviz.analysis.evidence import key_evidence as evidence_of
+from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
+from grokviz.analysis.reading.evidence import WITNESSES, disagreements, labels_in
+from grokviz.analysis.reading.evidence import key_evidence as evidence_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import blocks_in, key_frequencies_of
+from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing

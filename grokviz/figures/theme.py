@@ -14,8 +14,8 @@ import xarray as xr
 from jaxtyping import Float, Int
 from plotly.colors import get_colorscale
 
-from grokviz.analysis.derived import key_frequencies_of
-from grokviz.analysis.phases import Phases
+from grokviz.analysis.reading.derived import key_frequencies_of
+from grokviz.analysis.reading.phases import Phases
 from grokviz.checks import Epoch, epoch_among
 from grokviz.figures.drawing import Drawing
 from grokviz.tasks.blocks import Blocks, Label

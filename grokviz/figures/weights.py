@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from grokviz.analysis.phases import find_phases
+from grokviz.analysis.reading.phases import find_phases
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import draws

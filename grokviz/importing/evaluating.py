@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from grokviz.bars import progress_of
 from grokviz.config import TaskConfig
 from grokviz.importing.losses import ANOTHER_NETWORK, StoredLosses, apart, in_words, nearer_shift, stored_losses
 from grokviz.importing.series import Series
 from grokviz.importing.tasks import losses_and_hits_of
-from grokviz.progress import progress_of
 from grokviz.tasks.split import known_train_mask
 
 Row = Mapping[str, float]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
+from grokviz.bars import progress_of
 from grokviz.checks import as_path, shown
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, argument, command
@@ -17,7 +18,6 @@ from grokviz.importing.split_check import contradiction_in_words
 from grokviz.importing.tasks import find_task
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.origin import Origin
-from grokviz.progress import progress_of
 from grokviz.store import Run, create_run, open_run
 from grokviz.tasks.given import SPLIT_UNKNOWN
 

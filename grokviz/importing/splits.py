@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokviz.bars import progress_of
 from grokviz.config import TaskConfig
 from grokviz.errors import argument
-from grokviz.progress import progress_of
 from grokviz.tasks.split import RECIPES
 
 SEEDS = (*range(1001), 1234, 1337, 1995, *range(2019, 2027), 4242, 12345, 31337, 123456, TaskConfig.split_seed or 0)

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.compared import compare
-from grokviz.analysis.derived import own_measurements, why_lacking, why_no_split
-from grokviz.analysis.joined import concat
-from grokviz.analysis.moments import At
-from grokviz.analysis.phases import find_phases
+from grokviz.analysis.reading.compared import compare
+from grokviz.analysis.reading.derived import own_measurements, why_lacking, why_no_split
+from grokviz.analysis.reading.joined import concat
+from grokviz.analysis.reading.moments import At
+from grokviz.analysis.reading.phases import find_phases
+from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable
 from grokviz.figures import figure_named, why_not
 from grokviz.figures.comparison import comparison_drawing
 from grokviz.figures.theme import SERIES_COLOURS
-from grokviz.progress import progress_of
 from grokviz.report.assembling import page_of
 from grokviz.report.block import Block
 from grokviz.report.contents import contents_of

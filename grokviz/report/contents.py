@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import HARMONIC_SHARE_OF_LARGEST, key_frequencies_of, multiples_of_keys
-from grokviz.analysis.phases import Phases
+from grokviz.analysis.reading.derived import HARMONIC_SHARE_OF_LARGEST, key_frequencies_of, multiples_of_keys
+from grokviz.analysis.reading.phases import Phases
 from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, shows_an_epoch

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from grokviz.analysis.derived import blocks_in
-from grokviz.analysis.evidence import WITNESSES, as_texts, key_evidence, labels_in
+from grokviz.analysis.reading.derived import blocks_in
+from grokviz.analysis.reading.evidence import WITNESSES, as_texts, key_evidence, labels_in
 from grokviz.errors import LackingError
 
 

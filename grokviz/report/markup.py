@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import xarray as xr
 
-from grokviz.analysis.phases import Phases
+from grokviz.analysis.reading.phases import Phases
 from grokviz.figures import FAMILIES, FigureFunction
 from grokviz.report.contents import Contents
 from grokviz.report.evidence import evidence_table

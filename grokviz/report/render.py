@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import measurements_of_one, own_measurements, refuse_other_than_measurements
-from grokviz.analysis.phases import find_phases
+from grokviz.analysis.reading.derived import measurements_of_one, own_measurements, refuse_other_than_measurements
+from grokviz.analysis.reading.phases import find_phases
+from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_an_epoch, why_not
-from grokviz.progress import progress_of
 from grokviz.report.assembling import page_of
 from grokviz.report.block import Block
 from grokviz.report.contents import contents_of, with_network

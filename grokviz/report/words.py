@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.derived import (
+from grokviz.analysis.reading.derived import (
     blocks_in,
     harmonics_of_keys,
     key_frequencies_of,
     why_no_key_frequencies,
     why_no_split,
 )
-from grokviz.analysis.phases import Phases
-from grokviz.bands import what_grokking_takes
+from grokviz.analysis.reading.phases import Phases
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
+from grokviz.config.bands import what_grokking_takes
+from grokviz.config.presets import PRESETS
 from grokviz.errors import command, flag
 from grokviz.measured import task_in
-from grokviz.presets import PRESETS
 from grokviz.store import Run
 from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.own import OwnOperation

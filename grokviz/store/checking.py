@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from grokviz.bars import progress_of
 from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
-from grokviz.progress import progress_of
 from grokviz.store.changing import FOLDERS
 from grokviz.store.durable import temporaries
 from grokviz.store.history import HEADER

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from grokviz.bars import progress_of
 from grokviz.config import TrainingConfig
 from grokviz.errors import GrokvizWarning, Interrupted, argument, command
 from grokviz.models.machine import cpu_threads
-from grokviz.progress import progress_of
 from grokviz.store import RunWriter
 from grokviz.training.audience import Audience
 from grokviz.training.learner import Learner

@@ -3,9 +3,9 @@
 import warnings
 from pathlib import Path
 
-from grokviz.bands import outside_known_bands
 from grokviz.checks import as_path, shown
 from grokviz.config import RunConfig
+from grokviz.config.bands import outside_known_bands
 from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, create_run, open_run

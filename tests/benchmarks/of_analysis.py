@@ -11,8 +11,8 @@ import torch
 from timing import Rows, interleaved, repeated, timed
 
 import grokviz
-from grokviz.analysis.keys import find_keys
-from grokviz.analysis.specs import MeasureSpec, specs_of
+from grokviz.analysis.taking.keys import find_keys
+from grokviz.analysis.taking.specs import MeasureSpec, specs_of
 from grokviz.models.hooked import tokens_of
 from grokviz.models.machine import cpu_threads
 from grokviz.report.render import render_report

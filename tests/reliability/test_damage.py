@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.analysis.sources import Source
+from grokviz.analysis.taking.sources import Source
 from grokviz.cli.main import main
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import grokviz
-from grokviz.analysis.columns import Column
+from grokviz.analysis.taking.columns import Column
 from grokviz.training.signals import signals_deferred
 from reliability import worker
 

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 import grokviz
-from grokviz.analysis import current
+from grokviz.analysis.reading import current
 from grokviz.cli.main import main
 from grokviz.store.changing import changing
 from reliability import faults
@@ -20,7 +20,7 @@ from reliability import faults
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
-        *("grokviz.training.resuming", "grokviz.analysis.measuring", "grokviz.cli.commands", "grokviz.report"),
+        *("grokviz.training.resuming", "grokviz.analysis.taking.measuring", "grokviz.cli.commands", "grokviz.report"),
         # and what these import when they are first called, each child a second of its own
         *("tyro", "torch._dynamo", "plotly.graph_objects", "h5netcdf", "einops", "typeguard"),
     ]

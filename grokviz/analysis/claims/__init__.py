@@ -1,0 +1,1 @@
+"""Published values, held against ours."""

@@ -1,0 +1,73 @@
+"""The activations of a HookedTransformer, pulled out by hooks: with interventions, or of a network from elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokviz.analysis.taking.hooks import Hook, guarded, refuse_idle_hooks
+from grokviz.models.architecture import Blueprint, Site
+from grokviz.models.computation import Activations
+from grokviz.models.hooked import HookedTransformer, activation_of, tokens_of
+from grokviz.models.weights import Weights
+
+
+def activations_by_hooks(
+    model: HookedTransformer, blueprint: Blueprint, pairs: Int[Tensor, "pair operand"], hooks: Sequence[Hook]
+) -> Activations:
+    """The activations at the position that is read, on the CPU, for each pair of elements."""
+    seen: dict[str, Tensor] = {}
+
+    def keeping(site: Site) -> Hook:
+        def keep(activation: Float[Tensor, "pair ..."], hook: Any) -> None:
+            seen[site.name] = activation.select(site.position, -1).cpu()
+
+        return site.hook, keep
+
+    def pass_on_last_position(activation: Float[Tensor, "pair position d_model"], hook: Any) -> Tensor:
+        return activation[:, -1:]
+
+    # What comes after need not see the other positions; an intervention, however, may count on finding them.
+    last_alone = blueprint.architecture.last_alone
+    spare: list[Hook] = [(last_alone, pass_on_last_position)] if last_alone and not hooks else []
+    ours = [keeping(site) for site in blueprint.architecture.sites]
+    tokens = tokens_of(blueprint, pairs).to(next(model.parameters()).device)
+    logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
+    return Activations(blueprint.computation.as_seen(seen), logits[:, -1].cpu())
+
+
+def weights_in(model: HookedTransformer, n: int) -> Weights:
+    """The weights of a model whose operands are of `n` elements each: with tokens of their own, where it has so many.
+
+    Raises:
+        GrokvizError: it is of no architecture that measures are of.
+    """
+    return replace(Weights.of(model), activation=activation_of(model)).for_elements(n)
+
+
+def ready_hooks(model: HookedTransformer, hooks: Sequence[Hook]) -> list[Hook]:
+    """The user's `hooks`, each of which will be called in `model`, and says what is wrong where it fails.
+
+    Raises:
+        GrokvizError: a hook would never be called.
+    """
+    refuse_idle_hooks(hooks, passed_hooks(model) if hooks else ())
+    return [guarded(name, hook) for name, hook in hooks]
+
+
+def passed_hooks(model: HookedTransformer) -> list[str]:
+    """The names of the hook points that activations pass in this network. A HookedTransformer has others, too, for settings that
+    it does not have, and a hook there would never be called.
+    """
+    passed: list[str] = []
+
+    def note(activation: Tensor, hook: Any) -> None:
+        passed.append(hook.name)
+
+    tokens = torch.zeros(1, model.cfg.n_ctx, dtype=torch.long, device=next(model.parameters()).device)
+    with torch.no_grad():
+        model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[(lambda name: True, note)])
+    return passed

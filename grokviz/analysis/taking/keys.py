@@ -1,0 +1,90 @@
+"""The key frequencies: those from which the network reads its answer, told from their harmonics."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.analysis.reading.derived import KeyHarmonic, multiples_of_keys
+from grokviz.analysis.taking.measures.fourier import readout_power
+from grokviz.analysis.taking.measures.performance import accuracy
+from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.outcomes import TEST_THRESHOLD
+from grokviz.tasks.blocks import Blocks, Label
+
+SHARE_OF_LARGEST = 0.10
+MULTIPLE_OF_MEDIAN = 10.0
+HARMONIC_SHARE_OF_KEY = 0.25
+
+KEY_FREQUENCY_RULE = (
+    f"readout power per component at least {SHARE_OF_LARGEST:.0%} of the largest and at least {MULTIPLE_OF_MEDIAN:g} "
+    f"times the median over frequencies; one that is twice another and at most {HARMONIC_SHARE_OF_KEY:g} of it is a harmonic"
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the readout says about each frequency."""
+
+    frequencies: tuple[Label, ...]
+    """The key frequencies (of another group than a cyclic one, the key blocks), in their order."""
+    why_none: str
+    """Why there are no key frequencies; '' where there are some."""
+    shares_of_largest: tuple[float, ...] = ()
+    """Readout power per component of each frequency, as a share of the largest; empty for a task without harmonics."""
+    blocks: Blocks | None = None
+    """Those of the task; None where it has no harmonics."""
+
+    def harmonics(self) -> tuple[KeyHarmonic, ...]:
+        """The harmonics of key frequencies in the readout: 2k and 3k with at least 1 % of the largest."""
+        if self.blocks is None:
+            return ()
+        return tuple(multiples_of_keys(self.frequencies, self.shares_of_largest, self.blocks, self.shares_of_largest))
+
+
+def find_keys(snapshot: Snapshot) -> Keys:
+    """The key frequencies of a network, and how strong each frequency is in its readout.
+
+    Frequency k is key where its readout power per component (cos and sin are two, the sign (-1)^x of an even n is one) is
+    at least 10 % of the largest and at least 10 times the median over all frequencies. The readout decides because a
+    network may carry frequencies in its embedding that it never uses. Their number is not limited.
+
+    A frequency that is twice another and has at most a quarter of its power is no key but a harmonic of it: networks
+    without attention carry 2k at 2 to 10 % of the largest beside each key k. Published key lists of such networks count
+    these harmonics as keys; `harmonics_of_keys` lists them, so that both counts can be read.
+
+    Where half of all frequencies or more have 10 % of the largest, none is far above the median and the rule finds none.
+    Such are networks before a circuit has formed, and those that do use half of all frequencies, as they may where n is
+    below 20; `why_none` tells them apart by the test accuracy.
+
+    Source: after Nanda et al. 2023, arXiv 2301.05217, section 4.2, who read them off the readout.
+    """
+    if why_not := snapshot.task.why_no_harmonics or snapshot.blueprint.why_lacking("readout"):
+        return Keys((), why_not)
+    blocks = snapshot.harmonics.blocks
+    power = power_per_component(snapshot)
+    shares = power / power.max()
+    strong = shares >= SHARE_OF_LARGEST
+    would_be = strong & (shares >= MULTIPLE_OF_MEDIAN * shares.quantile(0.5))
+    keys = [label for label, is_one in zip(snapshot.harmonics.labels, would_be.tolist(), strict=True) if is_one]
+    share_of = dict(zip(snapshot.harmonics.labels, shares, strict=True))
+    twice = {key: blocks.multiple(2, key) for key in keys}
+    doubles = {d for key, d in twice.items() if d in keys and share_of[d] <= HARMONIC_SHARE_OF_KEY * share_of[key]}
+    why_none = "" if keys else _why_none(snapshot, int(strong.sum()))
+    return Keys(tuple(key for key in keys if key not in doubles), why_none, tuple(shares.tolist()), blocks)
+
+
+def power_per_component(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    """Readout power of each block over the number of its components: of a frequency two, or one for k = n/2."""
+    return readout_power(snapshot) / torch.from_numpy(snapshot.harmonics.blocks.dimensions)
+
+
+def _why_none(snapshot: Snapshot, n_strong: int) -> str:
+    blocks, by_split = snapshot.harmonics.blocks, dict(zip(snapshot.splits, accuracy(snapshot), strict=True))
+    if by_split.get("test", by_split["all"]) < TEST_THRESHOLD:
+        return f"there are no key {blocks.plural} at the last checkpoint: no circuit has formed"
+    return (
+        f"there are no key {blocks.plural}: the network reads its answer from {n_strong} of "
+        f"{len(blocks)} {blocks.plural}, and where half of all are used the rule cannot tell which are key"
+    )

@@ -1,0 +1,24 @@
+"""Measures: pure functions of a snapshot, one file a family.
+
+A measure takes a `Snapshot`, and the key frequencies of the run as a second argument `key_frequencies` if it needs
+them; if it needs the task's harmonics, it says so with `@needs("harmonics")`. Its name is its function's, its axes are its
+return annotation, its text is its docstring. To add one, write the function and put its name into `MEASURES` at the foot
+of its file.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from grokviz.analysis.taking.measures import attention, fourier, performance, progress, superposition, weights
+
+Measure = Callable[..., Tensor]
+
+MEASURES: tuple[Measure, ...] = (
+    *performance.MEASURES,
+    *fourier.MEASURES,
+    *progress.MEASURES,
+    *attention.MEASURES,
+    *superposition.MEASURES,
+    *weights.MEASURES,
+)

@@ -1,0 +1,1 @@
+"""What is served while a run trains."""
