@@ -14,20 +14,19 @@ from grokviz.cli.arguments import TrainArguments
 from grokviz.cli.parsing import parsed
 from grokviz.cli.table import COMMANDS
 from grokviz.config import (
-    Biases,
     EngineName,
     Initialisation,
     ModelConfig,
-    OptimizerName,
     OutputVocabulary,
     RunConfig,
     TaskConfig,
     TrainingConfig,
 )
+from grokviz.config.optimizers import OPTIMIZERS
 from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS
-from grokviz.models.architecture import OperandTokens
+from grokviz.models.architecture import Biases, OperandTokens
 from grokviz.models.architectures import ARCHITECTURES
 from grokviz.report.words import command_again, python_again
 
@@ -71,7 +70,7 @@ RATES = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
 TRAININGS = st.builds(
     TrainingConfig,
     epochs=st.integers(1, 10**9),
-    optimizer=names(OptimizerName),
+    optimizer=st.sampled_from(list(OPTIMIZERS)),
     learning_rate=st.floats(1e-300, 1e300),
     betas=st.tuples(RATES, RATES),
     weight_decay=st.floats(0, 1e300),

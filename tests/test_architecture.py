@@ -31,7 +31,11 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess:
         ("training/loop.py", "import transformer_lens", "only models/hooked.py imports transformer_lens"),
         ("figures/theme.py", "import torch", "what reads and shows a run needs no torch"),
         ("store/run.py", "import torch", "what reads and shows a run needs no torch"),
-        ("report/render.py", "from grokviz.analysis.taking import measuring", "what reads and shows a run needs no torch"),
+        (
+            "report/render.py",
+            "from grokviz.analysis.taking import measuring",
+            "what reads and shows a run needs no torch",
+        ),
         (
             "analysis/taking/sources.py",
             "from grokviz.store.layout import CONFIG_FILE",

@@ -20,7 +20,8 @@ from grokviz.importing.splits import (
     z_of_cut,
     z_of_mask,
 )
-from grokviz.tasks.split import RECIPES
+from grokviz.tasks.recipes import RECIPES
+from grokviz.tasks.split import order_of
 
 N = 59 * 59
 FEW = Sought(seeds=tuple(range(60)))
@@ -29,7 +30,7 @@ FEW = Sought(seeds=tuple(range(60)))
 def losses_of(recipe: str, seed: int, fraction: float, *, better: float, noise: int = 0) -> torch.Tensor:
     """Log-normal losses that are `better` standard deviations lower on the pairs that are trained on."""
     losses = torch.randn(N, dtype=torch.float64, generator=torch.Generator().manual_seed(noise))
-    losses[RECIPES[recipe](N, seed)[: int(fraction * N)]] -= better
+    losses[order_of(recipe, N, seed)[: int(fraction * N)]] -= better
     return losses.exp()
 
 
@@ -91,7 +92,7 @@ def test_a_stated_fraction_is_taken_where_the_losses_do_not_speak_against_it() -
 def test_fractions_between_which_the_losses_do_not_tell_are_not_guessed() -> None:
     # given a fit just good enough to tell the seed
     weak = losses_of("randperm", 41, 0.3, better=0.27)
-    z = z_of_cut(fit_ranks([weak]), RECIPES["randperm"](N, 41), int(0.3 * N))
+    z = z_of_cut(fit_ranks([weak]), order_of("randperm", N, 41), int(0.3 * N))
     assert chance_of(z, FEW.n_orders * len(FRACTIONS)) < MOST_CHANCE
     assert isinstance(found(weak), str)
 
@@ -102,7 +103,7 @@ def test_z_of_a_wrong_order_is_standard_normal_whatever_the_losses_are(kind: str
     losses = torch.randn(N, dtype=torch.float64, generator=generator)
     losses = {"normal": losses, "heavy tails": losses.pow(9), "two values": (losses > 0).double() + losses * 1e-9}[kind]
     fit = fit_ranks([losses])
-    z = np.array([z_of_cut(fit, RECIPES["randperm"](N, seed), N // 3) for seed in range(400)])
+    z = np.array([z_of_cut(fit, order_of("randperm", N, seed), N // 3) for seed in range(400)])
     assert abs(z.mean()) < 4 / math.sqrt(400)
     assert z.std() == pytest.approx(1, abs=0.15)
 
@@ -129,11 +130,11 @@ def test_several_networks_of_a_run_say_together_what_one_does_not() -> None:
 def test_stored_losses_tell_a_split_where_no_other_can_have_them() -> None:
     # given losses of which a few pairs hold nearly all, so that the means of train and test differ from any other split's
     losses = losses_of("numpy_permutation", 8, 0.5, better=0.0)
-    train = RECIPES["numpy_permutation"](N, 8)[: N // 2]
+    train = order_of("numpy_permutation", N, 8)[: N // 2]
     losses[train[:3]] = losses.sum()
     means = {
         "train": losses[train].mean().item(),
-        "test": losses[RECIPES["numpy_permutation"](N, 8)[N // 2 :]].mean().item(),
+        "test": losses[order_of("numpy_permutation", N, 8)[N // 2 :]].mean().item(),
     }
     sought = Sought(seeds=tuple(range(20)), fractions=(0.5,))
     reason = find_by_losses(losses, means, sought, progress=False)
@@ -141,7 +142,7 @@ def test_stored_losses_tell_a_split_where_no_other_can_have_them() -> None:
     flat = losses_of("numpy_permutation", 8, 0.5, better=0.5)
     means = {
         "train": flat[train].mean().item(),
-        "test": flat[RECIPES["numpy_permutation"](N, 8)[N // 2 :]].mean().item(),
+        "test": flat[order_of("numpy_permutation", N, 8)[N // 2 :]].mean().item(),
     }
     split = find_by_losses(flat, means, sought, progress=False)
     assert isinstance(split, FoundSplit)

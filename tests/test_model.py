@@ -7,14 +7,15 @@ import torch
 
 import grokviz
 from fixtures import initial_model, last_position_logits
-from grokviz.config import Biases, ModelConfig, RunConfig, TaskConfig
+from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
+from grokviz.models.architecture import Biases
 from grokviz.models.hooked import model_with_weights, weights_of
 from grokviz.models.loss import cross_entropies
 from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 from grokviz.models.weights import Weights
-from grokviz.tasks.split import randperm
+from grokviz.tasks.split import order_of
 from grokviz.tasks.task import task_of
 from grokviz.training.initial import initial_weights
 
@@ -67,7 +68,7 @@ def test_weights_follow_the_seed_and_leave_the_global_generators_alone() -> None
 def test_the_default_run_has_the_train_pairs_and_the_start_of_the_notebook() -> None:
     # given the pairs that the notebook printed, and its draws written out: one generator, the split's, which goes on
     config = preset("default")
-    order = randperm(config.task.n_pairs, config.task.split_seed)
+    order = order_of("randperm", config.task.n_pairs, config.task.split_seed)
     train = [divmod(pair, 97) for pair in order[: config.task.n_train].tolist()]
     assert (train[:3], train[-3:]) == ([(71, 77), (91, 9), (33, 73)], [(6, 51), (13, 39), (75, 27)])
     generator = torch.Generator().manual_seed(1412388651)

@@ -14,7 +14,8 @@ from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.origin import Origin, SourceFile
 from grokviz.tasks.given import GivenSplit
-from grokviz.tasks.split import RECIPES, known_train_mask, train_mask
+from grokviz.tasks.recipes import RECIPES
+from grokviz.tasks.split import known_train_mask, order_of, train_mask
 
 
 def test_python_shuffle_is_the_split_of_the_progress_measures_code() -> None:
@@ -32,12 +33,12 @@ def test_python_shuffle_is_the_split_of_the_progress_measures_code() -> None:
 def test_the_other_recipes_are_those_of_the_global_generators() -> None:
     n = 59 * 59
     torch.manual_seed(598)
-    assert (RECIPES["randperm"](n, 598) == torch.randperm(n)).all()
+    assert (order_of("randperm", n, 598) == torch.randperm(n)).all()
     np.random.seed(42)
-    assert RECIPES["numpy_permutation"](n, 42).tolist() == np.random.permutation(n).tolist()
+    assert order_of("numpy_permutation", n, 42).tolist() == np.random.permutation(n).tolist()
     generator = torch.Generator().manual_seed(3)
     subset, _ = torch.utils.data.random_split(range(n), [1000, n - 1000], generator=generator)
-    assert list(subset) == RECIPES["randperm"](n, 3)[:1000].tolist()
+    assert list(subset) == order_of("randperm", n, 3)[:1000].tolist()
 
 
 def test_drawing_leaves_the_global_generators_alone() -> None:

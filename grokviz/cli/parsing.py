@@ -13,7 +13,7 @@ from tyro.conf import AvoidSubcommands, OmitArgPrefixes
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from grokviz.cli.table import Command
-from grokviz.config import Operation, Split, SplitRecipe
+from grokviz.config import SPLITS, Operation, Split
 from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizError
 
@@ -80,7 +80,7 @@ def _registry() -> ConstructorRegistry:
 
     @registry.primitive_rule
     def split(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        return _word(f"{{{','.join(get_args(SplitRecipe))}}}") if info.type == Split else None
+        return _word(f"{{{','.join(SPLITS)}}}") if info.type == Split else None
 
     return registry
 

@@ -9,6 +9,7 @@ from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from grokviz.checks import choose, number, one_of, plain_number, same_names, seed_number, shown, whole
+from grokviz.config.optimizers import OPTIMIZERS
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import Biases, Blueprint, OperandTokens
@@ -16,15 +17,14 @@ from grokviz.models.architectures import ARCHITECTURES
 from grokviz.tasks.given import GIVEN, SPLIT_UNKNOWN, GivenSplit
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own import OwnOperation, recorded
+from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task, task_of
 from grokviz.tasks.train_pairs import TrainPairs, train_indices
 
 S = TypeVar("S")
 
 Initialisation = Literal["notebook", "nanda2023", "transformer_lens", "unknown"]
-SplitRecipe = Literal["randperm", "python_shuffle", "numpy_permutation", "unknown"]
 OutputVocabulary = Literal["tokens", "answers"]
-OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 EngineName = Literal["auto", "fused", "torch", "reference"]
 
 WHERE = ("device", "engine", "threads")
@@ -40,7 +40,10 @@ PURE_NEURON = 0.85
 
 MAX_P = 2**15
 
-Split = SplitRecipe | GivenSplit
+SPLITS = (*RECIPES, "unknown")
+"""The names of splits: the recipes that draw one, and that of an imported network of which it is not known."""
+
+Split = str | GivenSplit
 """How a split is given: by the recipe that draws it, or pair by pair."""
 
 Operation = str | Callable[[int, int, int], int]
@@ -105,7 +108,7 @@ class TaskConfig:
         if isinstance(self.split, GivenSplit) or self.split == "unknown":
             self._refuse_drawn_split()
             return
-        one_of("split", self.split, get_args(SplitRecipe))
+        one_of("split", self.split, SPLITS)
         _set(self, train_fraction=number("train_fraction", self.train_fraction))
         if not 0 < self.known_fraction < 1:
             raise GrokvizError(
@@ -252,7 +255,7 @@ class TrainingConfig:
 
     epochs: int = 30_000
     """Epochs; one epoch is one full-batch optimiser step."""
-    optimizer: OptimizerName = "adamw"
+    optimizer: str = "adamw"
     """Optimiser: adamw, adam (weight decay as an L2 penalty), sgd (likewise), or muon (for the matrices of attention and
     MLP, each head's by itself; adamw for the embeddings and the unembedding)."""
     learning_rate: float = 1e-3
@@ -284,7 +287,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _set(self, epochs=whole("epochs", self.epochs, least=1, most=10**9, limit="that would take weeks"))
-        one_of("optimizer", self.optimizer, get_args(OptimizerName))
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("engine", self.engine, get_args(EngineName))
         for name in ("learning_rate", "weight_decay", "stop_accuracy"):
             _set(self, **{name: number(name, getattr(self, name))})

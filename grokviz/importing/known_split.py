@@ -24,7 +24,8 @@ from grokviz.importing.splits import (
 )
 from grokviz.importing.tasks import losses_and_hits_of
 from grokviz.tasks.given import GivenSplit
-from grokviz.tasks.split import RECIPES, train_mask
+from grokviz.tasks.recipes import RECIPES
+from grokviz.tasks.split import train_mask
 
 NETWORKS = 9
 """Networks of a series, evenly chosen, from whose losses the split is found."""
@@ -110,7 +111,7 @@ def _stated(stated: Mapping[str, object], names: Sequence[str]) -> object:
 
 
 def _drawn(task: TaskConfig, recipe: str, seed: int, fraction: float) -> TaskConfig:
-    return replace(task, split=recipe, split_seed=seed, train_fraction=fraction)  # type: ignore[arg-type]  # it is checked there
+    return replace(task, split=recipe, split_seed=seed, train_fraction=fraction)
 
 
 def _checked(task: TaskConfig, fitted: Mapping[int, Fitted], because: str) -> KnownSplit:

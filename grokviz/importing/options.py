@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from grokviz.checks import as_path, number, one_of, seed_number, shown, whole
-from grokviz.config import MAX_P, Operation, SplitRecipe
+from grokviz.config import MAX_P, SPLITS, Operation
 from grokviz.errors import GrokvizError, flag
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import OperandTokens
@@ -28,8 +28,9 @@ class ImportOptions:
     package.module:function."""
     p: int | None = None
     """Modulus; the number of elements, or what gives so many, if not given."""
-    split: SplitRecipe | None = None
-    """What drew the train pairs; found, if not given, by how well they are fitted. 'unknown' leaves them unknown."""
+    split: str | None = None
+    """What drew the train pairs: randperm, python_shuffle, numpy_permutation; found, if not given, by how well they are fitted.
+    'unknown' leaves them unknown."""
     split_seed: int | None = None
     """Seed of the split; found if not given."""
     train_fraction: float | None = None
@@ -55,7 +56,7 @@ class ImportOptions:
         if self.p is not None:
             whole("p", self.p, least=3, most=MAX_P)
         if self.split is not None:
-            one_of("split", self.split, get_args(SplitRecipe))
+            one_of("split", self.split, SPLITS)
         if self.split_seed is not None:
             seed_number("split_seed", self.split_seed)
         for name in ("train_fraction", "attention_coefficient"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from grokviz.config import TaskConfig
 from grokviz.importing.splits import Sought, find_split, fraction_that_fits, ranks, z_of_mask
 from grokviz.importing.tasks import LEAST_BEYOND_CHANCE
-from grokviz.tasks.split import RECIPES, train_mask
+from grokviz.tasks.split import order_of, train_mask
 
 Verdict = Literal["agrees", "contradicted", "untested"]
 
@@ -92,7 +92,7 @@ def _by_the_fraction(task: TaskConfig, fit: Float[Tensor, "pair"]) -> SplitCheck
     """What contradicts a drawn split whose order fits: that another number of its first pairs was trained on."""
     if not isinstance(task.split, str) or task.split_seed is None:
         return None
-    order = RECIPES[task.split](task.n_pairs, task.split_seed)
+    order = order_of(task.split, task.n_pairs, task.split_seed)
     found = fraction_that_fits(fit, order, Sought(stated=task.known_fraction))
     if found is None or int(found * task.n_pairs) == task.n_train:
         return None

@@ -16,7 +16,8 @@ from torch import Tensor
 from grokviz.bars import progress_of
 from grokviz.config import TaskConfig
 from grokviz.errors import argument
-from grokviz.tasks.split import RECIPES
+from grokviz.tasks.recipes import RECIPES
+from grokviz.tasks.split import order_of
 
 SEEDS = (*range(1001), 1234, 1337, 1995, *range(2019, 2027), 4242, 12345, 31337, 123456, TaskConfig.split_seed or 0)
 """Seeds that are tried: the small ones, those that people like, and grokviz's own."""
@@ -129,7 +130,7 @@ def find_split(fit: Float[Tensor, "pair"], sought: Sought, *, progress: bool) ->
         )
     if chance_of(runner_up, tried) <= MOST_CHANCE:
         return f"two orders fit beyond doubt, with z = {best.z:.1f} and {runner_up:.1f}, and only one can be right"
-    order = RECIPES[best.recipe](n_pairs, best.seed)
+    order = order_of(best.recipe, n_pairs, best.seed)
     settled = _settled_cut(fit, order, cuts, None if sought.stated is None else int(sought.stated * n_pairs))
     if settled is None:
         return (
@@ -244,7 +245,7 @@ def _chance_of_mean(stored: Mapping[str, float], cut: int, n_pairs: int, mean: f
 def _orders(sought: Sought, n_pairs: int) -> Iterator[tuple[str, int, Int[Tensor, "pair"]]]:
     for recipe in sought.recipes:
         for seed in sought.seeds:
-            yield recipe, seed, RECIPES[recipe](n_pairs, seed)
+            yield recipe, seed, order_of(recipe, n_pairs, seed)
 
 
 def _best_cut(

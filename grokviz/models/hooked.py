@@ -5,6 +5,7 @@ This is the only file that imports transformer_lens.
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,13 @@ from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 from grokviz.errors import GrokvizError
-from grokviz.models.activations import ACTIVATIONS, Activation
-from grokviz.models.architecture import Blueprint
+from grokviz.models.activations import ACTIVATIONS
+from grokviz.models.architecture import Architecture, Blueprint
+from grokviz.models.architectures import ARCHITECTURES
+from grokviz.models.transformer import TRANSFORMER
+from grokviz.models.weights import Weights
 
-__all__ = ["HookedTransformer", "activation_of", "bare_model", "model_with_weights", "tokens_of", "weights_of"]
+__all__ = ["HookedTransformer", "bare_model", "model_with_weights", "tokens_of", "weights_in", "weights_of"]
 
 
 def tokens_of(blueprint: Blueprint, pairs: Int[Tensor, "pair operand"]) -> Int[Tensor, "pair position"]:
@@ -65,22 +69,40 @@ def bare_model(blueprint: Blueprint) -> HookedTransformer:
     return model
 
 
-def activation_of(model: HookedTransformer) -> Activation:
-    """The activation of a model's neurons, where it is of the architecture that measures are of.
+def weights_in(model: HookedTransformer, n: int) -> Weights:
+    """The weights of a model whose operands are of `n` elements each, of the architecture whose parameters it has: with tokens of
+    their own for each operand, where it has so many.
 
     Raises:
-        GrokvizError: it is of another; the message says in what.
+        GrokvizError: it is of no architecture that there is; the message says in what it is another.
     """
-    cfg = model.cfg
-    for what, got, wanted in (
-        ("layers", cfg.n_layers, (1,)),
-        ("the activation", cfg.act_fn, tuple(ACTIVATIONS)),
-        ("the normalisation", cfg.normalization_type, (None,)),
-        ("attention only", cfg.attn_only, (False,)),
-    ):
-        if got not in wanted:
+    names = {name for name, _ in model.named_parameters()}
+    known = [each for each in ARCHITECTURES.values() if {p.name for p in each.parameters} == names]
+    architecture = known[0] if known else TRANSFORMER
+    wanted: dict[str, Any] = {"act_fn": tuple(ACTIVATIONS), "attn_only": (False,)}
+    _refuse_other_settings(model, wanted, architecture)
+    activation = ACTIVATIONS[str(model.cfg.act_fn)]
+    weights = Weights.of(model, architecture=architecture, activation=activation).for_elements(n)
+    settings = weights.blueprint.settings
+    _refuse_other_settings(
+        model, {name: (settings[name],) for name in ("n_layers", "normalization_type")}, architecture
+    )
+    return weights
+
+
+SAID = {
+    "n_layers": "layers",
+    "act_fn": "the activation",
+    "normalization_type": "the normalisation",
+    "attn_only": "attention only",
+}
+"""What settings of a HookedTransformer are in words."""
+
+
+def _refuse_other_settings(model: HookedTransformer, wanted: Mapping[str, Any], architecture: Architecture) -> None:
+    for name, values in wanted.items():
+        if (got := getattr(model.cfg, name)) not in values:
             raise GrokvizError(
-                f"the model has {what} = {got!r}, but measures are of one layer of attention and neurons without "
-                f"normalisation, where it is {' or '.join(map(repr, wanted))}"
+                f"the model has {SAID[name]} = {got!r}, but measures are of {architecture.said}, where it is "
+                f"{' or '.join(map(repr, values))}"
             )
-    return ACTIVATIONS[str(cfg.act_fn)]

@@ -14,6 +14,7 @@ from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import RELU, Activation
 from grokviz.models.architecture import Architecture, Biases, Blueprint, OperandTokens
+from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.transformer import TRANSFORMER
 
 
@@ -47,14 +48,14 @@ class Weights:
         self._sizes  # noqa: B018 - refuses shapes that do not fit together
 
     @classmethod
-    def of(cls, model: HasParameters, like: "Weights | Blueprint | None" = None) -> "Weights":
-        """The weights of `model`: its own parameters, so that gradients reach them. Frozen zeros are left out. What its tensors
-        do not tell is as in `like`.
-        """
+    def of(
+        cls, model: HasParameters, *, architecture: Architecture = TRANSFORMER, activation: Activation = RELU
+    ) -> "Weights":
+        """The weights of `model`: its own parameters, so that gradients reach them. Frozen zeros are left out."""
         parameters = dict(model.named_parameters())
-        architecture = like.architecture if like else TRANSFORMER
         found = {p.short_name: parameters[p.name] for p in architecture.parameters if p.name in parameters}
-        return _like(like, {name: v for name, v in found.items() if v.requires_grad or v.any()})
+        kept = {name: values for name, values in found.items() if values.requires_grad or values.any()}
+        return cls(kept, architecture, activation)
 
     @classmethod
     def from_arrays(cls, blueprint: Blueprint, arrays: Mapping[str, Float[np.ndarray, "..."]]) -> "Weights":
@@ -67,19 +68,18 @@ class Weights:
         blueprint.refuse_other_shapes({name: values.shape for name, values in arrays.items()})
         parameters = blueprint.architecture.parameters
         found = {p.short_name: arrays[p.name] for p in parameters if p in blueprint.trained or arrays[p.name].any()}
-        return _like(blueprint, {name: torch.from_numpy(np.array(values)) for name, values in found.items()})
+        tensors = {name: torch.from_numpy(np.array(values)) for name, values in found.items()}
+        return cls(tensors, blueprint.architecture, blueprint.activation, blueprint.operand_tokens)
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any], like: "Weights | Blueprint | None" = None) -> "Weights":
+    def from_parameters(cls, parameters: Mapping[str, Any], *, activation: Activation = RELU) -> "Weights":
         """The weights that `parameters` are, arrays or tensors by the names of a hooked model's parameters, as `run.weights`
-        gives them, without the configuration that they belong to. Biases that are zero are left out; what tensors do not tell is
-        as in `like`.
+        gives them, without the configuration that they belong to. Biases that are zero are left out.
 
         Raises:
             GrokvizError: a parameter is missing, unknown or of another shape; the message names it.
         """
-        architecture = like.architecture if like else TRANSFORMER
-        by_name = {parameter.name: parameter for parameter in architecture.parameters}
+        by_name = {p.name: p for each in ARCHITECTURES.values() for p in each.parameters}
         if unknown := [name for name in parameters if name not in by_name]:
             raise GrokvizError(f"the weights hold the unknown {shown(unknown[0])}; {choose(unknown[0], by_name)}")
         try:
@@ -88,7 +88,10 @@ class Weights:
             }
         except (TypeError, ValueError, RuntimeError) as error:
             raise GrokvizError(f"the weights are no arrays ({str(error).splitlines()[0]:.100})") from error
-        return _like(like, {p.short_name: v for p, v in found.items() if not p.is_bias or v.any()})
+        architecture = next(
+            (each for each in ARCHITECTURES.values() if set(found) <= set(each.parameters)), TRANSFORMER
+        )
+        return cls({p.short_name: v for p, v in found.items() if not p.is_bias or v.any()}, architecture, activation)
 
     @cached_property
     def blueprint(self) -> Blueprint:
@@ -148,13 +151,6 @@ class Weights:
         if name not in values:
             raise AttributeError(f"there is no weight {name!r}; there are {', '.join(values)}")
         return values[name]
-
-
-def _like(like: Weights | Blueprint | None, values: Mapping[str, Tensor]) -> Weights:
-    """Weights of the same architecture and options as `like`; of the usual ones where that is None."""
-    if like is None:
-        return Weights(values)
-    return Weights(values, like.architecture, like.activation, like.operand_tokens)
 
 
 def biases_that_hold(short_names: set[str]) -> Biases:

@@ -1,16 +1,14 @@
-"""Which pairs are trained on: the recipes that draw a train/test split, and the sets of pairs that are told apart by it."""
+"""Which pairs are trained on, and the sets of pairs that are told apart by it."""
 
-import random
-from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokviz.errors import LackingError
 from grokviz.tasks.given import SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task
 
 Order = Int[Tensor, "pair"]
@@ -36,31 +34,9 @@ class HasSplit(Protocol):
         """Number of those that are trained on."""
 
 
-def randperm(n_pairs: int, seed: int) -> Order:
-    """`torch.randperm(n²)` from a generator of its own seeded with `seed`: the recipe of the notebook, and of Chughtai, Chan &
-    Nanda 2023, who seed the global one, which gives the same; `torch.utils.data.random_split` draws so, too.
-    """
-    return torch.randperm(n_pairs, generator=torch.Generator().manual_seed(seed))
-
-
-def python_shuffle(n_pairs: int, seed: int) -> Order:
-    """`random.seed(seed)`, then `random.shuffle` of the list of pairs: the recipe of Nanda et al. 2023."""
-    order = list(range(n_pairs))
-    random.Random(seed).shuffle(order)
-    return torch.tensor(order)
-
-
-def numpy_permutation(n_pairs: int, seed: int) -> Order:
-    """`numpy.random.seed(seed)`, then `numpy.random.permutation(n²)`; `numpy.random.shuffle` of the pairs gives the same."""
-    return torch.from_numpy(np.random.RandomState(seed % 2**32).permutation(n_pairs))
-
-
-RECIPES: Mapping[str, Callable[[int, int], Order]] = {
-    "randperm": randperm,
-    "python_shuffle": python_shuffle,
-    "numpy_permutation": numpy_permutation,
-}
-"""What orders the pairs, by the name that `TaskConfig.split` knows it by; the first of them are trained on."""
+def order_of(recipe: str, n_pairs: int, seed: int) -> Order:
+    """The pairs in the order in which a recipe draws them; the first of them are trained on."""
+    return torch.from_numpy(RECIPES[recipe](n_pairs, seed))
 
 
 def train_mask(task: HasSplit) -> Bool[Tensor, "pair"]:
@@ -76,7 +52,7 @@ def train_mask(task: HasSplit) -> Bool[Tensor, "pair"]:
     if task.split == "unknown" or task.split_seed is None:
         raise LackingError(SPLIT_UNKNOWN)
     mask = torch.zeros(task.n_pairs, dtype=torch.bool)
-    mask[RECIPES[task.split](task.n_pairs, task.split_seed)[: task.n_train]] = True
+    mask[order_of(task.split, task.n_pairs, task.split_seed)[: task.n_train]] = True
     return mask
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, argument
 from grokviz.models.machine import refuse_beyond_memory, training_bytes
+from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import train_mask
 from grokviz.training.engines.choice import engine_for
 from grokviz.training.engines.engine import Batch, Engine
@@ -74,7 +75,7 @@ def _refuse_untrainable(config: RunConfig) -> None:
     """
     model = config.model
     for name, value, refused, ways in (
-        ("split", config.task.split, "unknown", "randperm, python_shuffle or numpy_permutation"),
+        ("split", config.task.split, "unknown", " or ".join(RECIPES)),
         ("initialisation", model.initialisation, "unknown", "notebook, nanda2023 or transformer_lens"),
         ("biases", model.biases, "all", "none, mlp_in or mlp"),
         ("positions", model.positions, 2, "3"),

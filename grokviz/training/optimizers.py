@@ -1,8 +1,4 @@
-"""The optimisers, each one of torch's, and their state as named tensors.
-
-To add one, write a function from the trained parameters and the configuration to the torch optimisers that share them
-out, and give it its name in `config.OptimizerName` and in `BUILDERS` below.
-"""
+"""The optimisers, each one or several of torch's as `config/optimizers.py` has them, and their state as named tensors."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokviz.config import OptimizerName, RunConfig
+from grokviz.config import RunConfig
+from grokviz.config.optimizers import OPTIMIZERS, Share
 
 Trained = Mapping[str, Tensor]
 """The trained parameters, by their TransformerLens names."""
@@ -119,62 +116,23 @@ def _flush(tensors: Iterable[object]) -> None:
 
 def optimizer_for(config: RunConfig, trained: Trained, adamw: Kind = torch.optim.AdamW) -> Optimizer:
     """The optimiser that `config` names, at its start; by `adamw` where it is, or has, an AdamW."""
-    return Optimizer(trained, BUILDERS[config.known_training.optimizer](trained, config, adamw))
-
-
-def _adamw(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
-    return [_part(_whole(trained), adamw, **_of_adam(config))]
-
-
-def _adam(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
-    return [_part(_whole(trained), torch.optim.Adam, **_of_adam(config))]
-
-
-def _sgd(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
-    momentum, _ = config.known_training.betas
-    return [_part(_whole(trained), torch.optim.SGD, momentum=momentum, **_common(config))]
-
-
-def _muon(trained: Trained, config: RunConfig, adamw: Kind) -> list[Part]:
-    """Muon for the hidden matrices, AdamW for what maps from and to tokens.
-
-    Muon takes matrices alone, so each head is one by itself. Its updates are scaled to the size of AdamW's, so that one
-    learning rate and one weight decay mean the same for both.
-    """
     parameters = config.blueprint.architecture.parameters
     hidden = {p.name for p in parameters if not {"vocab", "position", "class"} & set(p.axes) and len(p.axes) > 1}
-    muon = [piece for name, values in trained.items() if name in hidden for piece in _matrices(name, values)]
-    rest = {name: values for name, values in trained.items() if name not in hidden}
-    momentum, _ = config.known_training.betas
-    return [
-        _part(muon, torch.optim.Muon, momentum=momentum, adjust_lr_fn="match_rms_adamw", **_common(config)),
-        _part(_whole(rest), adamw, **_of_adam(config)),
-    ]
+    training = config.known_training
+    parts = []
+    for share in OPTIMIZERS[training.optimizer]:
+        kind = adamw if share.kind == "AdamW" else getattr(torch.optim, share.kind)
+        pieces = [piece for name, values in trained.items() for piece in _taken(share, name, values, hidden)]
+        parts.append(Part(kind([piece.tensor() for piece in pieces], **share.options(training)), pieces))
+    return Optimizer(trained, parts)
 
 
-def _part(pieces: Sequence[Piece], kind: Kind, **options: object) -> Part:
-    return Part(kind([piece.tensor() for piece in pieces], **options), pieces)
-
-
-def _whole(trained: Trained) -> list[Piece]:
-    return [Piece(name, values) for name, values in trained.items()]
+def _taken(share: Share, name: str, values: Tensor, hidden: set[str]) -> list[Piece]:
+    """What a share has of a parameter."""
+    if share.takes == "hidden":
+        return _matrices(name, values) if name in hidden else []
+    return [] if share.takes == "others" and name in hidden else [Piece(name, values)]
 
 
 def _matrices(name: str, values: Tensor) -> list[Piece]:
     return [Piece(name, values)] if values.ndim == 2 else [Piece(name, values, head) for head in range(len(values))]
-
-
-def _common(config: RunConfig) -> dict[str, float]:
-    return {"lr": config.known_training.learning_rate, "weight_decay": config.known_training.weight_decay}
-
-
-def _of_adam(config: RunConfig) -> dict[str, object]:
-    return {**_common(config), "betas": config.known_training.betas, "fused": True}
-
-
-BUILDERS: Mapping[OptimizerName, Callable[[Trained, RunConfig, Kind], list[Part]]] = {
-    "adamw": _adamw,
-    "adam": _adam,
-    "sgd": _sgd,
-    "muon": _muon,
-}

@@ -1,7 +1,6 @@
 """The activations of a HookedTransformer, pulled out by hooks: with interventions, or of a network from elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 from grokviz.analysis.taking.hooks import Hook, guarded, refuse_idle_hooks
 from grokviz.models.architecture import Blueprint, Site
 from grokviz.models.computation import Activations
-from grokviz.models.hooked import HookedTransformer, activation_of, tokens_of
-from grokviz.models.weights import Weights
+from grokviz.models.hooked import HookedTransformer, tokens_of
 
 
 def activations_by_hooks(
@@ -37,15 +35,6 @@ def activations_by_hooks(
     tokens = tokens_of(blueprint, pairs).to(next(model.parameters()).device)
     logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
     return Activations(blueprint.computation.as_seen(seen), logits[:, -1].cpu())
-
-
-def weights_in(model: HookedTransformer, n: int) -> Weights:
-    """The weights of a model whose operands are of `n` elements each: with tokens of their own, where it has so many.
-
-    Raises:
-        GrokvizError: it is of no architecture that measures are of.
-    """
-    return replace(Weights.of(model), activation=activation_of(model)).for_elements(n)
 
 
 def ready_hooks(model: HookedTransformer, hooks: Sequence[Hook]) -> list[Hook]:

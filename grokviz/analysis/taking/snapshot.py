@@ -227,7 +227,8 @@ def snapshot_of(
             raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
         weights = network.detached()
     else:
-        from grokviz.analysis.taking.hooked import activations_by_hooks, ready_hooks, weights_in
+        from grokviz.analysis.taking.hooked import activations_by_hooks, ready_hooks
+        from grokviz.models.hooked import weights_in
 
         weights = weights_in(network, task.n).detached()
         hooks = ready_hooks(network, hooks)

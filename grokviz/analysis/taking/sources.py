@@ -87,7 +87,7 @@ class Source:
         except GrokvizError as error:
             raise UnreadableError(str(error)) from error
         if isinstance(network, Mapping):
-            weights = replace(Weights.from_parameters(network), activation=ACTIVATIONS[self.activation])
+            weights = Weights.from_parameters(network, activation=ACTIVATIONS[self.activation])
             network = weights.for_elements(self.task.task.n)
         if not isinstance(network, Weights) and not hasattr(network, "cfg"):
             raise GrokvizError(
