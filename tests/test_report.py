@@ -27,7 +27,7 @@ from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.figures import FIGURES, Drawing, finding_of, why_not
 from grokviz.models.activations import RELU
 from grokviz.models.tables import logits_of, tables_of
-from grokviz.report.block import Block
+from grokviz.report.buffer import Buffer
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
 from grokviz.report.render import cursor_stops, most_stops
@@ -63,14 +63,14 @@ def test_frames_hold_what_differs_and_give_it_back_within_half_a_level() -> None
         drawings.append(drawing)
 
     # when packed
-    block = Block()
-    packed = frames(drawings, block)
+    buffer = Buffer()
+    packed = frames(drawings, buffer)
     changes = {change["path"]: change for change in packed["changes"]}
 
     # then the rest is not repeated, and each number comes back as close as promised
     assert set(changes) == {("data", 0, "z"), ("data", 1, "y"), ("data", 1, "customdata"), ("layout", "title", "text")}
     assert changes["layout", "title", "text"]["values"] == [f"epoch {i}" for i in range(5)]
-    read = {path: read_back(change["array"], block.content()) for path, change in changes.items() if "array" in change}
+    read = {path: read_back(change["array"], buffer.content()) for path, change in changes.items() if "array" in change}
     np.testing.assert_array_equal(read["data", 1, "customdata"], counts)
     for path, values, levels in ((("data", 0, "z"), maps, 254), (("data", 1, "y"), curves, 65_534)):
         half_a_level = (np.nanmax(values) - np.nanmin(values)) / levels / 2
@@ -81,17 +81,17 @@ def test_frames_hold_what_differs_and_give_it_back_within_half_a_level() -> None
     arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6) | st.just(np.nan)), st.sampled_from([254, 1022, 65_534])
 )
 def test_any_numbers_come_back_within_half_a_level_and_nothing_as_nothing(values: np.ndarray, levels: int) -> None:
-    block = Block()
-    block.exact(np.zeros(3))  # so that it does not begin at 0
-    read = read_back(block.quantised(values, levels), block.content())
+    buffer = Buffer()
+    buffer.exact(np.zeros(3))  # so that it does not begin at 0
+    read = read_back(buffer.quantised(values, levels), buffer.content())
     width = np.nanmax(values) - np.nanmin(values) if np.isfinite(values).any() else 0.0
     np.testing.assert_allclose(read, values, atol=0.5001 * width / levels + 1e-9, rtol=1e-12)
 
 
 def test_numbers_kept_by_steps_come_back_within_half_a_step() -> None:
     values = np.random.default_rng(0).normal(size=(5, 40)) * np.array([1, 9, 3, 20, 1])[:, None]
-    block = Block()
-    np.testing.assert_allclose(read_back(block.stepped(values, 0.25), block.content()), values, atol=0.1251)
+    buffer = Buffer()
+    np.testing.assert_allclose(read_back(buffer.stepped(values, 0.25), buffer.content()), values, atol=0.1251)
 
 
 def test_a_figure_with_other_traces_at_one_epoch_is_kept_whole_in_every_frame() -> None:
@@ -100,7 +100,7 @@ def test_a_figure_with_other_traces_at_one_epoch_is_kept_whole_in_every_frame() 
     two.add("scatter", y=np.array([3.0], np.float32))
     two.add("scatter", y=[2])
     two.layout["title"] = {"text": "two"}
-    packed = frames([one, two], Block())
+    packed = frames([one, two], Buffer())
     by_path = {change["path"]: change["values"] for change in packed["changes"]}
     assert [len(data) for data in by_path["data",]] == [1, 2]
     y = by_path["data",][0][0]["y"]
@@ -234,7 +234,7 @@ def test_the_tables_of_a_network_are_its_forward() -> None:
 
 @pytest.mark.slow
 def test_the_carried_network_is_near_the_runs_own(quick_run: grokviz.Run) -> None:
-    carried = carried_network(quick_run, quick_run.epochs[::8], Block())
+    carried = carried_network(quick_run, quick_run.epochs[::8], Buffer())
     assert carried["fidelity"]["sameAnswer"] > 0.85  # before it has learnt anything, its answers hang by a hair
     assert carried["fidelity"]["ofLogits"] < 0.06
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from grokviz.report.block import Block, grid, levels_of, numbers_of
+from grokviz.report.buffer import Buffer, grid, levels_of, numbers_of
 from grokviz.report.page import SCRIPTS, resource
 
 pytestmark = pytest.mark.browser
@@ -33,13 +33,13 @@ def test_each_script_is_short_and_strict() -> None:
 def test_arrays_are_read_as_they_were_written(page, levels: int) -> None:
     values = np.random.default_rng(levels).normal(size=(7, 3, 5))
     values[2, 1] = np.nan
-    block = Block()
-    block.exact(np.zeros(3))
-    place = block.quantised(values, levels)
+    buffer = Buffer()
+    buffer.exact(np.zeros(3))
+    place = buffer.quantised(values, levels)
     read = page.evaluate(
         """([place, bytes]) => { const array = new ByStop(place, Uint8Array.from(bytes).buffer);
         return Array.from({ length: place.shape[0] }, (_, stop) => Array.from(array.at(stop))); }""",
-        [place, list(block.content())],
+        [place, list(buffer.content())],
     )
     low, step = grid(values, levels)
     expected = numbers_of(levels_of(values, low, step), low, step).reshape(7, 15)

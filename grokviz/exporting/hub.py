@@ -8,7 +8,7 @@ import xarray as xr
 from safetensors.torch import save
 
 from grokviz.analysis.reading.derived import key_frequencies_of, own_measurements
-from grokviz.analysis.reading.phases import Phases, find_phases
+from grokviz.analysis.reading.phases import Phases, phases_of
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
 from grokviz.figures.files import facts_of, file_of
@@ -35,7 +35,7 @@ def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
     drawings = dict(_drawings(until, epoch))
     images = dict(_images(until, drawings, epoch))
     yield from images.items()
-    phases = find_phases(until) if "history_test_loss" in until else None
+    phases = phases_of(until)
     yield "README.md", _card(run, until, phases, drawings, tuple(images), epoch).encode()
 
 

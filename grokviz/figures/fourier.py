@@ -300,8 +300,8 @@ def _harmonics_in(power: xr.DataArray, measurements: xr.Dataset) -> list[KeyHarm
     keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     if not keys:
         return []
-    per_component = power.values / blocks.dimensions
-    strength = measurements["readout_power"].isel(epoch=-1).values / blocks.dimensions
+    per_component = blocks.per_component(power.values)
+    strength = blocks.per_component(measurements["readout_power"].isel(epoch=-1).values)
     return list(multiples_of_keys(keys, (per_component / per_component.max()).tolist(), blocks, strength.tolist()))
 
 

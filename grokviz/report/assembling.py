@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from grokviz.report.block import Block
+from grokviz.report.buffer import Buffer
 from grokviz.report.page import resource, script
 
 
@@ -23,7 +23,7 @@ def page_of(
     main: str,
     notes: str,
     data: dict[str, Any],
-    block: Block,
+    buffer: Buffer,
     version: int | None = None,
 ) -> str:
     """The page; `header` and `main` are HTML, `title` and `notes` text. With a `version` it asks its server for newer ones, and
@@ -39,7 +39,7 @@ def page_of(
         notes=html.escape(notes),
         style=resource("style.css"),
         data=_packed(json.dumps(_plain(data), allow_nan=False).encode()),
-        arrays=_packed(block.content()),
+        arrays=_packed(buffer.content()),
         plotly=_packed(plotly_js.encode()),
         script=page_script,
     )

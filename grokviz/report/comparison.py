@@ -12,14 +12,14 @@ from grokviz.analysis.reading.compared import compare
 from grokviz.analysis.reading.derived import own_measurements, why_lacking, why_no_split
 from grokviz.analysis.reading.joined import concat
 from grokviz.analysis.reading.moments import At
-from grokviz.analysis.reading.phases import find_phases
+from grokviz.analysis.reading.phases import phases_of
 from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable
 from grokviz.figures import figure_named, why_not
 from grokviz.figures.comparison import comparison_drawing
 from grokviz.figures.theme import SERIES_COLOURS
 from grokviz.report.assembling import page_of
-from grokviz.report.block import Block
+from grokviz.report.buffer import Buffer
 from grokviz.report.contents import contents_of
 from grokviz.report.frames import frames
 from grokviz.report.markup import LEFT, OWN, RIGHT, absent_figure, absent_panel, own_figure, plotly_figure
@@ -64,7 +64,7 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
     differences = compare(measured, at=at)
     names = [str(name) for name in differences["run"].values]
     measured = [part.assign_coords(run=((), name)) for part, name in zip(measured, names, strict=True)]
-    block = Block()
+    buffer = Buffer()
     texts, columns = [], []
     most = max(2, MOST_STOPS // len(opened))
     with progress_of("drawing the runs", total=len(opened), unit="run", shown=progress) as bar:
@@ -72,10 +72,10 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
             panels_of = [figure_named(name) for name in (*LEFT, *RIGHT)]
             reasons = {figure.__name__: why_not(figure, part) for figure in panels_of}
             figures = [figure for figure in panels_of if not reasons[figure.__name__]]
-            phases = find_phases(part) if "history_test_loss" in part else None
+            phases = phases_of(part)
             stops = cursor_stops(part["epoch"].values.tolist(), most=most)
             contents = contents_of(
-                run, part, phases, stops, figures=figures, own=tuple(OWN), block=block, on_drawn=lambda: None
+                run, part, phases, stops, figures=figures, own=tuple(OWN), buffer=buffer, on_drawn=lambda: None
             )
             colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
             short = [short_reading(part, epoch) for epoch in stops]
@@ -96,7 +96,7 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
             timelines.append(absent_panel(name, f"{measure.replace('_', ' ')} {split.replace('_', ' ')}".strip(), why))
         else:
             drawing = comparison_drawing(together, measure, split=split or "test")
-            panels.append({"name": name, "moves": False, **frames([drawing], block)})
+            panels.append({"name": name, "moves": False, **frames([drawing], buffer)})
             timelines.append(
                 plotly_figure(name, f"{measure.replace('_', ' ')} {split.replace('_', ' ')} of every run.")
             )
@@ -115,7 +115,7 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
             f"The table shows each run at the epoch that it names{_of_the_table(differences)}."
         ),
         data={"runs": texts, "panels": panels},
-        block=block,
+        buffer=buffer,
     )
 
 

@@ -1,4 +1,4 @@
-"""The data of a page: what its scripts draw, as JSON and one binary block."""
+"""The data of a page: what its scripts draw, as JSON and one binary buffer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, shows_an_epoch
 from grokviz.figures.theme import PHASE_COLOURS, TEST, TRAIN, frequency_colours
-from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block, Place
+from grokviz.report.buffer import MAP_LEVELS, NUMBER_LEVELS, Buffer, Place
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
 from grokviz.report.words import reading
@@ -41,7 +41,7 @@ class Contents:
 
     text: dict[str, Any]
     """What the scripts read as JSON."""
-    block: Block
+    buffer: Buffer
     findings: dict[str, str] = field(default_factory=dict)
     """The finding of every figure, at the end of training where it moves."""
     why_no_network: str = ""
@@ -56,20 +56,20 @@ def contents_of(
     *,
     figures: Sequence[FigureFunction],
     own: Sequence[str],
-    block: Block,
+    buffer: Buffer,
     on_drawn: Callable[[], object],
 ) -> Contents:
     """All that a page shows of a run at its `stops`. The figures named in `own` are drawn by the page itself from its arrays,
-    the others by plotly. Arrays go into `block`.
+    the others by plotly. Arrays go into `buffer`.
     """
-    contents = Contents(_about(run, measurements, phases, stops), block)
+    contents = Contents(_about(run, measurements, phases, stops), buffer)
     text = contents.text
     blocks = run.config.task.task.known_blocks
-    text["blocks"] = None if blocks is None else _blocks_in_words(blocks, block)
-    text["history"] = {name: block.exact(values) for name, values in _history(measurements).items()}
+    text["blocks"] = None if blocks is None else _blocks_in_words(blocks, buffer)
+    text["history"] = {name: buffer.exact(values) for name, values in _history(measurements).items()}
     at_stops = measurements.sel(epoch=list(stops))
     text["arrays"] = {
-        name: block.quantised(_shown(name, at_stops[name]), levels)
+        name: buffer.quantised(_shown(name, at_stops[name]), levels)
         for name, levels in ARRAYS.items()
         if name in measurements
     }
@@ -85,7 +85,7 @@ def contents_of(
             shows = [drawing.layout["title"]["subtitle"]["text"] for drawing in drawings]
             text["spoken"][name] = {"findings": [drawing.finding for drawing in drawings], "shows": shows}
         else:
-            text["panels"].append({"name": name, "moves": moves, **frames(drawings, block)})
+            text["panels"].append({"name": name, "moves": moves, **frames(drawings, buffer)})
     text["network"] = None
     return contents
 
@@ -97,7 +97,7 @@ def with_network(contents: Contents, run: Run, measurements: xr.Dataset, stops: 
         return contents
     try:
         basis = (contents.text["blocks"] or {}).get("basis")
-        contents.text["network"] = carried_network(run, stops, contents.block, basis=basis)
+        contents.text["network"] = carried_network(run, stops, contents.buffer, basis=basis)
     except GrokvizError as error:
         contents.why_no_network = str(error)
     return contents
@@ -168,7 +168,7 @@ def _some(rows: np.ndarray) -> np.ndarray:
     return rows[np.unique(np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(int))]
 
 
-def _blocks_in_words(blocks: Blocks, block: Block) -> dict[str, Any]:
+def _blocks_in_words(blocks: Blocks, buffer: Buffer) -> dict[str, Any]:
     """What the page knows of the task's blocks: what they are called, their rows, and the rows as functions of the tokens."""
     return {
         "axis": blocks.axis,
@@ -178,14 +178,14 @@ def _blocks_in_words(blocks: Blocks, block: Block) -> dict[str, Any]:
         "labels": blocks.labels.tolist(),
         "rows": [blocks.rows(label) for label in blocks.labels.tolist()],
         "components": blocks.components,
-        "basis": kept_rows(blocks.rows_by_place, block),
+        "basis": kept_rows(blocks.rows_by_place, buffer),
     }
 
 
-def kept_rows(rows: RowsByPlace, block: Block) -> dict[str, Place]:
-    """Where the rows as functions of each place's token lie in the block: those that are the same, once."""
-    first = block.exact(rows.first)
-    others = (first if each is rows.first else block.exact(each) for each in (rows.second, rows.answer))
+def kept_rows(rows: RowsByPlace, buffer: Buffer) -> dict[str, Place]:
+    """Where the rows as functions of each place's token lie in the buffer: those that are the same, once."""
+    first = buffer.exact(rows.first)
+    others = (first if each is rows.first else buffer.exact(each) for each in (rows.second, rows.answer))
     return dict(zip(("first", "second", "answer"), (first, *others), strict=True))
 
 

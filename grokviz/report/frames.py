@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from grokviz.figures import Drawing
-from grokviz.report.block import MAP_LEVELS, NUMBER_LEVELS, Block
+from grokviz.report.buffer import MAP_LEVELS, NUMBER_LEVELS, Buffer
 
 Path = tuple[str | int, ...]
 
 
-def frames(drawings: Sequence[Drawing], block: Block) -> dict[str, Any]:
+def frames(drawings: Sequence[Drawing], buffer: Buffer) -> dict[str, Any]:
     """The last drawing whole (`base`), and for each path into it that differs the values in every frame (`changes`).
     Drawings whose traces or axes differ are kept whole.
 
-    A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the block whose first axis is
+    A change is `{path, values}` with a list of plain values, or `{path, array}` with a place in the buffer whose first axis is
     the frame.
     """
     base = drawings[-1].to_json()
@@ -26,7 +26,7 @@ def frames(drawings: Sequence[Drawing], block: Block) -> dict[str, Any]:
         changes = [{"path": (part,), "values": [drawn[part] for drawn in whole]} for part in ("data", "layout")]
         return {"base": base, "changes": changes}
     changes = [
-        _change(path, [leaves[path] for leaves in flat], block)
+        _change(path, [leaves[path] for leaves in flat], buffer)
         for path in flat[-1]
         if any(not _equal(leaves[path], flat[-1][path]) for leaves in flat)
     ]
@@ -52,7 +52,7 @@ def _equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _change(path: Path, values: list[Any], block: Block) -> dict[str, Any]:
+def _change(path: Path, values: list[Any], buffer: Buffer) -> dict[str, Any]:
     arrays = [np.asarray(value) for value in values] if isinstance(values[-1], np.ndarray) else []
     if not arrays or any(array.shape != arrays[-1].shape for array in arrays):
         return {
@@ -60,4 +60,4 @@ def _change(path: Path, values: list[Any], block: Block) -> dict[str, Any]:
             "values": [value.tolist() if isinstance(value, np.ndarray) else value for value in values],
         }
     levels = MAP_LEVELS if path[-1] == "z" else NUMBER_LEVELS
-    return {"path": path, "array": block.quantised(np.stack(arrays), levels)}
+    return {"path": path, "array": buffer.quantised(np.stack(arrays), levels)}

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import RELU, Activation
 from grokviz.models.tables import Tables, logits_of, tables_of
-from grokviz.report.block import NUMBER_LEVELS, Block, Place
+from grokviz.report.buffer import NUMBER_LEVELS, Buffer, Place
 from grokviz.store import Run
 from grokviz.tasks.blocks import Rows
 
@@ -35,9 +35,9 @@ class Fidelity:
 
 
 def carried_network(
-    run: Run, stops: Sequence[int], block: Block, *, basis: Mapping[str, Place] | None = None
+    run: Run, stops: Sequence[int], buffer: Buffer, *, basis: Mapping[str, Place] | None = None
 ) -> dict[str, Any]:
-    """Where the tables of every stop lie in the block, with the bases that they are in, and how near they are. `basis` is
+    """Where the tables of every stop lie in the buffer, with the bases that they are in, and how near they are. `basis` is
     where the rows of the task's blocks lie already.
 
     Raises:
@@ -57,10 +57,10 @@ def carried_network(
     for name in list(by_name):
         by_stop = by_name.pop(name)
         if name == "scores":  # small, and exponentials are taken of them
-            places[name], step = block.quantised(by_stop, NUMBER_LEVELS), 0.0
+            places[name], step = buffer.quantised(by_stop, NUMBER_LEVELS), 0.0
         else:
             step = _step(by_stop)
-            places[name] = block.stepped(by_stop, step)
+            places[name] = buffer.stepped(by_stop, step)
         for stop in tried:
             values = by_stop[stop].astype(np.float64)
             carried[stop][name] = np.rint(values / step) * step if step else values
@@ -69,7 +69,7 @@ def carried_network(
     fidelity = _fidelity(run, tried, ours)
     return {
         "tables": places,
-        "basis": basis or _kept(bases, block),
+        "basis": basis or _kept(bases, buffer),
         "activation": _sampled(run.config.blueprint.activation),
         "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
     }
@@ -94,9 +94,9 @@ def _sampled(activation: Activation) -> dict[str, Any]:
     return {"low": float(knots[0]), "step": float(knots[1] - knots[0]), "values": activation.of(knots).tolist()}
 
 
-def _kept(bases: tuple[Rows, Rows], block: Block) -> dict[str, Place]:
-    first = block.exact(bases[0])
-    return {"first": first, "answer": first if bases[1] is bases[0] else block.exact(bases[1])}
+def _kept(bases: tuple[Rows, Rows], buffer: Buffer) -> dict[str, Place]:
+    first = buffer.exact(bases[0])
+    return {"first": first, "answer": first if bases[1] is bases[0] else buffer.exact(bases[1])}
 
 
 def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:

@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.derived import measurements_of_one, own_measurements, refuse_other_than_measurements
-from grokviz.analysis.reading.phases import find_phases
+from grokviz.analysis.reading.phases import phases_of
 from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_an_epoch, why_not
 from grokviz.report.assembling import page_of
-from grokviz.report.block import Block
+from grokviz.report.buffer import Buffer
 from grokviz.report.contents import contents_of, with_network
 from grokviz.report.markup import LEFT, OWN, RIGHT, header, main_part, notes, own_figure, tab_contents, worked_sum
 from grokviz.report.words import Said, findings, headline
@@ -72,7 +72,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
     """
     run.refuse_measurements_of_others(measurements, whose="a report was given the measurements")
     stops = cursor_stops(measurements["epoch"].values.tolist(), most=most_stops(run.config))
-    phases = find_phases(measurements) if "history_test_loss" in measurements else None
+    phases = phases_of(measurements)
     reasons = {
         figure.__name__: why_not(figure, measurements) or why_no_course(figure, measurements) for figure in FIGURES
     }
@@ -80,7 +80,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
     total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
     with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
         contents = contents_of(
-            run, measurements, phases, stops, figures=figures, own=tuple(OWN), block=Block(), on_drawn=bar.update
+            run, measurements, phases, stops, figures=figures, own=tuple(OWN), buffer=Buffer(), on_drawn=bar.update
         )
     contents = with_network(contents, run, measurements, stops)
     sides = [
@@ -98,7 +98,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         ),
         notes=notes(stops, measurements, contents),
         data=contents.text,
-        block=contents.block,
+        buffer=contents.buffer,
         version=version,
     )
 

@@ -111,6 +111,10 @@ class Blocks:
         """The number of rows of each block."""
         return np.array([len(block) for block in self.blocks])
 
+    def per_component(self, power: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
+        """Power of each block over the number of its rows: two of a frequency, one of k = n/2. By it blocks are compared."""
+        return power / self.dimensions
+
     @cached_property
     def components(self) -> list[str]:
         """What every row is called, the constant first."""

@@ -142,7 +142,7 @@ def _compared(now: xr.Dataset, witness: str, values: Float[np.ndarray, "block"])
 def _values(now: xr.Dataset, witness: str, blocks: Blocks) -> Float[np.ndarray, "block"]:
     values = now[MEASURES[witness]].values.astype(np.float64)
     if witness in ("readout", "embedding"):
-        return _strength(values / blocks.dimensions)
+        return _strength(blocks.per_component(values))
     if witness == "loss_without":
         return values - now["loss"].sel(split="train").item() if "loss" in now else values - np.nanmin(values)
     return values

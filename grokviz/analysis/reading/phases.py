@@ -222,6 +222,11 @@ def find_phases(
     )
 
 
+def phases_of(measurements: xr.Dataset) -> Phases | None:
+    """The times and phases of a run; None where there is no history to read them off."""
+    return find_phases(measurements) if "history_test_loss" in measurements else None
+
+
 @dataclass(frozen=True)
 class _Bounds:
     """The ends of the phases, what has not happened, and why nothing can be said of them."""

@@ -10,7 +10,7 @@ import xarray as xr
 from grokviz.analysis.reading.derived import key_frequencies_of, measurements_of
 from grokviz.analysis.reading.joined import config_of, differing, runs_in
 from grokviz.analysis.reading.moments import At, absent_ones, distinct, moment_of, refuse_no_moment, warn_of_moments
-from grokviz.analysis.reading.phases import Phases, find_phases
+from grokviz.analysis.reading.phases import Phases, phases_of
 from grokviz.errors import GrokvizError
 from grokviz.outcomes import Interval
 from grokviz.store import Run
@@ -81,11 +81,6 @@ def _differences(parts: list[xr.Dataset]) -> list[dict[str, Any]]:
     configs = [config_of(part) for part in parts]
     fields = differing(configs)
     return [{name: config.get(name) for name in fields} for config in configs]
-
-
-def phases_of(measurements: xr.Dataset) -> Phases | None:
-    """The times and phases of a run; None where there is no history to read them off."""
-    return find_phases(measurements) if "history_test_loss" in measurements else None
 
 
 def outcome_and_times(phases: Phases | None) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def find_keys(snapshot: Snapshot) -> Keys:
 
 def power_per_component(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """Readout power of each block over the number of its components: of a frequency two, or one for k = n/2."""
-    return readout_power(snapshot) / torch.from_numpy(snapshot.harmonics.blocks.dimensions)
+    return torch.from_numpy(snapshot.harmonics.blocks.per_component(readout_power(snapshot).numpy()))
 
 
 def _why_none(snapshot: Snapshot, n_strong: int) -> str:

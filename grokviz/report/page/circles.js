@@ -170,7 +170,7 @@ class Spectrum {
       const power = run.at(`${what}_power`, this.stop);
       const slot = (right - left) / power.length;
       const most = this.top(what);
-      const perComponent = power.map((share, i) => share / run.blocks.rows[i].length);
+      const perComponent = run.blocks.perComponent(power);
       const largest = perComponent.reduce((a, b) => Math.max(a, b), 0);
       surface.text(what, left + 4, top - 7, { colour: "soft" });
       surface.text(percent(most / 1.12, 0), left - 6, bottom - (bottom - top) / 1.12, { align: "right", colour: "soft" });

@@ -1,4 +1,4 @@
-// The data of a page: text and one binary block, unpacked; and a run's arrays by stop of the cursor.
+// The data of a page: text and one binary buffer, unpacked; and a run's arrays by stop of the cursor.
 "use strict";
 
 const WIDTHS = { u1: Uint8Array, u2: Uint16Array };
@@ -9,10 +9,10 @@ async function unpacked(base64) {
   return new Response(stream).arrayBuffer();
 }
 
-// What `report/block.py` stores of quantised numbers: differences between stops, bytes of 16 bits in planes of their own.
-function levelsOf(place, block) {
+// What `report/buffer.py` stores of quantised numbers: differences between stops, bytes of 16 bits in planes of their own.
+function levelsOf(place, buffer) {
   const size = place.shape.reduce((product, n) => product * n, 1);
-  const bytes = new Uint8Array(block, place.at, size * WIDTHS[place.type].BYTES_PER_ELEMENT);
+  const bytes = new Uint8Array(buffer, place.at, size * WIDTHS[place.type].BYTES_PER_ELEMENT);
   const levels = new WIDTHS[place.type](size);
   if (place.type === "u1") levels.set(bytes);
   else for (let i = 0; i < size; i++) levels[i] = bytes[i] | (bytes[size + i] << 8);
@@ -23,9 +23,9 @@ function levelsOf(place, block) {
 
 // An array whose first axis is the stop; it is decoded when it is first read.
 class ByStop {
-  constructor(place, block) {
+  constructor(place, buffer) {
     this.place = place;
-    this.block = block;
+    this.buffer = buffer;
     this.shape = place.shape.slice(1);
     this.size = this.shape.reduce((product, n) => product * n, 1);
     this.levels = null;
@@ -33,7 +33,7 @@ class ByStop {
 
   // The numbers of one stop, NaN where there is none, as a Float32Array in row-major order.
   at(stop) {
-    this.levels ??= levelsOf(this.place, this.block);
+    this.levels ??= levelsOf(this.place, this.buffer);
     const { low, step } = this.place;
     const here = this.levels.subarray(stop * this.size, (stop + 1) * this.size);
     return Float32Array.from(here, (level) => (level === 0 ? NaN : low + (level - 1) * step));
@@ -41,9 +41,9 @@ class ByStop {
 }
 
 // Numbers that are kept as they are.
-function exactOf(place, block) {
+function exactOf(place, buffer) {
   const size = place.shape.reduce((product, n) => product * n, 1);
-  return new Float32Array(block, place.at, size);
+  return new Float32Array(buffer, place.at, size);
 }
 
 function nearest(stops, epoch) {
@@ -68,14 +68,14 @@ class Clock {
 
 // A run as the views see it: what is said of it in `text`, and its arrays.
 class RunData {
-  constructor(text, block) {
+  constructor(text, buffer) {
     Object.assign(this, text);
-    this.block = block;
-    this.arrays = new Map(Object.entries(text.arrays).map(([name, place]) => [name, new ByStop(place, block)]));
+    this.buffer = buffer;
+    this.arrays = new Map(Object.entries(text.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
     this.history = Object.fromEntries(
-      Object.entries(text.history).map(([name, place]) => [name, exactOf(place, block)]),
+      Object.entries(text.history).map(([name, place]) => [name, exactOf(place, buffer)]),
     );
-    if (text.blocks) this.blocks = new Blocks(text.blocks, block, text.n);
+    if (text.blocks) this.blocks = new Blocks(text.blocks, buffer, text.n);
   }
 
   has(...names) {
@@ -117,10 +117,10 @@ class RunData {
 
 // The blocks of a task's harmonics: of a cyclic group its frequencies. By their labels.
 class Blocks {
-  constructor(text, block, n) {
+  constructor(text, buffer, n) {
     Object.assign(this, text);
     this.n = n;
-    this.basis = Object.fromEntries(Object.entries(text.basis).map(([name, place]) => [name, exactOf(place, block)]));
+    this.basis = Object.fromEntries(Object.entries(text.basis).map(([name, place]) => [name, exactOf(place, buffer)]));
     this.places = new Map(this.labels.map((label, place) => [label, place]));
     this.areNumbers = this.labels.every((label) => typeof label === "number");
   }
@@ -148,6 +148,11 @@ class Blocks {
     const near = Math.round(position);
     if (this.areNumbers) return this.places.has(near) ? near : null;
     return this.labels[near - 1] ?? null;
+  }
+
+  // Powers over the number of rows of each block, by which blocks are compared; as `tasks/blocks.py`.
+  perComponent(power) {
+    return power.map((share, place) => share / this.rows[place].length);
   }
 
   // A block in short: 'k = 3', or its name.

@@ -117,20 +117,20 @@ function loadPlotly() {
 // Make everything that the data of the page shows: of one run, or of several side by side. `view` is what a page that is built
 // again showed before.
 async function build(view = null) {
-  const [text, block] = await Promise.all([unpacked(embedded("data")), unpacked(embedded("arrays"))]);
+  const [text, buffer] = await Promise.all([unpacked(embedded("data")), unpacked(embedded("arrays"))]);
   const data = JSON.parse(new TextDecoder().decode(text));
-  const runs = (data.runs ?? [data]).map((one) => new RunData(one, block));
+  const runs = (data.runs ?? [data]).map((one) => new RunData(one, buffer));
   const [run] = runs;
   const clock = data.runs ? new Clock(runs) : run;
   document.documentElement.dataset.stops = clock.stops.length > 1 ? "several" : "one"; // with one there is no course to go along
-  const network = run.network ? new Network(run.network, block, run.n) : null;
+  const network = run.network ? new Network(run.network, buffer, run.n) : null;
   const state = new State({ ...valuesOfAddress(run, clock, Tabs.names()), ...view });
   const tip = new Tip(document.getElementById("tip"));
   const band = new Band(document.getElementById("band"), clock, runs, state);
   const several = runs.length > 1 || Boolean(data.runs);
   const views = runs.flatMap((one, i) => measureViews(one, state, tip, several ? `-${i}` : ""));
   if (!several) views.push(...networkViews(run, network, state, tip));
-  const plots = new Plots(clock, data.panels, block, run, state, loadPlotly);
+  const plots = new Plots(clock, data.panels, buffer, run, state, loadPlotly);
   const spoken = runs.map((one, i) => new Spoken(one, state, several ? `-${i}` : ""));
   const fragment = {
     needs: ["epoch", "tab", "pinned", "head", "neuron", "a", "b", "axis"],

@@ -4,13 +4,13 @@
 const SOURCES = ["a", "b", "="];
 
 class Network {
-  constructor(text, block, n) {
+  constructor(text, buffer, n) {
     this.n = n;
     this.fidelity = text.fidelity;
-    this.basis = exactOf(text.basis.first, block); // [component, token]: that of the task's blocks, where it has any
-    this.answerBasis = exactOf(text.basis.answer, block);
+    this.basis = exactOf(text.basis.first, buffer); // [component, token]: that of the task's blocks, where it has any
+    this.answerBasis = exactOf(text.basis.answer, buffer);
     this.tables = Object.fromEntries(
-      Object.entries(text.tables).map(([name, place]) => [name, new ByStop(place, block)]),
+      Object.entries(text.tables).map(([name, place]) => [name, new ByStop(place, buffer)]),
     );
     [this.heads, this.operandTables, , this.width] = this.tables.values.shape;
     this.activate = activationOf(text.activation);

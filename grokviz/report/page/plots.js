@@ -2,9 +2,9 @@
 "use strict";
 
 class Plots {
-  // Panels of the page's data, their arrays in `block`; stops of `clock`, colours of frequencies of `run`.
-  constructor(clock, panels, block, run, state, loadPlotly) {
-    Object.assign(this, { clock, block, run, state, loadPlotly });
+  // Panels of the page's data, their arrays in `buffer`; stops of `clock`, colours of frequencies of `run`.
+  constructor(clock, panels, buffer, run, state, loadPlotly) {
+    Object.assign(this, { clock, buffer, run, state, loadPlotly });
     this.needs = ["epoch", "hovered", "pinned"];
     this.panels = new Map(panels.map((panel) => [panel.name, this.opened(panel)]));
     this.inView = new Set();
@@ -19,7 +19,7 @@ class Plots {
   opened(panel) {
     const changes = panel.changes.map((change) => ({
       ...change,
-      byStop: change.array ? new ByStop(change.array, this.block) : null,
+      byStop: change.array ? new ByStop(change.array, this.buffer) : null,
     }));
     return { ...panel, changes, stop: -1, drawn: false };
   }

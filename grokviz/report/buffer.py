@@ -1,4 +1,4 @@
-"""The binary block of a page: numbers by stop of the cursor, as whole levels between their least and largest.
+"""The binary buffer of a page: numbers by stop of the cursor, as whole levels between their least and largest.
 
 Where the eye cannot tell, numbers are quantised; whole numbers are kept exactly. Level 0 stands for NaN. Along the stops
 only differences are stored, modulo the width of a level: what hardly changes then costs hardly anything once compressed.
@@ -13,11 +13,11 @@ MAP_LEVELS, NUMBER_LEVELS = 254, 65_534
 """Levels of a map, whose colours the eye tells apart far less finely, and of other numbers."""
 
 Place = dict[str, Any]
-"""Where an array lies in the block, and how its levels are read: {at, type, shape, low, step}."""
+"""Where an array lies in the buffer, and how its levels are read: {at, type, shape, low, step}."""
 
 
-class Block:
-    """The block as it grows. A class, because the arrays come one by one."""
+class Buffer:
+    """The buffer as it grows. A class, because the arrays come one by one."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
