@@ -137,7 +137,8 @@ class Blocks:
 
     def rows(self, label: Label) -> list[int]:
         """The rows of a block among all components."""
-        return np.flatnonzero(self.block_of_component == self.place(label) + 1).tolist()
+        place = self.place(label)
+        return list(range(self._starts[place], self._starts[place + 1]))
 
     def multiple(self, factor: int, label: Label) -> Label | None:
         """The block that is `factor` times this one; None where there is none, or it is the constant."""
@@ -154,6 +155,12 @@ class Blocks:
         rows = self.rows_by_place
         whole = [np.rint(each * 1e6).astype(np.int32) for each in (rows.first, rows.second, rows.answer)]  # 0.0 as -0.0
         return repr((self.axis, self.labels.tolist(), self.components)).encode() + b"".join(w.tobytes() for w in whole)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The first row of every block, and the number of all rows."""
+        starts: list[int] = np.cumsum([1, *self.dimensions]).tolist()
+        return starts
 
     @cached_property
     def _places(self) -> dict[Label, int]:

@@ -3,7 +3,7 @@
 Pure maths in float64, but for `pair_block_shares`, which works in the precision of its input.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -137,19 +137,21 @@ def _and_zeros(rows: Rows, blocks: Blocks) -> Rows:
     return torch.cat([rows, rows.new_zeros(1, len(rows))]) if (blocks.dimensions % 2).any() else rows
 
 
-def _of_one_size(blocks: Blocks) -> Iterator[tuple[slice | list[int], int]]:
+@cache
+def _of_one_size(blocks: Blocks) -> list[tuple[slice | list[int], int]]:
     """The rows of neighbouring blocks of one size among all components, with that size. A block of an odd size is filled up by
     the row of zeros that stands after all others, so that (-1)^x goes with cos and sin.
     """
     zeros = 1 + int(blocks.dimensions.sum())
-    start = 1
+    start, found = 1, []
     for size, those in groupby(blocks.dimensions.tolist(), key=lambda size: size + size % 2):
         rows: list[int] = []
         for own in those:
             rows += [*range(start, start + own), *[zeros] * (size - own)]
             start += own
         in_a_row = rows == list(range(rows[0], rows[0] + len(rows)))
-        yield slice(rows[0], rows[-1] + 1) if in_a_row else rows, size
+        found.append((slice(rows[0], rows[-1] + 1) if in_a_row else rows, size))
+    return found
 
 
 def strongest_block(shares: Float[Tensor, "block column"]) -> Int[Tensor, "column"]:

@@ -86,7 +86,10 @@ class Reached:
 
 def reached_by(measure: Callable[..., Any]) -> Reached:
     """What the values of `measure` depend on."""
-    walk = _Walk()
+    return _reached(measure, _Walk())
+
+
+def _reached(measure: Callable[..., Any], walk: "_Walk") -> Reached:
     try:
         parts = [walk.digest(measure), _what_makes_snapshots()]
     except UntellableError as error:
@@ -99,7 +102,13 @@ def reached_by(measure: Callable[..., Any]) -> Reached:
 @cache
 def reached_by_own(measure: Callable[..., Any]) -> Reached:
     """What the values of a measure of grokviz depend on, which does not change within a process."""
-    return reached_by(measure)
+    return _reached(measure, _walk_through_own())
+
+
+@cache
+def _walk_through_own() -> "_Walk":
+    """One walk for all measures of grokviz, which reach much of the same."""
+    return _Walk()
 
 
 @cache
