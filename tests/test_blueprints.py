@@ -156,3 +156,21 @@ def test_weights_that_are_given_alone_are_measured_with_the_activation_that_is_s
     )
     with pytest.raises(GrokvizError, match="activation is 'tanh', which is unknown; choose one of: relu, gelu"):
         replace(source, activation="tanh")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+@pytest.mark.parametrize("options", OPTIONS[:3])
+def test_a_network_with_every_option_is_exported_and_imported_as_it_was(options, suffix, tmp_path) -> None:
+    run = grokviz.train(config_of(**options), tmp_path / "run", progress=False)
+    layout = "transformer-lens" if suffix == "safetensors" else "progress-measures"
+    if layout == "progress-measures" and "output_vocabulary" in options:
+        pytest.skip("that code has as many classes as tokens")
+    out = grokviz.export_run(run, tmp_path / f"network.{suffix}", format=layout)
+    known = grokviz.ImportOptions(operation="addition", split="unknown", operand_tokens=options.get("operand_tokens"))
+    with pytest.warns(GrokvizWarning, match="it is not known which pairs"):
+        again = grokviz.import_run(out, tmp_path / "again", known, progress=False)
+    assert again.config.model.activation == options.get("activation", "relu")
+    assert again.config.model.operand_tokens == options.get("operand_tokens", "shared")
+    ours, theirs = (snapshot_of(each.model("last"), each.config.task, epoch=0).logits for each in (run, again))
+    torch.testing.assert_close(ours, theirs)

@@ -80,10 +80,13 @@ def _config_of_progress_measures(config: RunConfig) -> dict[str, Any]:
         "d_model": model.d_model,
         "d_mlp": model.d_mlp,
         "num_heads": model.n_heads,
+        "act_type": config.blueprint.activation.said,
         "n_ctx": model.positions,
         "d_vocab": config.d_vocab,
         "fn_name": functions.get(str(task.operation), str(task.operation)),
     }
+    if model.operand_tokens == "apart":
+        fields["diff_vocab"] = 1  # as the pizza code calls it
     if task.split != "unknown":
         fields["frac_train"] = task.known_fraction
     if task.split == "python_shuffle":

@@ -275,7 +275,7 @@ def _refuse_another_architecture(state: StateDict) -> None:
     Raises:
         GrokvizError: the message says which.
     """
-    wanted = "expected was one layer of attention and ReLU neurons, without normalisation"
+    wanted = "expected was one layer of attention and neurons, without normalisation"
     layers = {name.split(".")[1] for name in state if name.startswith(("blocks.", "layers.")) and name.count(".") > 1}
     if len(layers) > 1:
         raise GrokvizError(f"it has {len(layers)} layers; {wanted}")

@@ -21,6 +21,8 @@ from grokviz.config.bands import what_grokking_takes
 from grokviz.config.presets import PRESETS
 from grokviz.errors import command, flag
 from grokviz.measured import task_in
+from grokviz.models.activations import RELU
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.store import Run
 from grokviz.tasks.given import GivenSplit
 from grokviz.tasks.own import OwnOperation
@@ -145,8 +147,7 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         ),
         (
             "model",
-            f"one layer, {model.n_heads} heads of {model.d_head}, {model.d_mlp} "
-            f"neurons, trained biases {model.biases}{_beginning(model)}",
+            f"{_layers(run.config)}, trained biases {model.biases}{_beginning(model)}",
         ),
         (
             "harmonics",
@@ -179,6 +180,15 @@ def _plural(measurements: xr.Dataset) -> str:
     """What the blocks of the task are called; frequencies where it has none."""
     blocks = task_in(measurements).known_blocks
     return blocks.plural if blocks else "frequencies"
+
+
+def _layers(config: RunConfig) -> str:
+    """What the network is made of, with its sizes; an option is named where it is not the usual one."""
+    model, blueprint = config.model, config.blueprint
+    unusual = "" if blueprint.activation is RELU else f"{blueprint.activation.said} "
+    apart = ", tokens of b after those of a" if blueprint.operand_tokens == "apart" else ""
+    made = "one layer" if blueprint.architecture is TRANSFORMER else blueprint.architecture.said
+    return f"{made}, {model.n_heads} heads of {model.d_head}, {model.d_mlp} {unusual}neurons{apart}"
 
 
 def _seed_of_split(task: TaskConfig) -> str:
