@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional
 
 from grokviz.config import EngineName, RunConfig
+from grokviz.exporting.formats import Format
 from grokviz.importing.options import ImportOptions
 
 
@@ -65,7 +66,7 @@ class ExportArguments:
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
-    format: Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"] = "transformer-lens"
+    format: Format = "transformer-lens"
     """Whose layout: TransformerLens 1 to 3, its version 4, the progress-measures code; or a folder for a model hub."""
     epoch: str = "last"
     """Epoch of the network: a number, first or last."""

@@ -3,18 +3,17 @@
 import io
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
+from grokviz.exporting.formats import FORMATS, Format
 from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
 from grokviz.store import Run, open_run, write_file
-
-Format = Literal["transformer-lens", "transformer-lens-4", "progress-measures", "hub"]
 
 
 def export_run(
@@ -31,7 +30,7 @@ def export_run(
     Raises:
         GrokvizError: there is no such epoch; the layout cannot hold the network; or `out` is there already.
     """
-    one_of("format", format, get_args(Format))
+    one_of("format", format, FORMATS)
     run, out = open_run(run), as_path("out", out)
     number = run.epoch(epoch)
     refuse_existing(out)
