@@ -197,7 +197,7 @@ class Spectrum {
     const { left, right } = this.rows[0];
     const { count } = run.blocks;
     const every = Math.ceil((count * 26) / (right - left));
-    for (const { label, place } of run.blocks.ticks(every > 2 ? Math.ceil(every / 5) * 5 : every)) {
+    for (const { label, place } of run.blocks.ticks(every > 2 ? Math.ceil(every / 5) * 5 : every, (right - left) / count)) {
       const x = left + (place + 0.5) * ((right - left) / count);
       surface.text(String(label), x, surface.height - 9, { align: "center", colour: "soft" });
     }

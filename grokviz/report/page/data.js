@@ -1,6 +1,8 @@
 // The data of a page: text and one binary buffer, unpacked; and a run's arrays by stop of the cursor.
 "use strict";
 
+const ROOM_FOR_A_NAME = 80;
+
 const WIDTHS = { u1: Uint8Array, u2: Uint16Array };
 
 async function unpacked(base64) {
@@ -191,10 +193,12 @@ class Blocks {
     return turn < -1e-9 ? turn + 1 : Math.max(0, turn);
   }
 
-  // The places that are named along an axis: of numbers the first and every so many, of names as many as there is room for.
-  ticks(every) {
+  // The places that are named along an axis with so much room for each: of numbers the first and every so many, of names as many
+  // as there is room for.
+  ticks(every, room) {
+    const apart = Math.ceil(ROOM_FOR_A_NAME / room);
     return this.labels
       .map((label, place) => ({ label, place }))
-      .filter(({ label, place }) => place === 0 || (this.areNumbers ? label % every === 0 : place % every === 0));
+      .filter(({ label, place }) => place === 0 || (this.areNumbers ? label % every === 0 : place % apart === 0));
   }
 }

@@ -65,7 +65,7 @@ class Neurons {
     }
     surface.context.globalAlpha = 1;
     const { count } = run.blocks;
-    for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5))) {
+    for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5), (right - left) / count)) {
       const x = left + (place + 0.5) * ((right - left) / count);
       surface.text(String(label), x, surface.height - 10, { align: "center", colour: "soft" });
     }
