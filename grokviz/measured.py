@@ -11,7 +11,7 @@ from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.config import MAX_P
 from grokviz.errors import GrokvizError
-from grokviz.tasks.own import OwnOperation
+from grokviz.tasks.own_operation import OwnOperation
 from grokviz.tasks.task import Task, task_of
 
 HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")

@@ -38,7 +38,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess:
         ),
         (
             "analysis/taking/sources.py",
-            "from grokviz.store.layout import CONFIG_FILE",
+            "from grokviz.store.file_names import CONFIG_FILE",
             "the inner files of the store are its own",
         ),
         ("cli/commands.py", "from grokviz.store import locks", "the inner files of the store are its own"),

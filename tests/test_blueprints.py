@@ -14,7 +14,7 @@ from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.hooked import tokens_of
-from grokviz.models.tables import logits_of, tables_of
+from grokviz.models.token_tables import logits_of, tables_of
 from grokviz.models.weights import Weights
 from grokviz.training.engines.autograd import AutogradEngine, exact
 from grokviz.training.engines.reference import reference

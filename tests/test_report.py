@@ -26,7 +26,7 @@ from grokviz.cli.table import COMMANDS
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.figures import FIGURES, Drawing, finding_of, why_not
 from grokviz.models.activations import RELU
-from grokviz.models.tables import logits_of, tables_of
+from grokviz.models.token_tables import logits_of, tables_of
 from grokviz.report.buffer import Buffer
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network

@@ -13,7 +13,7 @@ import grokviz
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.origin import Origin, SourceFile
-from grokviz.tasks.given import GivenSplit
+from grokviz.tasks.given_split import GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import known_train_mask, order_of, train_mask
 

@@ -14,9 +14,9 @@ from grokviz.errors import GrokvizError, LackingError
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import Biases, Blueprint, OperandTokens
 from grokviz.models.architectures import ARCHITECTURES
-from grokviz.tasks.given import GIVEN, SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.given_split import GIVEN, SPLIT_UNKNOWN, GivenSplit
 from grokviz.tasks.operations import operation_named
-from grokviz.tasks.own import OwnOperation, recorded
+from grokviz.tasks.own_operation import OwnOperation, recorded
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task, task_of
 from grokviz.tasks.train_pairs import TrainPairs, train_indices

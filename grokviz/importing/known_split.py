@@ -23,7 +23,7 @@ from grokviz.importing.splits import (
     z_of_mask,
 )
 from grokviz.importing.tasks import losses_and_hits_of
-from grokviz.tasks.given import GivenSplit
+from grokviz.tasks.given_split import GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import train_mask
 

@@ -19,7 +19,7 @@ from grokviz.importing.tasks import find_task
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
 from grokviz.origin import Origin
 from grokviz.store import Run, create_run, open_run
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 
 def import_run(

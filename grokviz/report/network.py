@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import RELU, Activation
-from grokviz.models.tables import Tables, logits_of, tables_of
+from grokviz.models.token_tables import Tables, logits_of, tables_of
 from grokviz.report.buffer import NUMBER_LEVELS, Buffer, Place
 from grokviz.store import Run
 from grokviz.tasks.blocks import Rows

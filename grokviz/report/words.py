@@ -24,8 +24,8 @@ from grokviz.measured import task_in
 from grokviz.models.activations import RELU
 from grokviz.models.transformer import TRANSFORMER
 from grokviz.store import Run
-from grokviz.tasks.given import GivenSplit
-from grokviz.tasks.own import OwnOperation
+from grokviz.tasks.given_split import GivenSplit
+from grokviz.tasks.own_operation import OwnOperation
 
 LONGEST_WORD = 100_000
 """Characters that a shell surely takes in one word."""

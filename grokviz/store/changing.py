@@ -13,7 +13,7 @@ from pathlib import Path
 
 from grokviz.errors import GrokvizError
 from grokviz.store.durable import make_folder, move, remove, remove_temporaries, write_file
-from grokviz.store.layout import (
+from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     DAMAGED_FOLDER,
     MANIFEST_FILE,

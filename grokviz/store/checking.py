@@ -12,8 +12,7 @@ from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.changing import FOLDERS
 from grokviz.store.durable import temporaries
-from grokviz.store.history import HEADER
-from grokviz.store.layout import (
+from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
     HISTORY_FILE,
@@ -25,6 +24,7 @@ from grokviz.store.layout import (
     epoch_in,
     is_name_in_run,
 )
+from grokviz.store.history import HEADER
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.store.reading import KEEP_THE_REST, read_file

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from grokviz.errors import DamagedError, GrokvizError
 from grokviz.measured import HISTORY_COLUMNS
-from grokviz.store.layout import HISTORY_FILE, MOST_BYTES
+from grokviz.store.file_names import HISTORY_FILE, MOST_BYTES
 from grokviz.store.manifest import UNDER_WAY, FileEntry, Manifest, Segment
 from grokviz.store.reading import first_line, keep_the_rest, read_file
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grokviz.errors import DamagedError, GrokvizError, command
-from grokviz.store.layout import (
+from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
     MANIFEST_FILE,

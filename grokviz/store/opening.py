@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
-from grokviz.store.layout import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
+from grokviz.store.file_names import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
 from grokviz.store.reading import keep_the_rest
 from grokviz.store.run import Run, import_again
 

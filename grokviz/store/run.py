@@ -18,8 +18,7 @@ from grokviz.config import WHERE, RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
 from grokviz.origin import Origin
 from grokviz.store.card import card, line
-from grokviz.store.history import read_history
-from grokviz.store.layout import (
+from grokviz.store.file_names import (
     CONFIG_FILE,
     HISTORY_FILE,
     MANIFEST_FILE,
@@ -28,6 +27,7 @@ from grokviz.store.layout import (
     checkpoint_name,
     state_name,
 )
+from grokviz.store.history import read_history
 from grokviz.store.manifest import UNDER_WAY, Manifest, read_manifest
 from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
 from grokviz.store.reading import keep_the_rest, parse_json, read_file

@@ -12,8 +12,7 @@ from grokviz.errors import GrokvizError, argument, command
 from grokviz.origin import Origin
 from grokviz.store.changing import Change, changing, creating
 from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
-from grokviz.store.history import HEADER, row_bytes
-from grokviz.store.layout import (
+from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
     HISTORY_FILE,
@@ -23,6 +22,7 @@ from grokviz.store.layout import (
     checkpoint_name,
     state_name,
 )
+from grokviz.store.history import HEADER, row_bytes
 from grokviz.store.locks import LOCK_FILES, locked
 from grokviz.store.manifest import Continuation, FileEntry, Segment
 from grokviz.store.opening import find_run

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokviz.errors import LackingError
-from grokviz.tasks.given import SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.given_split import SPLIT_UNKNOWN, GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.operations import Operation, operation_named
-from grokviz.tasks.own import OwnOperation
+from grokviz.tasks.own_operation import OwnOperation
 
 MIRROR_SPLITS = ("test_mirrored", "test_unmirrored")
 

@@ -12,7 +12,7 @@ from grokviz.config import SECTIONS, WHERE, EngineName, RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, command
 from grokviz.models.machine import cpu_threads
 from grokviz.store import Run, RunWriter, continue_run, open_run
-from grokviz.tasks.own import OwnOperation
+from grokviz.tasks.own_operation import OwnOperation
 from grokviz.training.audience import Audience, OnEvaluation
 from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at

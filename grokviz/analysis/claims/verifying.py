@@ -27,7 +27,7 @@ from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import axes_on
 from grokviz.store import Run
 from grokviz.tasks.blocks import ALTERNATING, Label
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 Verdict = Literal["agrees", "differs", "wrong in print", "not compared"]
 

@@ -16,7 +16,7 @@ from grokviz.checks import shown
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
 from grokviz.tasks.blocks import Blocks, Label
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 HARMONIC_SHARE_OF_LARGEST = 0.01
 """Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""

@@ -8,7 +8,7 @@ from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.errors import GrokvizError
 from grokviz.models.architecture import Role
 from grokviz.models.architectures import ARCHITECTURES
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 Need = str
 """A fact of the task or network, or the name of a site or role of an architecture."""

@@ -22,7 +22,7 @@ from grokviz.models.architecture import Blueprint, Role
 from grokviz.models.machine import memory_of, refuse_beyond_memory, snapshot_bytes
 from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_block_shares
 from grokviz.tasks.split import known_train_mask, split_masks
 from grokviz.tasks.task import Task

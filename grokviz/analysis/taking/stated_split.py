@@ -8,7 +8,7 @@ from grokviz.analysis.taking.sources import Source
 from grokviz.errors import GrokvizWarning
 from grokviz.importing.split_check import SplitCheck, check_split, contradiction_in_words, evenly, most_telling
 from grokviz.models.loss import correct, cross_entropies
-from grokviz.tasks.given import SPLIT_UNKNOWN
+from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 NETWORKS = 9
 """Networks, evenly chosen, whose losses are asked."""

@@ -1,4 +1,4 @@
-// The network in the page: what it makes of a pair (a, b), worked out from its tables at a stop. As `models/tables.py`.
+// The network in the page: what it makes of a pair (a, b), worked out from its tables at a stop. As `models/token_tables.py`.
 "use strict";
 
 const SOURCES = ["a", "b", "="];
