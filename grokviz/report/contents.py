@@ -13,12 +13,12 @@ from grokviz.config import PURE_NEURON
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, shows_an_epoch
 from grokviz.figures.theme import PHASE_COLOURS, TEST, TRAIN, frequency_colours
-from grokviz.report.buffer import MAP_LEVELS, NUMBER_LEVELS, Buffer, Place
+from grokviz.report.buffer import MAP_LEVELS, NUMBER_LEVELS, Buffer
 from grokviz.report.frames import frames
-from grokviz.report.network import carried_network
+from grokviz.report.network import carried_network, kept_rows
 from grokviz.report.words import reading
 from grokviz.store import Run
-from grokviz.tasks.blocks import Blocks, Label, RowsByPlace
+from grokviz.tasks.blocks import Blocks, Label
 
 ARRAYS: Mapping[str, int] = {
     "embedding_power": NUMBER_LEVELS,
@@ -180,13 +180,6 @@ def _blocks_in_words(blocks: Blocks, buffer: Buffer) -> dict[str, Any]:
         "components": blocks.components,
         "basis": kept_rows(blocks.rows_by_place, buffer),
     }
-
-
-def kept_rows(rows: RowsByPlace, buffer: Buffer) -> dict[str, Place]:
-    """Where the rows as functions of each place's token lie in the buffer: those that are the same, once."""
-    first = buffer.exact(rows.first)
-    others = (first if each is rows.first else buffer.exact(each) for each in (rows.second, rows.answer))
-    return dict(zip(("first", "second", "answer"), (first, *others), strict=True))
 
 
 def _multiples(measurements: xr.Dataset, keys: Sequence[Label], blocks: Blocks) -> dict[Label, dict[str, Any]]:

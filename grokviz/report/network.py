@@ -16,7 +16,7 @@ from grokviz.models.activations import RELU, Activation
 from grokviz.models.token_tables import Tables, logits_of, tables_of
 from grokviz.report.buffer import NUMBER_LEVELS, Buffer, Place
 from grokviz.store import Run
-from grokviz.tasks.blocks import Rows
+from grokviz.tasks.blocks import Rows, RowsByPlace
 
 FINENESS = 1 / 6
 """The step between two levels of a table, as a share of its root mean square where that is least."""
@@ -43,14 +43,14 @@ def carried_network(
     Raises:
         GrokvizError: a checkpoint cannot be read.
     """
-    bases = _bases(run)
+    rows = _rows_of(run)
     by_name: dict[str, np.ndarray] = {}  # float32, and one table at a time from there: together they take much memory
     tried: dict[int, Tables] = {}  # the exact tables of some stops, to be held against the carried ones
     for stop, epoch in enumerate(stops):
         tables = tables_of(run.config.blueprint, run.weights(epoch))
         if stop in _tried_stops(len(stops)):
             tried[stop] = tables
-        for name, values in vars(_transformed(tables, *bases)).items():
+        for name, values in vars(_transformed(tables, rows.first, rows.answer)).items():
             by_name.setdefault(name, np.empty((len(stops), *values.shape), np.float32))[stop] = values
     places = {}
     carried: dict[int, dict[str, np.ndarray]] = {stop: {} for stop in tried}
@@ -64,12 +64,11 @@ def carried_network(
         for stop in tried:
             values = by_stop[stop].astype(np.float64)
             carried[stop][name] = np.rint(values / step) * step if step else values
-    back = [basis.T for basis in bases]
-    ours = {stop: _transformed(Tables(**values), *back) for stop, values in carried.items()}
+    ours = {stop: _transformed(Tables(**values), rows.first.T, rows.answer.T) for stop, values in carried.items()}
     fidelity = _fidelity(run, tried, ours)
     return {
         "tables": places,
-        "basis": basis or _kept(bases, buffer),
+        "basis": basis or kept_rows(rows, buffer),
         "activation": _sampled(run.config.blueprint.activation),
         "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
     }
@@ -79,13 +78,13 @@ def _tried_stops(count: int) -> set[int]:
     return set(np.linspace(0, count - 1, min(count, TRIED_STOPS)).round().astype(int).tolist())
 
 
-def _bases(run: Run) -> tuple[Rows, Rows]:
-    """The rows of the task's blocks as functions of tokens and of answers; the tokens themselves where it has none."""
+def _rows_of(run: Run) -> RowsByPlace:
+    """The rows of the task's blocks; the tokens themselves where it has none."""
     task = run.config.task.task
-    if task.known_blocks is None:
-        return (tokens := np.eye(task.n)), tokens
-    rows = task.known_blocks.rows_by_place
-    return rows.first, rows.answer
+    if task.known_blocks is not None:
+        return task.known_blocks.rows_by_place
+    tokens = np.eye(task.n)
+    return RowsByPlace(tokens, tokens, tokens)
 
 
 def _sampled(activation: Activation) -> dict[str, Any]:
@@ -94,9 +93,11 @@ def _sampled(activation: Activation) -> dict[str, Any]:
     return {"low": float(knots[0]), "step": float(knots[1] - knots[0]), "values": activation.of(knots).tolist()}
 
 
-def _kept(bases: tuple[Rows, Rows], buffer: Buffer) -> dict[str, Place]:
-    first = buffer.exact(bases[0])
-    return {"first": first, "answer": first if bases[1] is bases[0] else buffer.exact(bases[1])}
+def kept_rows(rows: RowsByPlace, buffer: Buffer) -> dict[str, Place]:
+    """Where the rows as functions of each place's token lie in the buffer: those that are the same, once."""
+    first = buffer.exact(rows.first)
+    others = (first if each is rows.first else buffer.exact(each) for each in (rows.second, rows.answer))
+    return dict(zip(("first", "second", "answer"), (first, *others), strict=True))
 
 
 def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:

@@ -72,7 +72,6 @@ class Clock {
 class RunData {
   constructor(text, buffer) {
     Object.assign(this, text);
-    this.buffer = buffer;
     this.arrays = new Map(Object.entries(text.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
     this.history = Object.fromEntries(
       Object.entries(text.history).map(([name, place]) => [name, exactOf(place, buffer)]),
