@@ -128,7 +128,7 @@ def test_what_no_command_can_say_is_said_in_python(tiny_config: RunConfig, in_tm
     page = grokviz.report.render_report(run, grokviz.measure(run, progress=False), progress=False)
     assert "<h2>Command</h2>" not in page
     words = python_again(run.directory)
-    assert f"<h2>In Python</h2><pre>{words.replace(chr(39), '&#x27;')}</pre>" in page
+    assert f"<h2>In Python</h2><pre>{words.replace(chr(39), '&#39;')}</pre>" in page
     again = eval(words, {"grokviz": grokviz})
     assert again.checkpoints == run.checkpoints
 

@@ -96,9 +96,9 @@ def test_a_grokked_run_has_the_same_key_frequencies_by_all_witnesses(quick_run: 
     assert at_start.sizes == evidence.sizes
 
 
-def test_the_table_holds_every_frequency_and_escapes_what_it_says(known: xr.Dataset) -> None:
+def test_the_table_holds_every_frequency(known: xr.Dataset) -> None:
     table = evidence_table(known)
-    assert table.count("<tr") == 12
-    assert table.count("<tr class=key>") == 2
-    assert "passenger: in the embedding, and not read out" in table
-    assert evidence_table(known.drop_vars("readout_power")) == ""
+    assert len(table.rows) == 11
+    assert sum(row.is_key for row in table.rows) == 2
+    assert any(row.cells[-1].text == "passenger: in the embedding, and not read out" for row in table.rows)
+    assert evidence_table(known.drop_vars("readout_power")) is None

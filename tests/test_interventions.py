@@ -157,8 +157,8 @@ def test_where_the_outcome_cannot_be_written_nothing_is_worked_out(
         raise AssertionError("the work has begun")
 
     monkeypatch.setattr("grokviz.analysis.taking.sources.Source.snapshot", too_late)
-    monkeypatch.setattr("grokviz.report.render.contents_of", too_late)
-    monkeypatch.setattr("grokviz.report.comparison.contents_of", too_late)
+    monkeypatch.setattr("grokviz.report.render.figures_drawn", too_late)
+    monkeypatch.setattr("grokviz.report.comparison.figures_drawn", too_late)
     out = tmp_path / name
     for wanted in (
         lambda: grokviz.measure(tiny_run, out=out),

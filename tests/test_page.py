@@ -13,10 +13,12 @@ import xarray as xr
 import grokviz
 from grokviz.analysis.taking.measures.fourier import logit_spectrum
 from grokviz.analysis.taking.snapshot import Snapshot
-from grokviz.figures import FIGURES, drawing_of, finding_of, shows_an_epoch, why_not
-from grokviz.report.markup import OWN, TABS
+from grokviz.figures import FIGURES, drawing_of, finding_of, shows_an_epoch, view_of, why_not
+from grokviz.report.panels import TABS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+OWN = {figure.__name__: view_of(figure) for figure in FIGURES if view_of(figure)}
 
 PAYLOADS = [
     opening + payload + closing
@@ -107,9 +109,9 @@ def ink_of(opened: Opened, selector: str) -> float:
 
 
 def test_every_panel_of_every_tab_has_drawn_something_with_its_finding(opened: Opened, data: xr.Dataset) -> None:
-    for name, place in OWN.items():
+    for name, view in OWN.items():
         if name != "logit_spectrum":
-            assert ink_of(opened, f"#{place}") > 0.01, name
+            assert ink_of(opened, f"#view-{view}") > 0.01, name
     for step in ("lies", "attends", "fires", "adds"):
         assert ink_of(opened, f"[data-step={step}]") > 0.01, step
     drawn = {function.__name__: function for function in FIGURES if not why_not(function, data)}
@@ -221,16 +223,16 @@ def test_the_page_and_the_figure_call_the_same_frequencies_harmonics(opened: Ope
     for bars, what in zip(last, ("embedding", "readout"), strict=True):
         named = opened.run(
             """what => { const { run } = grokviz; const power = run.at(`${what}_power`, run.stops.length - 1);
-            const largest = Math.max(...power);
+            const least = run.keys.harmonicShare * Math.max(...power);
             return Array.from(power, (share, i) => { const harmonic = run.harmonicOf(run.labelOf(i + 1));
-              return harmonic && share >= run.harmonicShare * largest ? `${harmonic.multiple}×${harmonic.key}` : ""; }); }""",
+              return harmonic && share >= least ? `${harmonic.multiple}×${harmonic.key}` : ""; }); }""",
             what,
         )
         assert named == list(bars.text)
 
 
 def test_a_frequency_is_shown_off_under_the_pointer_and_pinned_by_a_click_in_all_panels(opened: Opened) -> None:
-    key = opened.run("grokviz.run.keys[0]")
+    key = opened.run("grokviz.run.keys.labels[0]")
     spot = opened.run(
         """k => { const view = grokviz.views.find(v => v.constructor.name === 'Spectrum'); const [row] = view.rows;
         const box = view.surface.canvas.getBoundingClientRect();
@@ -423,7 +425,7 @@ def test_epoch_figures_are_all_in_the_page(data: xr.Dataset, report: Path) -> No
     page = report.read_text()
     for figure in FIGURES:
         if shows_an_epoch(figure):
-            assert f"id='{figure.__name__}'" in page
+            assert f'id="{figure.__name__}"' in page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -477,7 +479,7 @@ def test_other_tasks_have_their_page_and_their_sums(
     assert opened.page.inner_text("#asked").endswith(f" = {answer}")
     snapshot = grokviz.take_snapshot(run, "last")
     traced = opened.run(
-        "Array.from(grokviz.network.forward(grokviz.run.stops.length - 1, 3, grokviz.run.n - 1).logits)"
+        "Array.from(grokviz.network.forward(grokviz.run.stops.length - 1, 3, grokviz.run.task.n - 1).logits)"
     )
     logits = snapshot.logits[3 * len(elements) + len(elements) - 1].numpy()
     assert np.corrcoef(traced, logits)[0, 1] > 0.98

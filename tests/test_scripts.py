@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grokviz.report.buffer import Buffer, grid, levels_of, numbers_of
+from grokviz.report.data import as_json
 from grokviz.report.page import SCRIPTS, resource
 
 pytestmark = pytest.mark.browser
@@ -39,7 +40,7 @@ def test_arrays_are_read_as_they_were_written(page, levels: int) -> None:
     read = page.evaluate(
         """([place, bytes]) => { const array = new ByStop(place, Uint8Array.from(bytes).buffer);
         return Array.from({ length: place.shape[0] }, (_, stop) => Array.from(array.at(stop))); }""",
-        [place, list(buffer.content())],
+        [as_json(place), list(buffer.content())],
     )
     low, step = grid(values, levels)
     expected = numbers_of(levels_of(values, low, step), low, step).reshape(7, 15)

@@ -49,7 +49,7 @@ def test_it_serves_the_report_to_this_machine_alone_and_touches_nothing(copy: gr
         assert watcher.update()
         status, page = asked(watcher, "/")
         assert status == 200
-        assert "connect-src &#x27;self&#x27;" in page
+        assert "connect-src &#39;self&#39;" in page
         assert 'data-live="yes" data-version="1"' in page
         assert json.loads(asked(watcher, "/version")[1]) == {"version": 1, "status": "finished", "live": True}
         assert not watcher.update()  # nothing is new

@@ -10,7 +10,17 @@ from grokviz.errors import GrokvizError
 from grokviz.figures import attention, fourier, performance, progress, superposition, weights
 from grokviz.figures.comparison import compare
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.figure import FigureFunction, drawing_of, draws, finding_of, measures_of, shows_an_epoch, why_not
+from grokviz.figures.figure import (
+    FigureFunction,
+    drawing_of,
+    draws,
+    finding_of,
+    measures_of,
+    shows_an_epoch,
+    title_of,
+    view_of,
+    why_not,
+)
 
 __all__ = [
     "FAMILIES",
@@ -24,6 +34,8 @@ __all__ = [
     "finding_of",
     "measures_of",
     "shows_an_epoch",
+    "title_of",
+    "view_of",
     "why_not",
 ]
 

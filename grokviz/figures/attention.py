@@ -9,21 +9,36 @@ from grokviz.analysis.reading.derived import attention_pattern
 from grokviz.checks import Epoch, choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.figures.baselines import beside_start, itself
-from grokviz.figures.drawing import Drawing
+from grokviz.figures.drawing import Drawing, Title
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import SEQUENTIAL, SERIES_COLOURS, at_epoch, legend_below, small, titled, variables
 
 TITLE = "Attention"
 
 
-@draws("attention_score")
+def _what_patterns_say(measurements: xr.Dataset, epoch: Epoch | None = None, *, source: str = "a") -> Title:
+    (scores,) = at_epoch(measurements, epoch, "attention_score")
+    place = _place_of(source, scores)
+    widest = int(_swing(scores, place).values.argmax())
+    said = beside_start(
+        measurements["attention_score"],
+        scores,
+        lambda s: _swing(s, place).max(),
+        "{:.0%}",
+    )
+    finding = f"With the pair, attention to {source} varies by {said} in head {widest}, where it varies most"
+    return Title(
+        finding,
+        f"Attention from '=' to {source} for all pairs at epoch {int(scores['epoch']):,}; "
+        "the rest goes to the other two of a, b, =",
+    )
+
+
+@draws("attention_score", view="attention", says=_what_patterns_say)
 def attention_patterns(measurements: xr.Dataset, epoch: Epoch | None = None, *, source: str = "a") -> Drawing:
     """Attention that each head pays to the first operand (or another `source`), for every pair, at an epoch."""
     (scores,) = at_epoch(measurements, epoch, "attention_score")
-    sources = scores["source"].values.tolist()
-    if source not in sources:
-        raise GrokvizError(f"source is {shown(source)}, which is unknown; {choose(source, sources)}")
-    attention = attention_pattern(scores.values)[..., sources.index(source)]
+    attention = attention_pattern(scores.values)[..., _place_of(source, scores)]
     heads = len(attention)
     columns = min(heads, 4)
     rows = -(-heads // columns)
@@ -41,21 +56,7 @@ def attention_patterns(measurements: xr.Dataset, epoch: Epoch | None = None, *, 
     colorbar = {"title": {"text": f"to {source}"}, "tickformat": ".0%"}
     drawing.layout["coloraxis"] = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": colorbar}
     drawing.layout["height"] = 60 + 320 * rows
-    swing = np.ptp(attention.reshape(heads, -1), axis=1)
-    widest = int(swing.argmax())
-    said = beside_start(
-        measurements["attention_score"],
-        scores,
-        lambda s: _swing(s, sources.index(source)).max(),
-        "{:.0%}",
-    )
-    finding = f"With the pair, attention to {source} varies by {said} in head {widest}, where it varies most"
-    return titled(
-        drawing,
-        finding,
-        f"Attention from '=' to {source} for all pairs at epoch {int(scores['epoch']):,}; "
-        "the rest goes to the other two of a, b, =",
-    )
+    return drawing
 
 
 @draws("attention_score")
@@ -123,6 +124,13 @@ def attention_over_training(measurements: xr.Dataset) -> Drawing:
         "Where '=' looks, mean over all pairs; the finding over heads; "
         "entropy ln 3 = 1.10 means equal attention to all three, ln 2 = 0.69 to both operands",
     )
+
+
+def _place_of(source: str, scores: xr.DataArray) -> int:
+    sources = scores["source"].values.tolist()
+    if source not in sources:
+        raise GrokvizError(f"source is {shown(source)}, which is unknown; {choose(source, sources)}")
+    return sources.index(source)
 
 
 def _swing(scores: xr.DataArray, source: int) -> xr.DataArray:

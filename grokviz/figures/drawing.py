@@ -8,13 +8,22 @@ import base64
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 Trace = dict[str, Any]
+
+
+class Title(NamedTuple):
+    """What a figure says in words."""
+
+    finding: str
+    """One sentence with the number that a reader should take away."""
+    shows: str
+    """What is drawn, on which pairs, when, and how to read it."""
 
 
 class Drawing:
@@ -39,9 +48,15 @@ class Drawing:
         )
 
     @property
+    def title(self) -> Title:
+        """What it says."""
+        title = self.layout["title"]
+        return Title(str(title["text"]), str(title["subtitle"]["text"]))
+
+    @property
     def finding(self) -> str:
         """The finding that it states."""
-        return str(self.layout["title"]["text"])
+        return self.title.finding
 
     def add(
         self,

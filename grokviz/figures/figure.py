@@ -8,6 +8,7 @@ the figure gets that as a plotly Figure. A figure with an argument `epoch` shows
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 from typing import Any
@@ -24,7 +25,8 @@ from grokviz.analysis.reading.derived import (
     why_no_split,
 )
 from grokviz.errors import LackingError
-from grokviz.figures.drawing import Drawing
+from grokviz.figures.drawing import Drawing, Title
+from grokviz.figures.theme import titled
 
 OF_THE_EMBEDDING = ("embedding_", "token_", "circle_", "component_", "fourier_interference", "features_per_dimension")
 """How the names of measures of the embedding begin."""
@@ -32,63 +34,108 @@ OF_THE_EMBEDDING = ("embedding_", "token_", "circle_", "component_", "fourier_in
 DrawingFunction = Callable[..., Drawing]
 FigureFunction = Callable[..., go.Figure]
 WhyNot = Callable[[xr.Dataset], str]
+Says = Callable[..., Title]
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What `@draws` states of a figure."""
+
+    measures: tuple[str, ...]
+    key_frequencies: bool
+    split: bool
+    why_empty: WhyNot | None
+    view: str
+    says: Says | None
+    traces: DrawingFunction
 
 
 def draws(
-    *measures: str, key_frequencies: bool = False, split: bool = False, why_empty: WhyNot | None = None
+    *measures: str,
+    key_frequencies: bool = False,
+    split: bool = False,
+    why_empty: WhyNot | None = None,
+    view: str = "",
+    says: Says | None = None,
 ) -> Callable[[DrawingFunction], FigureFunction]:
     """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
     frequencies if it shows those alone, and the `split` if it tells train pairs from test pairs. Where all are there and it
     would still be empty, `why_empty(measurements)` says why.
+
+    On a page it is drawn by plotly, or by the page's own `view` of that name; its title then comes from `says`, which takes the
+    same arguments, so that it is had without a trace being made, and the function returns its drawing without one.
 
     Raises, when the figure is called:
         LackingError: one of them is not there; the message says why.
     """
 
     def mark(function: DrawingFunction) -> FigureFunction:
-        def drawing(measurements: Any, *arguments: Any, **options: Any) -> Drawing:
-            measurements = measurements_of_one(measurements, who=f"figure {function.__name__}")
-            if reason := why_not(drawn, measurements):
-                raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
-            drawing = function(measurements, *arguments, **options)
-            shows = drawing.layout["title"]["subtitle"]
-            if any(name.startswith(OF_THE_EMBEDDING) for name in measures) and has_tokens_apart(measurements):
-                shows["text"] = f"Embedding: that of a, whose tokens are its own. {shows['text']}"
-            if "hooks" in measurements.attrs:  # no figure of a changed network may pass for one of the plain one
-                shows["text"] = f"Under an intervention ({measurements['run'].item()}). {shows['text']}"
-            return drawing
-
         @wraps(function)
         def drawn(measurements: Any, *arguments: Any, **options: Any) -> go.Figure:
-            return drawing(measurements, *arguments, **options).figure()
+            return drawing_of(drawn, measurements, *arguments, **options).figure()
 
         drawn.__annotations__ = {**function.__annotations__, "return": go.Figure}
-        drawn.__dict__.update(
-            measures=measures,
-            needs_key_frequencies=key_frequencies,
-            needs_split=split,
-            why_empty=why_empty,
-            drawing=drawing,
-        )
+        drawn.__dict__["stated"] = Stated(measures, key_frequencies, split, why_empty, view, says, function)
         return drawn
 
     return mark
 
 
-def drawing_of(function: FigureFunction, measurements: xr.Dataset, *arguments: Any, **options: Any) -> Drawing:
+def drawing_of(function: FigureFunction, measurements: Any, *arguments: Any, **options: Any) -> Drawing:
     """What a figure draws, not yet a plotly object: for whoever draws many.
 
     Raises:
         LackingError: as the figure itself.
     """
-    drawn: Drawing = function.__dict__["drawing"](measurements, *arguments, **options)
-    return drawn
+    measurements, stated = _drawable(function, measurements), _stated(function)
+    drawing = stated.traces(measurements, *arguments, **options)
+    title = stated.says(measurements, *arguments, **options) if stated.says else drawing.title
+    return titled(drawing, *_qualified(title, stated, measurements))
+
+
+def title_of(function: FigureFunction, measurements: Any, *arguments: Any, **options: Any) -> Title:
+    """What a figure says: its finding, and what it shows. Of one that a page draws itself, no trace is made for it.
+
+    Raises:
+        LackingError: as the figure itself.
+    """
+    stated = _stated(function)
+    if not stated.says:
+        return drawing_of(function, measurements, *arguments, **options).title
+    measurements = _drawable(function, measurements)
+    return _qualified(stated.says(measurements, *arguments, **options), stated, measurements)
+
+
+def _drawable(function: FigureFunction, measurements: Any) -> xr.Dataset:
+    measurements = measurements_of_one(measurements, who=f"figure {function.__name__}")
+    if reason := why_not(function, measurements):
+        raise LackingError(f"figure {function.__name__} cannot be drawn: {reason}")
+    return measurements
+
+
+def _qualified(title: Title, stated: Stated, measurements: xr.Dataset) -> Title:
+    """A figure's title with what it is of first, where one would take it for something else."""
+    finding, shows = title
+    if any(name.startswith(OF_THE_EMBEDDING) for name in stated.measures) and has_tokens_apart(measurements):
+        shows = f"Embedding: that of a, whose tokens are its own. {shows}"
+    if "hooks" in measurements.attrs:  # no figure of a changed network may pass for one of the plain one
+        shows = f"Under an intervention ({measurements['run'].item()}). {shows}"
+    return Title(finding, shows)
+
+
+def _stated(function: FigureFunction) -> Stated:
+    stated: Stated = function.__dict__["stated"]
+    return stated
 
 
 def measures_of(function: FigureFunction) -> tuple[str, ...]:
     """The measures that a figure needs."""
-    measures: tuple[str, ...] = getattr(function, "measures", ())
-    return measures
+    return _stated(function).measures
+
+
+def view_of(function: FigureFunction) -> str:
+    """The name of the page's own view that draws a figure there; '' where plotly does."""
+    return _stated(function).view
 
 
 def shows_an_epoch(function: FigureFunction) -> bool:
@@ -103,12 +150,12 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
             return "these measurements hold no history of losses"
         if reason := why_lacking(measurements, name):
             return reason
-    if getattr(function, "needs_key_frequencies", False) and not key_frequencies_of(measurements):
+    stated = _stated(function)
+    if stated.key_frequencies and not key_frequencies_of(measurements):
         return why_no_key_frequencies(measurements) or "it shows the key frequencies, and there are none"
-    if getattr(function, "needs_split", False) and (reason := why_no_split(measurements)):
+    if stated.split and (reason := why_no_split(measurements)):
         return reason
-    empty: WhyNot | None = getattr(function, "why_empty", None)
-    return empty(measurements) if empty else ""
+    return stated.why_empty(measurements) if stated.why_empty else ""
 
 
 def finding_of(figure: go.Figure) -> str:

@@ -16,7 +16,7 @@ from grokviz.analysis.reading.derived import (
 from grokviz.checks import Epoch
 from grokviz.config import PURE_NEURON
 from grokviz.figures.baselines import beside_start, itself
-from grokviz.figures.drawing import Drawing
+from grokviz.figures.drawing import Drawing, Title
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import (
     CYCLIC,
@@ -76,7 +76,32 @@ def sparsity(measurements: xr.Dataset) -> Drawing:
     return titled(drawing, f"The readout ends with {ends}", shows)
 
 
-@draws("embedding_power", "readout_power")
+def _what_spectrum_says(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:
+    (readout,) = at_epoch(measurements, epoch, "readout_power")
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    axis = blocks.axis
+    if keys:
+        held = beside_start(
+            measurements["readout_power"],
+            readout,
+            lambda power: power.sel({axis: list(keys)}).sum(),
+            "{:.1%}",
+            unit=" of the readout's power",
+        )
+        noun = axis if len(keys) == 1 else blocks.plural
+        finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
+    else:
+        finding = f"No {axis} stands out: there are no key {blocks.plural}"
+    share = f"{HARMONIC_SHARE_OF_LARGEST:.0%}"
+    hatched = f", hatched and named: their harmonics with {share} of the largest" if blocks.multiples else ""
+    return Title(
+        finding,
+        f"Share of power by {axis} at epoch {int(readout['epoch']):,}; coloured: key {blocks.plural} of the final "
+        f"checkpoint{hatched}",
+    )
+
+
+@draws("embedding_power", "readout_power", view="spectrum", says=_what_spectrum_says)
 def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Power of each frequency in embedding and readout at an epoch, key frequencies in their colours.
 
@@ -112,38 +137,37 @@ def spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
         drawing.axis("y", title=what, tickformat=".0%", range=[0, _top(measurements, f"{what}_power")], row=row)
     along_blocks(drawing, "x", blocks)
     drawing.axis("x", title=axis, row=2)
-    if keys:
-        held = beside_start(
-            measurements["readout_power"],
-            readout,
-            lambda power: power.sel({axis: list(keys)}).sum(),
-            "{:.1%}",
-            unit=" of the readout's power",
-        )
-        noun = axis if len(keys) == 1 else blocks.plural
-        finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
-    else:
-        finding = f"No {axis} stands out: there are no key {blocks.plural}"
-    share = f"{HARMONIC_SHARE_OF_LARGEST:.0%}"
-    hatched = f", hatched and named: their harmonics with {share} of the largest" if blocks.multiples else ""
-    return titled(
-        drawing,
-        finding,
-        f"Share of power by {axis} at epoch {int(embedding['epoch']):,}; coloured: key {blocks.plural} of the final "
-        f"checkpoint{hatched}",
-    )
+    return drawing
 
 
-@draws("token_plane", "circle_roundness", key_frequencies=True)
-def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
-    plane, roundness = at_epoch(measurements, epoch, "token_plane", "circle_roundness")
+def _what_circles_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:
+    (roundness,) = at_epoch(measurements, epoch, "circle_roundness")
     keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     axis = blocks.axis
     colour = (
         "k times the token's place on the circle of all elements" if blocks.coordinates is not None else "the token"
     )
-    shown = f"Centred W_E at epoch {int(plane['epoch']):,} projected on each key {axis}'s plane; colour: {colour}"
+    shown = f"Centred W_E at epoch {int(roundness['epoch']):,} projected on each key {axis}'s plane; colour: {colour}"
+    if not np.isfinite(roundness.sel({axis: list(keys)})).any():
+        return Title(f"No key {axis} has a circle here", shown)
+    said = beside_start(
+        measurements["circle_roundness"],
+        roundness,
+        lambda r: r.sel({axis: list(keys)}).median(),
+        "{:.0%}",
+        unit=" round",
+        usual=True,
+    )
+    finding = f"In the median plane of a key {axis} the tokens lie {said}"
+    return Title(finding, shown + "; round: 1 - std / mean of the radius")
+
+
+@draws("token_plane", "circle_roundness", key_frequencies=True, view="circles", says=_what_circles_say)
+def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
+    """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
+    (plane,) = at_epoch(measurements, epoch, "token_plane")
+    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    axis = blocks.axis
     columns = min(len(keys), 4)
     rows = -(-len(keys) // columns)
     titles = [f"{axis} {k}" for k in keys]
@@ -163,21 +187,27 @@ def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawi
         drawing.axis("x", range=[-reach, reach], showticklabels=False, row=row, col=col)
         drawing.axis("y", range=[-reach, reach], showticklabels=False, scaleanchor=anchor, row=row, col=col)
     drawing.layout["height"] = 360 if rows == 1 else 320 * rows
-    if not np.isfinite(roundness.sel({axis: list(keys)})).any():
-        return titled(drawing, f"No key {axis} has a circle here", shown)
-    said = beside_start(
-        measurements["circle_roundness"],
-        roundness,
-        lambda r: r.sel({axis: list(keys)}).median(),
-        "{:.0%}",
-        unit=" round",
-        usual=True,
+    return drawing
+
+
+def _what_neurons_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:
+    counts, purity = at_epoch(measurements, epoch, "neurons_per_frequency", "neuron_purity")
+    blocks = blocks_in(measurements)
+    axis = blocks.axis
+    pure = beside_start(
+        measurements["neuron_purity"], purity, lambda each: (each > PURE_NEURON).sum(), "{:d}", unit=" are pure"
     )
-    finding = f"In the median plane of a key {axis} the tokens lie {said}"
-    return titled(drawing, finding, shown + "; round: 1 - std / mean of the radius")
+    serving = int((counts > 0).sum())
+    finding = (
+        f"Of {purity.size} neurons {pure}, and together they serve {serving} {axis if serving == 1 else blocks.plural}"
+        if serving
+        else "No neuron is pure yet"
+    )
+    is_pure = f"over {PURE_NEURON:.0%} of a neuron's variance {blocks.at} one {axis} (dotted line)"
+    return Title(finding, f"At epoch {int(purity['epoch']):,}; pure: {is_pure}")
 
 
-@draws("neurons_per_frequency", "neuron_frequency", "neuron_purity")
+@draws("neurons_per_frequency", "neuron_frequency", "neuron_purity", view="neurons", says=_what_neurons_say)
 def neurons_by_frequency(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """Pure neurons per frequency, and the purity of every neuron at its frequency, at an epoch."""
     counts, frequency, purity = at_epoch(
@@ -206,17 +236,7 @@ def neurons_by_frequency(measurements: xr.Dataset, epoch: Epoch | None = None) -
     drawing.axis("y", title="purity", range=[0, 1.02], tickformat=".0%", row=2)
     along_blocks(drawing, "x", blocks)
     drawing.axis("x", title=axis, range=[0.2, float(x[-1]) + 0.8], row=2)
-    pure = beside_start(
-        measurements["neuron_purity"], purity, lambda each: (each > PURE_NEURON).sum(), "{:d}", unit=" are pure"
-    )
-    serving = int((counts > 0).sum())
-    finding = (
-        f"Of {purity.size} neurons {pure}, and together they serve {serving} {axis if serving == 1 else blocks.plural}"
-        if serving
-        else "No neuron is pure yet"
-    )
-    is_pure = f"over {PURE_NEURON:.0%} of a neuron's variance {blocks.at} one {axis} (dotted line)"
-    return titled(drawing, finding, f"At epoch {int(purity['epoch']):,}; pure: {is_pure}")
+    return drawing
 
 
 @draws("pure_neuron_share", "dead_neuron_share")
@@ -238,20 +258,9 @@ def neuron_purity(measurements: xr.Dataset) -> Drawing:
     )
 
 
-@draws("logit_spectrum")
-def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """Norm of the logits at each product of a component of a and one of b, at an epoch."""
+def _what_logits_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:
     (power,) = at_epoch(measurements, epoch, "logit_spectrum")
     blocks = blocks_in(measurements)
-    labels = [str(label) for label in power["component"].values]
-    hover = "%{y} of a × %{x} of b: norm %{z:.3f}<extra></extra>"
-    drawing = Drawing()
-    top = float(np.sqrt(measurements["logit_spectrum"].max()))
-    colours = {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": top, "colorbar": {"title": {"text": "norm"}}}
-    drawing.add("heatmap", colours, z=small(np.sqrt(power)), x=labels, y=labels, hovertemplate=hover)
-    drawing.axis("y", title="component of a", scaleanchor="x", constrain="domain", autorange="reversed")
-    drawing.axis("x", title="component of b", constrain="domain")
-    drawing.layout["height"] = 560
     of_waves = blocks.coordinates is not None
     shown = (
         f"Two-dimensional {'Fourier ' * of_waves}spectrum of the logits at epoch {int(power['epoch']):,}: root of the share of "
@@ -259,7 +268,7 @@ def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
     )
     keys = key_frequencies_of(measurements)
     if not keys:
-        return titled(drawing, f"The logits lie on no key {blocks.plural}: there are none", shown)
+        return Title(f"The logits lie on no key {blocks.plural}: there are none", shown)
     of_keys = [row for k in keys for row in blocks.rows(k)]
     own = blocks.block_of_component[of_keys]
     same = own[:, None] == own
@@ -270,7 +279,23 @@ def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
         "{:.1%}",
         unit=" of the logits' variance",
     )
-    return titled(drawing, f"Products of {blocks.parts} of one key {blocks.axis} hold {held}", shown)
+    return Title(f"Products of {blocks.parts} of one key {blocks.axis} hold {held}", shown)
+
+
+@draws("logit_spectrum", view="logits", says=_what_logits_say)
+def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
+    """Norm of the logits at each product of a component of a and one of b, at an epoch."""
+    (power,) = at_epoch(measurements, epoch, "logit_spectrum")
+    labels = [str(label) for label in power["component"].values]
+    hover = "%{y} of a × %{x} of b: norm %{z:.3f}<extra></extra>"
+    drawing = Drawing()
+    top = float(np.sqrt(measurements["logit_spectrum"].max()))
+    colours = {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": top, "colorbar": {"title": {"text": "norm"}}}
+    drawing.add("heatmap", colours, z=small(np.sqrt(power)), x=labels, y=labels, hovertemplate=hover)
+    drawing.axis("y", title="component of a", scaleanchor="x", constrain="domain", autorange="reversed")
+    drawing.axis("x", title="component of b", constrain="domain")
+    drawing.layout["height"] = 560
+    return drawing
 
 
 def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matrix: str) -> Drawing:

@@ -1,63 +1,61 @@
-"""A page put together: template, stylesheet, scripts and data in one file that needs no network."""
+"""A page put together: template, stylesheet, scripts and data in one file that needs no network.
+
+The templates escape all that they are given, but for what is `Markup`: our own stylesheet and scripts, and packed data.
+"""
 
 import base64
 import gzip
 import hashlib
-import html
 import json
-import math
-from string import Template
+from functools import cache
 from typing import Any
 
-import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from grokviz.report.buffer import Buffer
+from grokviz.report.data import PageData, as_json
 from grokviz.report.page import resource, script
 
 
-def page_of(
-    *,
-    title: str,
-    header: str,
-    main: str,
-    notes: str,
-    data: dict[str, Any],
-    buffer: Buffer,
-    version: int | None = None,
-) -> str:
-    """The page; `header` and `main` are HTML, `title` and `notes` text. With a `version` it asks its server for newer ones, and
-    for nothing else in the world.
+def page_of(template: str, page: object, data: PageData, buffer: Buffer, *, version: int | None = None) -> str:
+    """The page: `page` is what the template lays out, `data` what the scripts read. With a `version` it asks its server for newer
+    ones, and for nothing else in the world.
     """
     plotly_js, page_script = get_plotlyjs(), script()
-    return Template(resource("template.html")).substitute(
-        policy=html.escape(_content_security_policy(plotly_js, page_script, live=version is not None)),
-        live="" if version is None else f' data-live="yes" data-version="{version}"',
-        title=html.escape(title),
-        header=header,
-        main=main,
-        notes=html.escape(notes),
-        style=resource("style.css"),
-        data=_packed(json.dumps(_plain(data), allow_nan=False).encode()),
+    return rendered(
+        template,
+        page=page,
+        version=version,
+        policy=_content_security_policy(plotly_js, page_script, live=version is not None),
+        style=Markup(resource("style.css")),
+        data=_packed(json.dumps(as_json(data), allow_nan=False).encode()),
         arrays=_packed(buffer.content()),
         plotly=_packed(plotly_js.encode()),
-        script=page_script,
+        script=Markup(page_script),
     )
 
 
-def _packed(content: bytes) -> str:
-    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()
+def rendered(template: str, **values: Any) -> str:
+    """A template of `page/` with these values, every text in them escaped. What it lacks is an error, not nothing."""
+    return _environment().get_template(template).render(**values)
 
 
-def _plain(node: Any) -> Any:
-    """`node` as JSON has it: arrays as lists, and null for what is not finite."""
-    if isinstance(node, dict):
-        return {name: _plain(child) for name, child in node.items()}
-    if isinstance(node, np.ndarray | np.generic):
-        return _plain(node.tolist())
-    if isinstance(node, list | tuple):
-        return [_plain(child) for child in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("grokviz.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _packed(content: bytes) -> Markup:
+    """In letters, digits and '+/=' alone."""
+    return Markup(base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode())
 
 
 def _content_security_policy(*scripts: str, live: bool) -> str:

@@ -4,7 +4,7 @@ Where the eye cannot tell, numbers are quantised; whole numbers are kept exactly
 only differences are stored, modulo the width of a level: what hardly changes then costs hardly anything once compressed.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,8 +12,20 @@ from jaxtyping import Float, Int
 MAP_LEVELS, NUMBER_LEVELS = 254, 65_534
 """Levels of a map, whose colours the eye tells apart far less finely, and of other numbers."""
 
-Place = dict[str, Any]
-"""Where an array lies in the buffer, and how its levels are read: {at, type, shape, low, step}."""
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array lies in the buffer, and how it is read."""
+
+    at: int
+    """Its first byte."""
+    type: str
+    """'f4' for numbers as they are, 'u1' or 'u2' for levels."""
+    shape: tuple[int, ...]
+    low: float = 0.0
+    """The number that level 1 stands for."""
+    step: float = 1.0
+    """Between two levels."""
 
 
 class Buffer:
@@ -25,7 +37,7 @@ class Buffer:
 
     def exact(self, values: np.ndarray) -> Place:
         """Append float32 numbers as they are."""
-        return {**self._append(values.astype(np.float32).tobytes()), "type": "f4", "shape": list(values.shape)}
+        return Place(self._append(values.astype(np.float32).tobytes()), "f4", values.shape)
 
     def quantised(self, by_stop: np.ndarray, levels: int) -> Place:
         """Append numbers whose first axis is the stop, quantised to so many levels over the range that they have in all."""
@@ -48,15 +60,16 @@ class Buffer:
         whole[1:] -= whole[:-1].copy()  # modulo 2^8 or 2^16
         # The bytes of 16 bits go into planes of their own: the upper ones are nearly all the same.
         planes = whole.reshape(-1).view(np.uint8).reshape(-1, np.dtype(kind).itemsize).T
-        place = self._append(np.ascontiguousarray(planes).tobytes())
-        return {**place, "type": f"u{np.dtype(kind).itemsize}", "shape": list(whole.shape), "low": low, "step": step}
+        at = self._append(np.ascontiguousarray(planes).tobytes())
+        return Place(at, f"u{np.dtype(kind).itemsize}", whole.shape, low, step)
 
-    def _append(self, content: bytes) -> Place:
+    def _append(self, content: bytes) -> int:
+        """Where the content begins."""
         padding = -self._size % 8
-        place = {"at": self._size + padding}
+        at = self._size + padding
         self._parts += [bytes(padding), content]
-        self._size += padding + len(content)
-        return place
+        self._size = at + len(content)
+        return at
 
 
 def grid(values: np.ndarray, levels: int) -> tuple[float, float]:

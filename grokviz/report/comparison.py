@@ -1,8 +1,8 @@
 """Several runs on one page: their timelines laid over each other, their panels side by side at one cursor, their differences."""
 
-import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,11 @@ from grokviz.figures.comparison import comparison_drawing
 from grokviz.figures.theme import SERIES_COLOURS
 from grokviz.report.assembling import page_of
 from grokviz.report.buffer import Buffer
-from grokviz.report.contents import contents_of
+from grokviz.report.contents import figures_drawn, run_data
+from grokviz.report.data import PageData, PanelData
 from grokviz.report.frames import frames
-from grokviz.report.markup import LEFT, OWN, RIGHT, absent_figure, absent_panel, own_figure, plotly_figure
+from grokviz.report.panels import LEFT, RIGHT, Panel, panel_of
 from grokviz.report.render import MOST_STOPS, cursor_stops
-from grokviz.report.words import short_reading
 from grokviz.store import Run, open_run, write_file
 
 TIMELINES = (
@@ -57,6 +57,34 @@ def write_comparison(
     return out
 
 
+@dataclass(frozen=True)
+class RunColumn:
+    """One of the runs."""
+
+    name: str
+    colour: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """What is compared, in every run."""
+
+    name: str
+    cells: Sequence[str]
+    differs: bool
+
+
+@dataclass(frozen=True)
+class ComparisonPage:
+    """All that stands on the page of several runs."""
+
+    runs: Sequence[RunColumn]
+    timelines: Sequence[Panel]
+    differences: Sequence[DifferenceRow]
+    notes: str
+
+
 def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", progress: bool = True) -> str:
     """The page. The runs share one cursor: each shows its checkpoint nearest to the epoch."""
     opened = [open_run(run) for run in runs]
@@ -65,58 +93,48 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
     names = [str(name) for name in differences["run"].values]
     measured = [part.assign_coords(run=((), name)) for part, name in zip(measured, names, strict=True)]
     buffer = Buffer()
-    texts, columns = [], []
+    data, columns = [], []
     most = max(2, MOST_STOPS // len(opened))
     with progress_of("drawing the runs", total=len(opened), unit="run", shown=progress) as bar:
         for i, (run, part) in enumerate(zip(opened, measured, strict=True)):
-            panels_of = [figure_named(name) for name in (*LEFT, *RIGHT)]
-            reasons = {figure.__name__: why_not(figure, part) for figure in panels_of}
-            figures = [figure for figure in panels_of if not reasons[figure.__name__]]
-            phases = phases_of(part)
+            wanted = [figure_named(name) for name in (*LEFT, *RIGHT)]
+            reasons = {figure: why_not(figure, part) for figure in wanted}
+            figures = [figure for figure in wanted if not reasons[figure]]
             stops = cursor_stops(part["epoch"].values.tolist(), most=most)
-            contents = contents_of(
-                run, part, phases, stops, figures=figures, own=tuple(OWN), buffer=buffer, on_drawn=lambda: None
-            )
             colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
-            short = [short_reading(part, epoch) for epoch in stops]
-            texts.append({**contents.text, "name": names[i], "ownColour": colour, "shortReadings": short})
-            drawn = "".join(
-                absent_figure(figure, reasons[figure.__name__], f"-{i}")
-                if reasons[figure.__name__]
-                else own_figure(figure, f"-{i}")
-                for figure in panels_of
-            )
-            columns.append(f"<div>{_run_heading(names[i], colour)}{drawn}</div>")
+            drawn = figures_drawn(part, stops, figures, buffer)
+            data.append(run_data(run, part, phases_of(part), stops, figures, drawn.spoken, buffer, own_colour=colour))
+            panels = [panel_of(figure, suffix=f"-{i}", why_absent=reasons[figure]) for figure in wanted]
+            columns.append(RunColumn(names[i], colour, panels))
             bar.update()
-    panels, timelines = [], []
-    together = concat(measured)
-    for measure, split in TIMELINES:
-        name = "_".join(part for part in ("timeline", measure, split) if part)
-        if why := _why_no_timeline(measured, measure, split):
-            timelines.append(absent_panel(name, f"{measure.replace('_', ' ')} {split.replace('_', ' ')}".strip(), why))
-        else:
-            drawing = comparison_drawing(together, measure, split=split or "test")
-            panels.append({"name": name, "moves": False, **frames([drawing], buffer)})
-            timelines.append(
-                plotly_figure(name, f"{measure.replace('_', ' ')} {split.replace('_', ' ')} of every run.")
-            )
-    runs_list = "".join(f"<li>{_run_heading(name, texts[i]['ownColour'])}</li>" for i, name in enumerate(names))
-    return page_of(
-        title=f"grokviz: {', '.join(names)}",
-        header=f"<h1>grokviz: {len(names)} runs</h1><ul class='headline'>{runs_list}</ul>",
-        main=(
-            f"<div class='columns side-by-side'>{''.join(columns)}</div>"
-            f"<section id='timelines'><h2>Over training</h2><div class='grid'>{''.join(timelines)}</div></section>"
-            f"<section id='differences'><h2>Differences</h2><div class='wide'>{_table(differences)}</div></section>"
-        ),
+    timelines, drawings = _timelines(measured, buffer)
+    page = ComparisonPage(
+        columns,
+        timelines,
+        list(_difference_rows(differences)),
         notes=(
             f"One cursor for all: each run shows its checkpoint nearest to the epoch, of {most} at most that are kept. Lines "
             "in the band are test loss and test accuracy; dashed: grokked. "
             f"The table shows each run at the epoch that it names{_of_the_table(differences)}."
         ),
-        data={"runs": texts, "panels": panels},
-        buffer=buffer,
     )
+    return page_of("comparison.html", page, PageData(data, True, drawings), buffer)
+
+
+def _timelines(measured: Sequence[xr.Dataset], buffer: Buffer) -> tuple[list[Panel], list[PanelData]]:
+    """The places of the measures that are laid over each other, and those that can be, drawn."""
+    together = concat(measured)
+    panels, drawn = [], []
+    for measure, split in TIMELINES:
+        name = "_".join(part for part in ("timeline", measure, split) if part)
+        said = f"{measure.replace('_', ' ')} {split.replace('_', ' ')}".strip()
+        if why := _why_no_timeline(measured, measure, split):
+            panels.append(Panel(name, said, why_absent=why))
+        else:
+            drawing = comparison_drawing(together, measure, split=split or "test")
+            drawn.append(PanelData(name, False, frames([drawing], buffer)))
+            panels.append(Panel(name, f"{said} of every run."))
+    return panels, drawn
 
 
 def _why_no_timeline(measured: Sequence[xr.Dataset], measure: str, split: str) -> str:
@@ -142,26 +160,20 @@ def _of_the_table(differences: xr.Dataset) -> str:
     return f" (at {differences.attrs['at']}{f'; {said}' if said else ''})"
 
 
-def _run_heading(name: str, colour: str) -> str:
-    return f"<h2 class='run'><span class='spot' style='background: {colour}'></span>{html.escape(name)}</h2>"
-
-
-def _table(differences: xr.Dataset) -> str:
+def _difference_rows(differences: xr.Dataset) -> Iterator[DifferenceRow]:
     """Rows are what is compared, columns the runs; fields of the configuration first."""
-    names = [str(name) for name in differences["run"].values]
-    heads = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in names)
-    rows = []
     for name, values in {**differences.data_vars, "key_frequencies": differences["is_key_frequency"]}.items():
         if name == "is_key_frequency":
             continue
-        shown = values.values.tolist()
+        cells = values.values.tolist()
         if name == "key_frequencies":
             labels = differences[values.dims[1]].values
-            shown = [", ".join(map(str, labels[own])) or "none" for own in values.values]
-        cells = "".join(f"<td>{html.escape(_in_words(value))}</td>" for value in shown)
-        kind = " class='differs'" if name in differences.attrs["differing"] else ""
-        rows.append(f"<tr{kind}><th scope='row'>{html.escape(str(name).replace('_', ' '))}</th>{cells}</tr>")
-    return f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            cells = [", ".join(map(str, labels[own])) or "none" for own in values.values]
+        yield DifferenceRow(
+            str(name).replace("_", " "),
+            [_in_words(value) for value in cells],
+            differs=name in differences.attrs["differing"],
+        )
 
 
 def _in_words(value: object) -> str:

@@ -1,7 +1,7 @@
-"""The evidence for key frequencies as a table that is sorted by a click on a column's head."""
+"""The evidence for key frequencies as the rows of a table."""
 
-import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import xarray as xr
 
@@ -10,38 +10,56 @@ from grokviz.analysis.reading.evidence import WITNESSES, as_texts, key_evidence,
 from grokviz.errors import LackingError
 
 
-def evidence_table(measurements: xr.Dataset) -> str:
-    """The table of all frequencies at the last epoch; '' where there is no evidence to be had."""
+@dataclass(frozen=True)
+class Cell:
+    """What a cell says, and the number by which rows are sorted."""
+
+    text: str
+    number: float | int
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """A frequency."""
+
+    cells: Sequence[Cell]
+    is_key: bool
+
+
+@dataclass(frozen=True)
+class EvidenceTable:
+    """All frequencies at an epoch, the strongest in the readout first."""
+
+    plural: str
+    """What they are called."""
+    epoch: int
+    heads: Sequence[str]
+    rows: Sequence[EvidenceRow]
+
+
+def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
+    """The table of all frequencies at the last epoch; None where there is no evidence to be had."""
     try:
         evidence = key_evidence(measurements)
     except LackingError:
-        return ""
+        return None
     names = [name for name in WITNESSES if name in evidence]
     blocks = blocks_in(measurements)
-    heads = [blocks.axis, *(WITNESSES[name] for name in names), "witnesses", "what it is"]
     texts = [as_texts(evidence, name) for name in names]
     numbers = [evidence[name].values.tolist() for name in names]
-    counts = evidence["witnesses"].values.tolist()
+    counts, what = evidence["witnesses"].values.tolist(), evidence["what"].values
     rows = [
-        [
-            (str(label), i + 1),
-            *((text[i], number[i]) for text, number in zip(texts, numbers, strict=True)),
-            (f"{counts[i]} of {len(names)}", counts[i]),
-            (str(evidence["what"].values[i]), 0.0 if evidence["what"].values[i] else 1.0),
-        ]
+        EvidenceRow(
+            [
+                Cell(str(label), i + 1),
+                *(Cell(text[i], number[i]) for text, number in zip(texts, numbers, strict=True)),
+                Cell(f"{counts[i]} of {len(names)}", counts[i]),
+                Cell(str(what[i]), 0.0 if what[i] else 1.0),
+            ],
+            is_key=bool(evidence["is_key"][i]),
+        )
         for i, label in enumerate(labels_in(evidence))
     ]
     order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
-    body = "".join(_row(rows[i], key=bool(evidence["is_key"][i])) for i in order)
-    head = "".join(f"<th scope='col'><button type='button'>{html.escape(text)}</button></th>" for text in heads)
-    epoch = f"{int(evidence['epoch']):,}"
-    return (
-        f"<h2>Evidence for key {blocks.plural}, at epoch {epoch}</h2><p>A click on a head sorts. Powers are shares "
-        f"of the largest, per component; the readout decides.</p><div class='wide'><table id='evidence' class='sortable'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _row(cells: Sequence[tuple[str, float | int]], *, key: bool) -> str:
-    inside = "".join(f"<td data-value='{number!r}'>{html.escape(text)}</td>" for text, number in cells)
-    return f"<tr{' class=key' if key else ''}>{inside}</tr>"
+    heads = [blocks.axis, *(WITNESSES[name] for name in names), "witnesses", "what it is"]
+    return EvidenceTable(blocks.plural, int(evidence["epoch"]), heads, [rows[i] for i in order])

@@ -5,8 +5,7 @@ in the basis of the task's blocks, as differences between stops, some 190 kiloby
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,8 @@ from jaxtyping import Float
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import RELU, Activation
 from grokviz.models.token_tables import Tables, logits_of, tables_of
-from grokviz.report.buffer import NUMBER_LEVELS, Buffer, Place
+from grokviz.report.buffer import NUMBER_LEVELS, Buffer
+from grokviz.report.data import ActivationData, Fidelity, NetworkData, RowsData
 from grokviz.store import Run
 from grokviz.tasks.blocks import Rows, RowsByPlace
 
@@ -24,19 +24,7 @@ FINENESS = 1 / 6
 TRIED_PAIRS, TRIED_STOPS = 400, 9
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """How near the carried network is to the run's own, on a sample of pairs and stops."""
-
-    same_answer: float
-    """Share of pairs to which both give the same answer."""
-    of_logits: float
-    """Root mean square of the difference of centred logits, as a share of that of the logits themselves."""
-
-
-def carried_network(
-    run: Run, stops: Sequence[int], buffer: Buffer, *, basis: Mapping[str, Place] | None = None
-) -> dict[str, Any]:
+def carried_network(run: Run, stops: Sequence[int], buffer: Buffer, *, basis: RowsData | None = None) -> NetworkData:
     """Where the tables of every stop lie in the buffer, with the bases that they are in, and how near they are. `basis` is
     where the rows of the task's blocks lie already.
 
@@ -65,13 +53,12 @@ def carried_network(
             values = by_stop[stop].astype(np.float64)
             carried[stop][name] = np.rint(values / step) * step if step else values
     ours = {stop: _transformed(Tables(**values), rows.first.T, rows.answer.T) for stop, values in carried.items()}
-    fidelity = _fidelity(run, tried, ours)
-    return {
-        "tables": places,
-        "basis": basis or kept_rows(rows, buffer),
-        "activation": _sampled(run.config.blueprint.activation),
-        "fidelity": {"sameAnswer": fidelity.same_answer, "ofLogits": fidelity.of_logits},
-    }
+    return NetworkData(
+        tables=places,
+        basis=basis or kept_rows(rows, buffer),
+        activation=_sampled(run.config.blueprint.activation),
+        fidelity=_fidelity(run, tried, ours),
+    )
 
 
 def _tried_stops(count: int) -> set[int]:
@@ -87,17 +74,17 @@ def _rows_of(run: Run) -> RowsByPlace:
     return RowsByPlace(tokens, tokens, tokens)
 
 
-def _sampled(activation: Activation) -> dict[str, Any]:
+def _sampled(activation: Activation) -> ActivationData:
     """An activation as numbers, through which the page draws straight lines, on beyond their ends: so ReLU is exact."""
     knots = np.array([-1.0, 0.0, 1.0]) if activation is RELU else np.linspace(-8, 8, 4097)
-    return {"low": float(knots[0]), "step": float(knots[1] - knots[0]), "values": activation.of(knots).tolist()}
+    return ActivationData(float(knots[0]), float(knots[1] - knots[0]), activation.of(knots).tolist())
 
 
-def kept_rows(rows: RowsByPlace, buffer: Buffer) -> dict[str, Place]:
+def kept_rows(rows: RowsByPlace, buffer: Buffer) -> RowsData:
     """Where the rows as functions of each place's token lie in the buffer: those that are the same, once."""
     first = buffer.exact(rows.first)
     others = (first if each is rows.first else buffer.exact(each) for each in (rows.second, rows.answer))
-    return dict(zip(("first", "second", "answer"), (first, *others), strict=True))
+    return RowsData(first, *others)
 
 
 def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:

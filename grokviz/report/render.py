@@ -17,8 +17,9 @@ from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_an_epoch, why_not
 from grokviz.report.assembling import page_of
 from grokviz.report.buffer import Buffer
-from grokviz.report.contents import contents_of, with_network
-from grokviz.report.markup import LEFT, OWN, RIGHT, header, main_part, notes, own_figure, tab_contents, worked_sum
+from grokviz.report.contents import figures_drawn, network_data, run_data
+from grokviz.report.data import NetworkData, PageData
+from grokviz.report.panels import run_page
 from grokviz.report.words import Said, findings, headline
 from grokviz.store import Run, open_run, save_report
 
@@ -77,30 +78,26 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         figure.__name__: why_not(figure, measurements) or why_no_course(figure, measurements) for figure in FIGURES
     }
     figures = [figure for figure in FIGURES if not reasons[figure.__name__]]
+    buffer = Buffer()
     total = sum(len(stops) if shows_an_epoch(figure) else 1 for figure in figures)
     with progress_of(f"drawing {run.directory}", total=total, unit="figure", shown=progress) as bar:
-        contents = contents_of(
-            run, measurements, phases, stops, figures=figures, own=tuple(OWN), buffer=Buffer(), on_drawn=bar.update
-        )
-    contents = with_network(contents, run, measurements, stops)
-    sides = [
-        "".join(own_figure(figure) for name in names for figure in figures if figure.__name__ == name)
-        for names in (LEFT, RIGHT)
-    ]
-    return page_of(
-        title=f"grokviz: {run.directory.resolve().name}",
-        header=header(run, _led(headline(measurements, phases), reasons)),
-        main=main_part(
-            sides,
-            worked_sum(contents),
-            _led(findings(run, measurements, phases, contents.findings), reasons),
-            tab_contents(run, measurements, phases, contents, figures, reasons),
-        ),
-        notes=notes(stops, measurements, contents),
-        data=contents.text,
-        buffer=contents.buffer,
-        version=version,
+        drawn = figures_drawn(measurements, stops, figures, buffer, on_drawn=bar.update)
+    data = run_data(run, measurements, phases, stops, figures, drawn.spoken, buffer)
+    network = network_data(run, measurements, data, buffer)
+    page = run_page(
+        run,
+        measurements,
+        phases,
+        data,
+        network,
+        figures,
+        headline=_led(headline(measurements, phases), reasons),
+        findings=_led(findings(run, measurements, phases, drawn.findings), reasons),
+        reasons=reasons,
     )
+    if isinstance(network, NetworkData):
+        data = replace(data, network=network)
+    return page_of("run.html", page, PageData([data], False, drawn.panels), buffer, version=version)
 
 
 def _led(said: Iterable[Said], reasons: Mapping[str, str]) -> list[Said]:

@@ -1,6 +1,5 @@
 """A run's report while it trains: served on this machine alone, new as checkpoints come. Nothing in the run is touched."""
 
-import html
 import json
 import sys
 import threading
@@ -16,6 +15,7 @@ from grokviz.analysis.taking.measuring import measure_in_memory
 from grokviz.checks import whole
 from grokviz.errors import GrokvizError
 from grokviz.report import render_report
+from grokviz.report.assembling import rendered
 from grokviz.store import Run, open_run
 
 ADDRESS = "127.0.0.1"
@@ -171,9 +171,4 @@ def _handler(watcher: Watcher) -> type[BaseHTTPRequestHandler]:
 
 def _waiting(run: Run, reason: str) -> str:
     """What is served before there is anything to show; it asks again by itself."""
-    title = f"grokviz: {html.escape(run.directory.resolve().name)}"
-    head = "<meta charset='utf-8'><meta http-equiv='refresh' content='2'><link rel='icon' href='data:,'>"
-    return (
-        f"<!doctype html><html lang='en'><head>{head}<title>{title}</title></head>"
-        f"<body><h1>{title}</h1><p>Waiting: {html.escape(reason)}.</p></body></html>"
-    )
+    return rendered("waiting.html", name=run.directory.resolve().name, reason=reason)

@@ -27,7 +27,7 @@ class Attention {
 
   // The attention of a head to a source (0: a, 1: b, 2: =) for every pair, [a, b] in row-major order.
   pattern(head, source) {
-    const { n } = this.run;
+    const { n } = this.run.task;
     const scores = this.run.at("attention_score", this.stop).subarray(head * 3 * n, (head + 1) * 3 * n);
     const largest = scores.reduce((most, score) => Math.max(most, score), -Infinity);
     const weights = scores.map((score) => Math.exp(score - largest));
@@ -43,7 +43,8 @@ class Attention {
 
   // How much of the variance of a head's score of the first operand, over tokens, lies in a block.
   shareIn(head, label) {
-    const { n, blocks } = this.run;
+    const { blocks } = this.run;
+    const { n } = this.run.task;
     const scores = this.run.at("attention_score", this.stop).subarray(head * 3 * n, (head * 3 + 1) * n);
     const mean = scores.reduce((sum, score) => sum + score, 0) / n;
     const centred = scores.map((score) => score - mean);
@@ -73,7 +74,7 @@ class Attention {
 
   paint() {
     const { surface, run, state } = this;
-    const { n } = run;
+    const { n } = run.task;
     const cells = this.cells();
     for (const { head, x, y, size, first } of cells) {
       const chosen = state.get("head") === head;
@@ -99,7 +100,7 @@ class Attention {
   pick(x, y) {
     const cell = this.cells().find((c) => x >= c.x && x < c.x + c.size && y >= c.y && y < c.y + c.size);
     if (!cell) return null;
-    const { n, elements } = this.run;
+    const { n, elements } = this.run.task;
     const [a, b] = [Math.floor(((y - cell.y) / cell.size) * n), Math.floor(((x - cell.x) / cell.size) * n)];
     const share = this.pattern(cell.head, 0)[a * n + b];
     const words = `head ${cell.head}, a = ${elements[a]}, b = ${elements[b]}: ${percent(share)} of the attention goes to a`;

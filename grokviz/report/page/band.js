@@ -32,7 +32,7 @@ class Band {
   }
 
   get last() {
-    return Math.max(...this.runs.map((run) => run.lastEpoch), 1);
+    return Math.max(...this.runs.map((run) => run.band.lastEpoch), 1);
   }
 
   go(stop) {
@@ -126,7 +126,7 @@ class Band {
   paint() {
     const { surface, frame, runs } = this;
     const { left, right, top, middle, bottom } = frame;
-    for (const phase of runs.length === 1 ? runs[0].phases : []) {
+    for (const phase of runs.length === 1 ? runs[0].band.phases : []) {
       const [from, to] = [this.x(phase.start), this.x(phase.end)];
       surface.box(from, top, to - from, bottom - top, phase.colour, { fill: true });
       const words = phase.name.replace("_", " ");
@@ -154,34 +154,34 @@ class Band {
 
   paintRun(run, place, lossY, accuracyY) {
     const { surface } = this;
-    const { epoch } = run.history;
+    const { epoch } = run.band.history;
     const along = (values, y) => Array.from(values, (value, i) => [this.x(epoch[i]), y(value)]);
     // Of imported networks accuracies are known at fewer epochs than losses.
     const known = (points) => points.filter(([, y]) => Number.isFinite(y));
     const alone = this.runs.length === 1;
-    const of = (split) => (alone ? run.splitColours[split] : onPaper(run.ownColour));
-    if (alone) surface.line(along(run.history.train_loss, lossY), of("train"));
-    surface.line(along(run.history.test_loss, lossY), of("test"));
-    if (alone) surface.line(known(along(run.history.train_accuracy, accuracyY)), of("train"));
-    surface.line(known(along(run.history.test_accuracy, accuracyY)), of("test"));
+    const of = (split) => (alone ? run.band.colours[split] : onPaper(run.ownColour));
+    if (alone) surface.line(along(run.band.history.train_loss, lossY), of("train"));
+    surface.line(along(run.band.history.test_loss, lossY), of("test"));
+    if (alone) surface.line(known(along(run.band.history.train_accuracy, accuracyY)), of("train"));
+    surface.line(known(along(run.band.history.test_accuracy, accuracyY)), of("test"));
     for (const [split, dash] of alone ? [["test_mirrored", [6, 3]], ["test_unmirrored", [2, 3]]] : []) {
-      if (!run.accuracies[split]) continue;
-      const points = run.accuracies[split].map((value, i) => [this.x(run.stops[i]), accuracyY(value ?? NaN)]);
+      if (!run.band.accuracies[split]) continue;
+      const points = run.band.accuracies[split].map((value, i) => [this.x(run.stops[i]), accuracyY(value ?? NaN)]);
       surface.line(points, of("test"), { width: 1.2, dash });
     }
-    if (run.grokked !== null) {
+    if (run.band.grokked !== null) {
       const { top, bottom } = this.frame;
-      const x = this.x(run.grokked);
+      const x = this.x(run.band.grokked);
       surface.line([[x, top], [x, bottom]], alone ? ink("soft") : onPaper(run.ownColour), { width: 1, dash: [4, 3] });
     }
   }
 
   paintLegend() {
     const { surface, frame } = this;
-    const { splitColours, accuracies } = this.runs[0];
+    const { colours, accuracies } = this.runs[0].band;
     const apart = accuracies.test_mirrored ? " (dashed: mirror in train, dotted: not)" : "";
     let x = frame.right - 4;
-    for (const [words, colour] of [[`test${apart}`, splitColours.test], ["train", splitColours.train]]) {
+    for (const [words, colour] of [[`test${apart}`, colours.test], ["train", colours.train]]) {
       surface.text(words, x, frame.top + 7, { align: "right", colour });
       x -= surface.context.measureText(words).width + 12;
     }
@@ -192,7 +192,7 @@ class Band {
     let [low, high] = [Infinity, -Infinity];
     for (const run of this.runs) {
       for (const name of ["train_loss", "test_loss"]) {
-        for (const loss of run.history[name]) {
+        for (const loss of run.band.history[name]) {
           if (!(loss > 0) || !Number.isFinite(loss)) continue;
           low = Math.min(low, loss);
           high = Math.max(high, loss);

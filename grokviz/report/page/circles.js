@@ -15,9 +15,9 @@ class Circles {
   }
 
   inWords() {
-    const { keys: labels, blocks } = this.run;
-    const keys = labels.length ? `key ${blocks.plural} ${labels.join(", ")}` : `no key ${blocks.plural}`;
-    return `Tokens in the planes of the ${keys} at epoch ${epochInWords(this.run.stops[this.stop])}`;
+    const { keys, blocks } = this.run;
+    const planes = keys.labels.length ? `key ${blocks.plural} ${keys.labels.join(", ")}` : `no key ${blocks.plural}`;
+    return `Tokens in the planes of the ${planes} at epoch ${epochInWords(this.run.stops[this.stop])}`;
   }
 
   get stop() {
@@ -26,7 +26,7 @@ class Circles {
 
   // The planes shown: those of the keys; and of the block that is shown off, if it is none of them.
   get shown() {
-    const { keys, blocks } = this.run;
+    const { keys: { labels: keys }, blocks } = this.run;
     const off = this.state.block;
     return off === null || keys.includes(off) || blocks.place(off) < 0 ? keys : [...keys, off];
   }
@@ -65,8 +65,8 @@ class Circles {
 
   points(label, stop) {
     const plane = this.run.at("token_plane", stop);
-    const from = this.run.blocks.place(label) * this.run.n * 2;
-    return Array.from({ length: this.run.n }, (_, t) => [plane[from + 2 * t], plane[from + 2 * t + 1]]);
+    const from = this.run.blocks.place(label) * this.run.task.n * 2;
+    return Array.from({ length: this.run.task.n }, (_, t) => [plane[from + 2 * t], plane[from + 2 * t + 1]]);
   }
 
   dots(cell) {
@@ -90,7 +90,7 @@ class Circles {
         if (!Number.isFinite(dotX)) return;
         surface.context.beginPath();
         surface.context.arc(dotX, dotY, Math.max(1.6, size / 70), 0, 7);
-        surface.context.fillStyle = hue(run.blocks.turn(label, token) ?? token / run.n);
+        surface.context.fillStyle = hue(run.blocks.turn(label, token) ?? token / run.task.n);
         surface.context.fill();
       });
       for (const [token, name] of pair) {
@@ -112,7 +112,7 @@ class Circles {
       .map(([dotX, dotY], i) => [Math.hypot(dotX - x, dotY - y), i])
       .reduce((best, one) => (one[0] < best[0] ? one : best), [Infinity, 0]);
     const where = this.run.inWords(cell.label);
-    const words = distance < 12 ? `token ${this.run.elements[token]} in the plane of ${where}` : `plane of ${where}`;
+    const words = distance < 12 ? `token ${this.run.task.elements[token]} in the plane of ${where}` : `plane of ${where}`;
     return { words, block: cell.label };
   }
 }
@@ -180,7 +180,7 @@ class Spectrum {
       power.forEach((share, i) => {
         const label = run.blocks.labels[i];
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
-        const harmonic = perComponent[i] >= run.harmonicShare * largest ? run.harmonicOf(label) : null;
+        const harmonic = perComponent[i] >= run.keys.harmonicShare * largest ? run.harmonicOf(label) : null;
         const key = harmonic ? harmonic.key : label;
         const colour = run.colour(key) ?? ink("neutral");
         const x = left + i * slot + slot * 0.1;

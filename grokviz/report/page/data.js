@@ -48,6 +48,10 @@ function exactOf(place, buffer) {
   return new Float32Array(buffer, place.at, size);
 }
 
+function exactOfEach(places, buffer) {
+  return Object.fromEntries(Object.entries(places).map(([name, place]) => [name, exactOf(place, buffer)]));
+}
+
 function nearest(stops, epoch) {
   let best = 0;
   stops.forEach((stop, i) => {
@@ -68,15 +72,13 @@ class Clock {
   }
 }
 
-// A run as the views see it: what is said of it in `text`, and its arrays.
+// A run as the views see it: the values of `report/data.py`, and its arrays.
 class RunData {
-  constructor(text, buffer) {
-    Object.assign(this, text);
-    this.arrays = new Map(Object.entries(text.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
-    this.history = Object.fromEntries(
-      Object.entries(text.history).map(([name, place]) => [name, exactOf(place, buffer)]),
-    );
-    if (text.blocks) this.blocks = new Blocks(text.blocks, buffer, text.n);
+  constructor(data, buffer) {
+    Object.assign(this, data);
+    this.arrays = new Map(Object.entries(data.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
+    this.band = { ...data.band, history: exactOfEach(data.band.history, buffer) };
+    if (data.blocks) this.blocks = new Blocks(data.blocks, buffer, data.task.n);
   }
 
   has(...names) {
@@ -94,18 +96,18 @@ class RunData {
 
   // The colour of a key block, by its label; null for others.
   colour(label) {
-    const place = this.keys.indexOf(label);
-    return place < 0 ? null : onPaper(this.keyColours[place]);
+    const place = this.keys.labels.indexOf(label);
+    return place < 0 ? null : onPaper(this.keys.colours[place]);
   }
 
   // The key frequency that this one is twice or three times, as {key, multiple}; null where there is none.
   harmonicOf(label) {
-    return this.multiplesOfKeys[label] ?? null;
+    return this.keys.multiples[label] ?? null;
   }
 
   inWords(label) {
     const said = `${this.blocks.axis} ${label}`;
-    if (this.keys.includes(label)) return `${said}, key`;
+    if (this.keys.labels.includes(label)) return `${said}, key`;
     const harmonic = this.harmonicOf(label);
     return harmonic ? `${said}, ${harmonic.multiple} times key ${harmonic.key}` : said;
   }
@@ -118,10 +120,10 @@ class RunData {
 
 // The blocks of a task's harmonics: of a cyclic group its frequencies. By their labels.
 class Blocks {
-  constructor(text, buffer, n) {
-    Object.assign(this, text);
+  constructor(data, buffer, n) {
+    Object.assign(this, data);
     this.n = n;
-    this.basis = Object.fromEntries(Object.entries(text.basis).map(([name, place]) => [name, exactOf(place, buffer)]));
+    this.basis = exactOfEach(data.basis, buffer);
     this.places = new Map(this.labels.map((label, place) => [label, place]));
     this.areNumbers = this.labels.every((label) => typeof label === "number");
   }

@@ -11,9 +11,9 @@ function valuesOfAddress(run, clock, tabs) {
     pinned: given.pinned === undefined ? null : run.blocks?.named(given.pinned) ?? null,
     hovered: null,
     head: within("head", run.heads) ?? 0,
-    neuron: within("neuron", run.neurons) ?? run.firstNeuron,
-    a: within("a", run.n) ?? run.firstPair[0],
-    b: within("b", run.n) ?? run.firstPair[1],
+    neuron: within("neuron", run.neurons.count) ?? run.neurons.first,
+    a: within("a", run.task.n) ?? run.task.firstPair[0],
+    b: within("b", run.task.n) ?? run.task.firstPair[1],
     axis: given.axis === "log" ? "log" : "linear",
   };
 }
@@ -84,7 +84,7 @@ function listenToControls(run, band, state) {
   document.getElementById("pin").addEventListener("click", () => state.set({ pinned: null }));
   document.getElementById("neuron")?.addEventListener("input", (event) => {
     const neuron = Number(event.target.value);
-    if (event.target.value !== "" && Number.isInteger(neuron) && neuron >= 0 && neuron < run.neurons) state.set({ neuron });
+    if (event.target.value !== "" && Number.isInteger(neuron) && neuron >= 0 && neuron < run.neurons.count) state.set({ neuron });
   });
 }
 
@@ -119,19 +119,18 @@ function loadPlotly() {
 async function build(view = null) {
   const [text, buffer] = await Promise.all([unpacked(embedded("data")), unpacked(embedded("arrays"))]);
   const data = JSON.parse(new TextDecoder().decode(text));
-  const runs = (data.runs ?? [data]).map((one) => new RunData(one, buffer));
+  const runs = data.runs.map((one) => new RunData(one, buffer));
   const [run] = runs;
-  const clock = data.runs ? new Clock(runs) : run;
+  const clock = data.sideBySide ? new Clock(runs) : run;
   document.documentElement.dataset.stops = clock.stops.length > 1 ? "several" : "one"; // with one there is no course to go along
-  const network = run.network ? new Network(run.network, buffer, run.n) : null;
+  const network = run.network ? new Network(run.network, buffer, run.task.n) : null;
   const state = new State({ ...valuesOfAddress(run, clock, Tabs.names()), ...view });
   const tip = new Tip(document.getElementById("tip"));
   const band = new Band(document.getElementById("band"), clock, runs, state);
-  const several = runs.length > 1 || Boolean(data.runs);
-  const views = runs.flatMap((one, i) => measureViews(one, state, tip, several ? `-${i}` : ""));
-  if (!several) views.push(...networkViews(run, network, state, tip));
+  const views = runs.flatMap((one, i) => measureViews(one, state, tip, data.sideBySide ? `-${i}` : ""));
+  if (!data.sideBySide) views.push(...networkViews(run, network, state, tip));
   const plots = new Plots(clock, data.panels, buffer, run, state, loadPlotly);
-  const spoken = runs.map((one, i) => new Spoken(one, state, several ? `-${i}` : ""));
+  const spoken = runs.map((one, i) => new Spoken(one, state, data.sideBySide ? `-${i}` : ""));
   const fragment = {
     needs: ["epoch", "tab", "pinned", "head", "neuron", "a", "b", "axis"],
     draw: () => history.replaceState(null, "", fragmentOf(state.values)),

@@ -4,16 +4,16 @@
 const SOURCES = ["a", "b", "="];
 
 class Network {
-  constructor(text, buffer, n) {
+  constructor(data, buffer, n) {
     this.n = n;
-    this.fidelity = text.fidelity;
-    this.basis = exactOf(text.basis.first, buffer); // [component, token]: that of the task's blocks, where it has any
-    this.answerBasis = exactOf(text.basis.answer, buffer);
+    this.fidelity = data.fidelity;
+    this.basis = exactOf(data.basis.first, buffer); // [component, token]: that of the task's blocks, where it has any
+    this.answerBasis = exactOf(data.basis.answer, buffer);
     this.tables = Object.fromEntries(
-      Object.entries(text.tables).map(([name, place]) => [name, new ByStop(place, buffer)]),
+      Object.entries(data.tables).map(([name, place]) => [name, new ByStop(place, buffer)]),
     );
     [this.heads, this.operandTables, , this.width] = this.tables.values.shape;
-    this.activate = activationOf(text.activation);
+    this.activate = activationOf(data.activation);
     this.neurons = this.tables.readout.shape[0];
     this.classes = this.tables.readout.shape[1];
     this.cache = { stop: -1 };

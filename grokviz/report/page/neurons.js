@@ -49,7 +49,7 @@ class Neurons {
     for (const share of [0, 0.5, 1]) {
       surface.text(percent(share, 0), left - 6, bottom - share * (bottom - top), { align: "right", colour: "soft" });
     }
-    const pure = bottom - run.pureNeuron * (bottom - top);
+    const pure = bottom - run.neurons.pure * (bottom - top);
     surface.line([[left, pure], [right, pure]], ink("soft"), { width: 1, dash: [2, 3] });
     surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
     const off = state.block;

@@ -17,11 +17,11 @@ class Plots {
   }
 
   opened(panel) {
-    const changes = panel.changes.map((change) => ({
+    const changes = panel.frames.changes.map((change) => ({
       ...change,
       byStop: change.array ? new ByStop(change.array, this.buffer) : null,
     }));
-    return { ...panel, changes, stop: -1, drawn: false };
+    return { name: panel.name, moves: panel.moves, base: panel.frames.base, changes, stop: -1, drawn: false };
   }
 
   async seen(entries) {

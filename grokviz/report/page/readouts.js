@@ -16,8 +16,7 @@ class NeuronReadout {
     const { surface, run, network, state } = this;
     const stop = run.stopAt(state.get("epoch"));
     const written = network.readoutOf(stop, state.get("neuron"));
-    const { n } = run;
-    const { order } = run;
+    const { n, order } = run.task;
     const most = written.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-12);
     const x = (place) => 50 + (place / (n - 1)) * (surface.width - 58);
     const y = (value) => (surface.height - 20) / 2 - (value / most) * ((surface.height - 36) / 2);

@@ -28,10 +28,10 @@ class WorkedSum {
     for (const operand of ["a", "b"]) {
       const input = this.section.querySelector(`#operand-${operand}`);
       input.addEventListener("input", () => {
-        const token = this.run.elements.indexOf(Number(input.value));
+        const token = this.run.task.elements.indexOf(Number(input.value));
         const known = input.value.trim() !== "" && token >= 0;
         input.setAttribute("aria-invalid", String(!known));
-        const [first, last] = [this.run.elements[0], this.run.elements[this.run.n - 1]];
+        const [first, last] = [this.run.task.elements[0], this.run.task.elements[this.run.task.n - 1]];
         this.section.querySelector("#operand-error").textContent = known ? "" : `${operand} must be a whole number from ${first} to ${last}`;
         if (known) this.state.set({ [operand]: token });
       });
@@ -44,19 +44,19 @@ class WorkedSum {
     this.traced = this.network.forward(this.stop, a, b);
     for (const [operand, token] of [["a", a], ["b", b]]) {
       const input = this.section.querySelector(`#operand-${operand}`);
-      if (document.activeElement !== input) input.value = run.elements[token];
+      if (document.activeElement !== input) input.value = run.task.elements[token];
     }
-    const right = run.answers[a * run.n + b];
+    const right = run.task.answers[a * run.task.n + b];
     const probabilities = softmax(this.traced.logits);
     const order = probabilities.map((_, c) => c).sort((one, other) => probabilities[other] - probabilities[one]);
-    this.section.querySelector("#asked").textContent = `${run.asked} = ${run.elements[right]}`;
+    this.section.querySelector("#asked").textContent = `${run.task.asked} = ${run.task.elements[right]}`;
     this.section.querySelector("#verdict").textContent = this.verdict(order[0], right, probabilities);
     this.paintAnswers(order.slice(0, BEST_ANSWERS), right, probabilities);
     Object.values(this.surfaces).forEach((surface) => surface.redraw());
   }
 
   answerInWords(c) {
-    return c < this.run.n ? String(this.run.elements[c]) : "=";
+    return c < this.run.task.n ? String(this.run.task.elements[c]) : "=";
   }
 
   verdict(best, right, probabilities) {
@@ -83,9 +83,11 @@ class WorkedSum {
   paintCircles() {
     const { run, state } = this;
     const surface = this.surfaces.lies;
-    const { keys, blocks, n } = run;
+    const { blocks } = run;
+    const { n } = run.task;
+    const keys = run.keys.labels;
     const [a, b] = [state.get("a"), state.get("b")];
-    const places = [["a", a, "first"], ["b", b, "second"], ["answer", run.answers[a * n + b], "answer"]];
+    const places = [["a", a, "first"], ["b", b, "second"], ["answer", run.task.answers[a * n + b], "answer"]];
     const sizeWith = (columns) => Math.min(surface.width / columns, surface.height / Math.ceil(keys.length / columns));
     const columns = keys.map((_, i) => i + 1).reduce((best, count) => (sizeWith(count) > sizeWith(best) ? count : best));
     const size = sizeWith(columns);
@@ -167,20 +169,20 @@ class WorkedSum {
   paintLogits() {
     const { run, state } = this;
     const surface = this.surfaces.adds;
-    const { n } = run;
+    const { n } = run.task;
     const logits = this.traced.logits.subarray(0, n);
     const mean = logits.reduce((sum, x) => sum + x, 0) / n;
     const centred = logits.map((x) => x - mean);
-    const { order } = run;
+    const { order } = run.task;
     const most = centred.reduce((largest, x) => Math.max(largest, Math.abs(x)), 1e-9);
     const x = (place) => 4 + (place / (n - 1)) * (surface.width - 8);
     const y = (value) => surface.height / 2 - (value / most) * (surface.height / 2 - 16);
-    const right = run.answers[state.get("a") * n + state.get("b")];
+    const right = run.task.answers[state.get("a") * n + state.get("b")];
     const at = x(order.indexOf(right));
     surface.line([[at, 14], [at, surface.height]], ink("accent"), { width: 1, dash: [3, 3] });
-    surface.text(`answer ${run.elements[right]}`, Math.max(30, Math.min(surface.width - 34, at)), 7, { align: "center", colour: "accent" });
+    surface.text(`answer ${run.task.elements[right]}`, Math.max(30, Math.min(surface.width - 34, at)), 7, { align: "center", colour: "accent" });
     surface.line(order.map((c, place) => [x(place), y(centred[c])]), ink("ink"), { width: 2 });
-    for (const k of run.keys) {
+    for (const k of run.keys.labels) {
       const wave = run.blocks.along(k, centred, "answer");
       const off = state.block === k;
       surface.line(order.map((c, place) => [x(place), y(wave[c])]), run.colour(k), { width: off ? 2.5 : 1 });

@@ -36,7 +36,7 @@ function logitSpectrum(element, run, state, tip) {
   return new SquareMap(element, state, tip, {
     needs: ["epoch", "hovered", "pinned"],
     label: () => "Two-dimensional Fourier spectrum of the logits",
-    numbers: () => ({ values: run.at("logit_spectrum", run.stopAt(state.get("epoch"))), n: run.n }),
+    numbers: () => ({ values: run.at("logit_spectrum", run.stopAt(state.get("epoch"))), n: run.task.n }),
     range: largestOf,
     colours: "sequential",
     words: (row, column, norm) => ({
@@ -52,11 +52,11 @@ function activationMap(element, run, network, state, tip) {
   return new SquareMap(element, state, tip, {
     needs: ["epoch", "neuron", "a", "b"],
     label: () => `Activation of neuron ${state.get("neuron")} for every pair`,
-    numbers: () => ({ values: network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron")), n: run.n }),
+    numbers: () => ({ values: network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron")), n: run.task.n }),
     range: largestOf,
     colours: "sequential",
     words: (a, b, activation) => ({
-      words: `neuron ${state.get("neuron")} at a = ${run.elements[a]}, b = ${run.elements[b]}: ${inWords(activation)}`,
+      words: `neuron ${state.get("neuron")} at a = ${run.task.elements[a]}, b = ${run.task.elements[b]}: ${inWords(activation)}`,
       choose: () => state.set({ a, b }),
     }),
     marks: () => [
@@ -73,7 +73,7 @@ function neuronSpectrum(element, run, network, state, tip) {
     label: () => `Two-dimensional Fourier spectrum of neuron ${state.get("neuron")}`,
     numbers: () => {
       const map = network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron"));
-      return { values: network.spectrum2d(map, run.blocks.basis), n: run.n };
+      return { values: network.spectrum2d(map, run.blocks.basis), n: run.task.n };
     },
     range: largestOf,
     colours: "sequential",

@@ -1,0 +1,241 @@
+"""What stands where on the page of a run: values that its template, `page/run.html`, lays out."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import xarray as xr
+
+from grokviz.analysis.reading.phases import Phases
+from grokviz.figures import FAMILIES, FigureFunction, view_of
+from grokviz.report.data import NetworkData, RunData
+from grokviz.report.evidence import EvidenceTable, evidence_table
+from grokviz.report.words import Said, command_again, facts, python_again, stops_note
+from grokviz.store import Run
+
+LEFT, RIGHT = ("token_circles", "spectrum"), ("attention_patterns", "neurons_by_frequency")
+"""The figures that are always in view, in two columns."""
+
+TABS = (
+    ("losses", "Losses", ("performance",)),
+    ("fourier", "Fourier structure", ("fourier",)),
+    ("neurons", "One neuron", ()),
+    ("algorithm", "Algorithm", ("progress",)),
+    ("attention", "Attention", ("attention",)),
+    ("superposition", "Superposition", ("superposition",)),
+    ("weights", "Weights", ("weights",)),
+    ("tables", "Tables", ()),
+    ("reproduce", "Reproduce", ()),
+)
+"""Each tab: its id, its name, and the families whose figures it holds."""
+
+IN_ANOTHER_TAB = {"logit_spectrum": "algorithm"}
+
+MEASURE_CELLS = ("description", "formula", "unit", "range", "source")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A place for a figure, or for a view of the network."""
+
+    name: str
+    caption: str
+    view: str = ""
+    """The page's own view that draws it; '' where plotly does."""
+    suffix: str = ""
+    """Of its ids, where one of several runs has it."""
+    heading: str = ""
+    why_absent: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the whole panel."""
+        return f"{self.name}{self.suffix}"
+
+    @property
+    def place(self) -> str:
+        """The id of where it is drawn."""
+        return f"view-{self.view}{self.suffix}" if self.view else f"plot-{self.id}"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab and the panels in it."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class WorkedSum:
+    """The section of the worked sum: what its steps show, and in which words."""
+
+    steps: Sequence[tuple[str, str]]
+    why_absent: str = ""
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """All that stands on the page of a run."""
+
+    name: str
+    about: str
+    """What is learned, from which pairs."""
+    headline: Sequence[Said]
+    sides: Sequence[Sequence[Panel]]
+    sum: WorkedSum
+    findings: Sequence[Said]
+    tabs: Sequence[Tab]
+    """Those that have something to show."""
+    neurons: int
+    evidence: EvidenceTable | None
+    facts: Sequence[tuple[str, str]]
+    left_out: Mapping[str, Sequence[str]]
+    """The names of the figures that are not on the page, by the reason."""
+    measure_heads: Sequence[str]
+    measures: Sequence[tuple[str, Sequence[str]]]
+    """Each measure, with what stands under the other heads."""
+    again: Sequence[tuple[str, str]]
+    """How the run is made again: by the command line, where a line of it can say all, and in Python."""
+    config: str
+    notes: str
+    """How exact the page is, and at which epochs."""
+
+
+def run_page(
+    run: Run,
+    measurements: xr.Dataset,
+    phases: Phases | None,
+    data: RunData,
+    network: NetworkData | str,
+    figures: Sequence[FigureFunction],
+    *,
+    headline: Iterable[Said],
+    findings: Iterable[Said],
+    reasons: Mapping[str, str],
+) -> RunPage:
+    """The page of a run whose `figures` are drawn; `reasons` say why others are not, and `network` may be why it is not there."""
+    task = run.config.task
+    evidence = evidence_table(measurements)
+    filled = {"tables", "reproduce", *(["algorithm"] if evidence else [])}
+    panels = {name: _panels_of(name, families, figures) for name, _, families in TABS}
+    panels["neurons"] = list(_neuron_panels(data)) if isinstance(network, NetworkData) else []
+    return RunPage(
+        name=run.directory.resolve().name,
+        about=f"{task.task.operation.formula.replace('mod p', f'mod {task.p}')}, {task.split_in_words}",
+        headline=list(headline),
+        sides=[
+            [panel_of(figure) for name in names for figure in figures if figure.__name__ == name]
+            for names in (LEFT, RIGHT)
+        ],
+        sum=WorkedSum(_steps(data)) if isinstance(network, NetworkData) else WorkedSum((), network),
+        findings=list(findings),
+        tabs=[Tab(name, title, panels[name]) for name, title, _ in TABS if panels[name] or name in filled],
+        neurons=data.neurons.count,
+        evidence=evidence,
+        facts=facts(run, measurements, phases),
+        left_out=_by_reason(reasons),
+        measure_heads=("measure", *MEASURE_CELLS),
+        measures=list(_measures(measurements)),
+        again=list(_again(run)),
+        config=json.dumps(run.config.outline(), indent=2),
+        notes=_notes(data.stops, measurements, network),
+    )
+
+
+def panel_of(figure: FigureFunction, *, suffix: str = "", why_absent: str = "") -> Panel:
+    """The place of a figure; of one of several runs, with a `suffix` to its ids; or in its stead why it is not there."""
+    caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
+    return Panel(figure.__name__, caption, view_of(figure), suffix, why_absent=why_absent)
+
+
+def _panels_of(tab: str, families: Sequence[str], figures: Sequence[FigureFunction]) -> list[Panel]:
+    family_of = {figure: family.__name__.rsplit(".", 1)[-1] for family in FAMILIES for figure in family.FIGURES}
+    return [
+        panel_of(figure)
+        for figure in figures
+        if figure.__name__ not in (*LEFT, *RIGHT)
+        and (
+            IN_ANOTHER_TAB[figure.__name__] == tab
+            if figure.__name__ in IN_ANOTHER_TAB
+            else family_of[figure] in families
+        )
+    ]
+
+
+def _neuron_panels(data: RunData) -> Iterator[Panel]:
+    """What one neuron does, and the readouts of all."""
+    blocks = data.blocks
+    yield Panel("activation", "Its activation for every pair (a, b).", "activation", heading="Activation")
+    if blocks:
+        order = ", ".join(blocks.components[1:4])
+        yield Panel(
+            "neuron-spectrum",
+            f"Norms of the components of its activation over a and b, in the order {order}, ...",
+            "neuron-spectrum",
+            heading="Two-dimensional Fourier spectrum",
+        )
+    yield Panel(
+        "readout",
+        "What it writes into the logit of each answer, these in the order of the circle of all elements.",
+        "readout",
+        heading="Readout",
+    )
+    if blocks and {"neuron_frequency", "neuron_purity"} <= data.arrays.keys():
+        yield Panel(
+            "readouts",
+            f"Norm of every neuron's readout {blocks.at} each {blocks.axis}: those that serve a {blocks.axis} write it.",
+            "readouts",
+            heading="Readout by neuron",
+        )
+
+
+def _steps(data: RunData) -> list[tuple[str, str]]:
+    """The steps of the worked sum that the page draws, each with what it shows."""
+    keys, blocks = data.keys.labels, data.blocks
+    circles = blocks and keys and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
+    parts = f"{'cosines' if circles else 'parts'} that add up to the " if keys else ""
+    return [
+        *([("lies", "Where a, b and the answer lie on the circles")] if circles else []),
+        ("attends", "What each head attends to"),
+        ("fires", "The neurons that fire"),
+        ("adds", f"The {parts}logits over the answers"),
+    ]
+
+
+def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason:
+            by_reason.setdefault(reason, []).append(name)
+    return by_reason
+
+
+def _measures(measurements: xr.Dataset) -> Iterator[tuple[str, list[str]]]:
+    for name, variable in measurements.data_vars.items():
+        if "fingerprint" in variable.attrs:
+            yield str(name), [str(variable.attrs.get(cell, "")) for cell in MEASURE_CELLS]
+
+
+def _again(run: Run) -> Iterator[tuple[str, str]]:
+    by_command = run.origin.command if run.origin else command_again(run.config)
+    if by_command:
+        yield "Command", by_command
+    if not run.origin:
+        yield "In Python", python_again(run.directory)
+
+
+def _notes(stops: Sequence[int], measurements: xr.Dataset, network: NetworkData | str) -> str:
+    quantised = (
+        "Maps are quantised to 254 levels over their range, token planes and purities to 1,022, other numbers of an epoch to "
+        "65,534."
+    )
+    if isinstance(network, str):
+        return f"{stops_note(stops, measurements)} {quantised}"
+    near = network.fidelity
+    return (
+        f"{stops_note(stops, measurements)} {quantised} The worked sum and the neurons run on quantised weights: on a sample "
+        f"of pairs and checkpoints they give the network's own answer in {near.same_answer:.1%}, and logits differ by "
+        f"{near.of_logits:.1%} (root mean square, median over checkpoints). The figures of measures are of the exact weights."
+    )
