@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from grokviz.store import Origin
 
 import grokviz
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
-from grokviz.origin import Origin, SourceFile
 from grokviz.tasks.given_split import GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import known_train_mask, order_of, train_mask
@@ -123,7 +123,7 @@ def _measured(run: grokviz.Run) -> grokviz.Run:
 
 
 def test_where_a_run_comes_from_is_kept_and_checked() -> None:
-    origin = Origin(files=(SourceFile("a.pt", 3, "f" * 64),), layout="x", stated={"seed": 1}, found={"split": "found"})
+    origin = Origin(files=(Origin.File("a.pt", 3, "f" * 64),), layout="x", stated={"seed": 1}, found={"split": "found"})
     assert Origin.from_dict(json.loads(json.dumps(origin.to_dict()))) == origin
     assert ("its files state", "seed 1 (not checked)") in origin.lines()
     for changes in (

@@ -31,10 +31,11 @@ from grokviz.cli.parsing import parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
 from grokviz.cli.watched import open_in_browser, wait_for_run, watched
 from grokviz.config.presets import PRESETS, preset
+from grokviz.durable import write_file
 from grokviz.errors import GrokvizError, Interrupted
 from grokviz.errors import command as shell_command
 from grokviz.outcomes import outcome_of
-from grokviz.store import Run, check_run, open_run, write_file
+from grokviz.store import Run, check_run, open_run
 
 if TYPE_CHECKING:
     from grokviz.analysis.reading.moments import At

@@ -10,10 +10,11 @@ from safetensors.torch import save
 
 from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
+from grokviz.durable import write_file
 from grokviz.exporting.formats import FORMATS, Format
 from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
-from grokviz.store import Run, open_run, write_file
+from grokviz.store import Run, open_run
 
 
 def export_run(

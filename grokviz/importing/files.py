@@ -24,7 +24,7 @@ from torch import Tensor
 from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
-from grokviz.origin import SourceFile
+from grokviz.store import Origin
 
 MOST_BYTES = 2 << 30
 """Bytes of a file that is read as it is needed."""
@@ -74,7 +74,7 @@ class Fields:
 class Content:
     """What is in a file."""
 
-    source: SourceFile
+    source: Origin.File
     values: Any
     """Nested containers of tensors, numbers and texts."""
 
@@ -98,7 +98,7 @@ def read_content(path: Path) -> Content:
     return Content(source, values)
 
 
-def source_of(path: Path) -> SourceFile:
+def source_of(path: Path) -> Origin.File:
     """The name, size and hash of the file at `path`.
 
     Raises:
@@ -113,7 +113,7 @@ def source_of(path: Path) -> SourceFile:
     with _opened(path) as file:
         while part := file.read(1 << 20):
             hashed.update(part)
-    return SourceFile(path.name, size, hashed.hexdigest())
+    return Origin.File(path.name, size, hashed.hexdigest())
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -157,7 +157,7 @@ def plain(value: Any, *, depth: int = 0) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _read_torch(path: Path, source: SourceFile, *, is_zip: bool) -> Any:
+def _read_torch(path: Path, source: Origin.File, *, is_zip: bool) -> Any:
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < LEAST_TORCH:
         raise GrokvizError(f"reading files of others safely needs torch 2.10 or newer, and this is {torch.__version__}")
     if is_zip:

@@ -17,8 +17,7 @@ from grokviz.importing.series import Series, refuse_contradictions, series_of
 from grokviz.importing.split_check import contradiction_in_words
 from grokviz.importing.tasks import find_task
 from grokviz.models.machine import refuse_beyond_memory, snapshot_bytes
-from grokviz.origin import Origin
-from grokviz.store import Run, create_run, open_run
+from grokviz.store import Origin, Run, create_run, open_run
 from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 

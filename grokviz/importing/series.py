@@ -21,7 +21,7 @@ from grokviz.models.activations import ACTIVATIONS, RELU, Activation
 from grokviz.models.architecture import OperandTokens
 from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights, biases_that_hold
-from grokviz.origin import SourceFile
+from grokviz.store import Origin
 
 MOST_EPOCHS = 10**9
 
@@ -45,7 +45,7 @@ EPOCH_UNKNOWN = "not stated; the network is put at epoch 0, which does not say t
 class Series:
     """Networks of one run, by epoch."""
 
-    files: tuple[SourceFile, ...]
+    files: tuple[Origin.File, ...]
     states: Mapping[int, tuple[str, StateDict]]
     """By epoch, ascending: the name of the file, and the state dict in it."""
     choices: Choices

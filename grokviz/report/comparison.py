@@ -15,6 +15,7 @@ from grokviz.analysis.reading.moments import At
 from grokviz.analysis.reading.phases import phases_of
 from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable
+from grokviz.durable import write_file
 from grokviz.figures import figure_named, why_not
 from grokviz.figures.comparison import comparison_drawing
 from grokviz.figures.theme import SERIES_COLOURS
@@ -25,7 +26,7 @@ from grokviz.report.data import PageData, PanelData
 from grokviz.report.frames import frames
 from grokviz.report.panels import LEFT, RIGHT, Panel, panel_of
 from grokviz.report.render import MOST_STOPS, cursor_stops
-from grokviz.store import Run, open_run, write_file
+from grokviz.store import Run, open_run
 
 TIMELINES = (
     ("accuracy", "test"),

@@ -5,14 +5,15 @@ at all. Needs no torch.
 """
 
 from grokviz.store.checking import check_run
-from grokviz.store.durable import write_file
 from grokviz.store.keeping import keep_measurements, save_report
 from grokviz.store.opening import open_run
+from grokviz.store.origin import Origin
 from grokviz.store.repairing import repair_run
 from grokviz.store.run import Run
 from grokviz.store.writing import RunWriter, continue_run, create_run
 
 __all__ = [
+    "Origin",
     "Run",
     "RunWriter",
     "check_run",
@@ -22,5 +23,4 @@ __all__ = [
     "open_run",
     "repair_run",
     "save_report",
-    "write_file",
 ]

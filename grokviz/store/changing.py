@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from grokviz.durable import make_folder, move, remove, remove_temporaries, write_file
 from grokviz.errors import GrokvizError
-from grokviz.store.durable import make_folder, move, remove, remove_temporaries, write_file
 from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     DAMAGED_FOLDER,

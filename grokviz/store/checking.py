@@ -9,9 +9,9 @@ import numpy as np
 
 from grokviz.bars import progress_of
 from grokviz.checks import as_path
+from grokviz.durable import temporaries
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.changing import FOLDERS
-from grokviz.store.durable import temporaries
 from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,

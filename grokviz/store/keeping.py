@@ -7,8 +7,8 @@ from pathlib import Path
 import xarray as xr
 
 from grokviz.checks import refuse_unwritable
+from grokviz.durable import write_file
 from grokviz.store.changing import changing
-from grokviz.store.durable import write_file
 from grokviz.store.file_names import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
 from grokviz.store.locks import locked
 from grokviz.store.netcdf import measurements_to_bytes

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from grokviz.durable import make_folder, write_file
 from grokviz.errors import GrokvizError
 from grokviz.store.changing import Change, changing, creating, free_name
 from grokviz.store.checking import check_run, in_words, names_on_disk, readable_run, rebuilt_manifest
-from grokviz.store.durable import make_folder, write_file
 from grokviz.store.file_names import CONFIG_FILE, DAMAGED_FOLDER, HISTORY_FILE, MANIFEST_FILE, MOST_BYTES
 from grokviz.store.history import HEADER, damaged_segments, row_bytes
 from grokviz.store.locks import locked

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from grokviz.checks import Epoch, as_path, epoch_among
 from grokviz.config import WHERE, RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
-from grokviz.origin import Origin
 from grokviz.store.card import card, line
 from grokviz.store.file_names import (
     CONFIG_FILE,
@@ -30,6 +29,7 @@ from grokviz.store.file_names import (
 from grokviz.store.history import read_history
 from grokviz.store.manifest import UNDER_WAY, Manifest, read_manifest
 from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
+from grokviz.store.origin import Origin
 from grokviz.store.reading import keep_the_rest, parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
 from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state, state_size

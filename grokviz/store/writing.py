@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from grokviz.config import WHERE, RunConfig, TrainingConfig
+from grokviz.durable import GrowingFile, is_temporary, make_folder, write_file
 from grokviz.errors import GrokvizError, argument, command
-from grokviz.origin import Origin
 from grokviz.store.changing import Change, changing, creating
-from grokviz.store.durable import GrowingFile, is_temporary, make_folder, write_file
 from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
@@ -26,6 +25,7 @@ from grokviz.store.history import HEADER, row_bytes
 from grokviz.store.locks import LOCK_FILES, locked
 from grokviz.store.manifest import Continuation, FileEntry, Segment
 from grokviz.store.opening import find_run
+from grokviz.store.origin import Origin
 from grokviz.store.reading import read_file
 from grokviz.store.run import Run
 from grokviz.store.schemas import SCHEMA_VERSION

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grokviz.store import durable
+from grokviz import durable
 
 STAGES = {
     "open": ("before", "after"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grokviz
-from grokviz.store import durable
+from grokviz import durable
 from reliability import faults, worker
 from reliability.faults import Point
 

@@ -8,21 +8,20 @@ from grokviz.checks import plain_number, same_names, shown
 from grokviz.errors import GrokvizError
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """A file that was imported."""
-
-    name: str
-    size: int
-    """In bytes."""
-    sha256: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where an imported run comes from."""
 
-    files: tuple[SourceFile, ...]
+    @dataclass(frozen=True)
+    class File:
+        """A file that was imported."""
+
+        name: str
+        size: int
+        """In bytes."""
+        sha256: str
+
+    files: tuple[File, ...]
     layout: str
     """In which layout the weights were, in words."""
     epochs: tuple[int, ...] = ()
@@ -78,9 +77,9 @@ class Origin:
         return cls(files=tuple(map(_file_of, files)), epochs=epochs, **made_by, stated=stated, found=found)
 
 
-def _file_of(values: Any) -> SourceFile:
+def _file_of(values: Any) -> Origin.File:
     same_names("a file of the origin", values, {"name", "size", "sha256"})
     size = plain_number(values["size"])
     if not isinstance(size, int) or not isinstance(values["name"], str) or not isinstance(values["sha256"], str):
         raise GrokvizError(f"a file of the origin is {shown(values)}, which no version of grokviz has written")
-    return SourceFile(values["name"], size, values["sha256"])
+    return Origin.File(values["name"], size, values["sha256"])
