@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from grokviz.store import Origin
 
 import grokviz
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.store import Origin
 from grokviz.tasks.given_split import GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import known_train_mask, order_of, train_mask

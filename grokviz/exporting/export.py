@@ -14,6 +14,7 @@ from grokviz.durable import write_file
 from grokviz.exporting.formats import FORMATS, Format
 from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
+from grokviz.importing.epochs import PROGRESS_MEASURES
 from grokviz.store import Run, open_run
 
 
@@ -59,13 +60,14 @@ def _torch(run: Run, state: StateDict, epoch: int, format: Format) -> bytes:
 
 
 def _as_progress_measures(run: Run, state: StateDict, epoch: int) -> dict[str, Any]:
-    """What that code saves: its epoch is that of the update just made, and its losses go up to there."""
-    history = run.history.sel(epoch=slice(0, max(epoch - 1, 0)))
+    """What that code saves: its losses go up to its epoch."""
+    label = PROGRESS_MEASURES.label_of(epoch)
+    history = run.history.sel(epoch=slice(0, label))
     losses = {name: history[name].dropna("epoch").values.tolist() for name in ("train_loss", "test_loss")}
     return {
         "model": state,
         "config": _config_of_progress_measures(run.config),
-        "epoch": max(epoch - 1, 0),
+        "epoch": label,
         "train_losses": losses["train_loss"],
         "test_losses": losses["test_loss"],
     }

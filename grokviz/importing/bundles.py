@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grokviz.checks import plain_number, shown
 from grokviz.errors import GrokvizError, argument
+from grokviz.importing.epochs import AS_OURS, Labels, labels_of
 from grokviz.importing.files import Content, Fields, StateDict, plain
 
 SERIES = {"checkpoints": "checkpoint_epochs", "state_dicts": "epochs"}
@@ -28,10 +29,8 @@ class Bundle:
 
     networks: tuple[tuple[int | None, StateDict], ...]
     """Each with its epoch as the file calls it; None where it does not."""
-    after_update: bool = False
-    """Whether a network's epoch is that of the update just made, as in the loops of both published layouts of whole runs."""
-    tested_after_update: bool = False
-    """Whether a test loss is that of the network after the update of its epoch, as in the loop of TransformerLens' demo."""
+    labels: Labels = AS_OURS
+    """What its epochs mean."""
     train_losses: Float[np.ndarray, "evaluation"] | None = None
     test_losses: Float[np.ndarray, "evaluation"] | None = None
     train_indices: Sequence[int] | None = None
@@ -63,8 +62,7 @@ def bundle_of(path: Path, content: Content) -> Bundle:
         )
     return Bundle(
         networks,
-        after_update=train_losses is not None,
-        tested_after_update="checkpoints" in values,
+        labels=labels_of(keeps_losses=train_losses is not None, is_demo="checkpoints" in values),
         train_losses=train_losses,
         test_losses=test_losses,
         train_indices=_indices(path, values.get("train_indices")),

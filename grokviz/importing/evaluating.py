@@ -8,7 +8,8 @@ import torch
 
 from grokviz.bars import progress_of
 from grokviz.config import TaskConfig
-from grokviz.importing.losses import ANOTHER_NETWORK, StoredLosses, apart, in_words, nearer_shift, stored_losses
+from grokviz.importing.epochs import later_by_losses
+from grokviz.importing.losses import ANOTHER_NETWORK, StoredLosses, apart, in_words, stored_losses
 from grokviz.importing.series import Series
 from grokviz.importing.tasks import losses_and_hits_of
 from grokviz.tasks.split import known_train_mask
@@ -62,8 +63,8 @@ def curves_of(series: Series) -> dict[str, StoredLosses]:
     n_epochs = max(labels[-1], 1, *(len(values) for values in curves.values() if values is not None))
     stored = {split: stored_losses(values, labels, n_epochs=n_epochs) for split, values in curves.items()}
     found = {split: curve for split, curve in stored.items() if curve is not None}
-    if "test" in found and bundle.tested_after_update and len(found["test"].epochs) != len(labels):
-        found["test"] = found["test"].later(1)
+    if "test" in found and len(found["test"].epochs) != len(labels):
+        found["test"] = found["test"].later(bundle.labels.test_losses)
     return found
 
 
@@ -76,14 +77,14 @@ def evaluated(series: Series, task: TaskConfig, curves: Mapping[str, StoredLosse
             measured[epoch] = {} if train is None else _row(series, epoch, task, train)
             bar.update()
     stored = dict(curves)
-    if train is not None and "train" in stored and series.bundle.after_update:
+    if train is not None and "train" in stored and series.bundle.labels.networks:
         ours = {epoch: row["train_loss"] for epoch, row in measured.items()}
-        if nearer_shift(stored["train"], ours) == 1:  # the networks were kept before the update of their epoch
+        if later_by_losses(stored["train"], ours) == 1:  # the networks were kept before the update of their epoch
             series = series.earlier(1)
             measured = {epoch - 1: row for epoch, row in measured.items()}
     if train is not None and "test" in stored:
         ours = {epoch: row["test_loss"] for epoch, row in measured.items()}
-        stored["test"] = stored["test"].later(nearer_shift(stored["test"], ours))
+        stored["test"] = stored["test"].later(later_by_losses(stored["test"], ours))
     left_out = []
     for split, curve in list(stored.items()):
         far = apart(curve, {epoch: row[f"{split}_loss"] for epoch, row in measured.items() if row})

@@ -11,8 +11,6 @@ REPRODUCED = 0.01
 """Relative difference up to which a stored loss counts as reproduced."""
 ANOTHER_NETWORK = 0.5
 """Median |log of the ratio| of stored and measured losses above which they are of other networks."""
-CLEARLY = 10.0
-"""How many times nearer another reading of the epochs must come to replace the usual one."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,6 @@ def apart(stored: StoredLosses | None, measured: Mapping[int, float]) -> float:
     pairs = [(stored.at(epoch), ours) for epoch, ours in measured.items()] if stored else []
     ratios = [abs(math.log(theirs / ours)) for theirs, ours in pairs if theirs and ours and theirs > 0 and ours > 0]
     return float(np.median(ratios)) if ratios else math.inf
-
-
-def nearer_shift(stored: StoredLosses, measured: Mapping[int, float]) -> int:
-    """By how many epochs the stored curve is to be read later: 0, unless -1 or 1 is clearly nearer to what was measured."""
-    by_shift = {shift: apart(stored.later(shift), measured) for shift in (0, 1, -1)}
-    best = min(by_shift, key=lambda shift: by_shift[shift])
-    return best if by_shift[best] * CLEARLY < by_shift[0] < math.inf else 0
 
 
 def in_words(name: str, stored: StoredLosses | None, measured: Mapping[int, float]) -> str:

@@ -1,6 +1,5 @@
 """The networks of one or several files as one series: each with its epoch, all of one architecture."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from grokviz.checks import plain_number, shown
 from grokviz.config import ModelConfig, OutputVocabulary
 from grokviz.errors import GrokvizError, argument
 from grokviz.importing.bundles import Bundle, bundle_of
+from grokviz.importing.epochs import unlabelled_epoch
 from grokviz.importing.files import StateDict, plain, read_content, read_json
 from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixed, read_network
 from grokviz.importing.options import ImportOptions
@@ -37,8 +37,6 @@ STATED = (
     (("positional_embedding_type",), ("standard",), "position embeddings that are added"),
 )
 """What configurations may state: under which names, what is usual, and what that is in words."""
-
-EPOCH_UNKNOWN = "not stated; the network is put at epoch 0, which does not say that it is untrained"
 
 
 @dataclass(frozen=True)
@@ -210,9 +208,9 @@ def _by_epoch(
             if options.epochs is not None:
                 epoch = options.epochs[number]
             elif label is not None:
-                epoch = label + bundle.after_update
+                epoch = bundle.labels.epoch_of(label)
             else:
-                epoch, about = _unlabelled_epoch(path, len(paths), stated)
+                epoch, about = unlabelled_epoch(path, len(paths), stated)
             if epoch > MOST_EPOCHS:
                 raise GrokvizError(
                     f"{path} holds a network of epoch {shown(epoch)}, but at most {MOST_EPOCHS:,} is one"
@@ -224,21 +222,6 @@ def _by_epoch(
                 )
             states[epoch] = (path.name, state)
     return dict(sorted(states.items())), about
-
-
-def _unlabelled_epoch(path: Path, n_files: int, stated: Mapping[str, Any]) -> tuple[int, str]:
-    """The epoch of a network whose file does not say it, and what is to be said of that."""
-    numbers = re.findall(r"\d+", path.stem)
-    if n_files > 1 and numbers:
-        return int(numbers[-1]), "read off the names of the files"
-    if n_files > 1:
-        raise GrokvizError(
-            f"{path} does not say its epoch, nor does its name; give {argument('epochs')}, one for each file"
-        )
-    planned = plain_number(stated.get("num_epochs"))
-    if isinstance(planned, int) and planned > 0:
-        return planned, "not stated; taken to be the last of those that its configuration plans"
-    return 0, EPOCH_UNKNOWN
 
 
 def _heads(stated: Mapping[str, Any]) -> int | None:
