@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from grokviz.importing.options import ImportOptions as ImportOptions
     from grokviz.importing.run import import_run as import_run
     from grokviz.outcomes import OUTCOMES as OUTCOMES
+    from grokviz.pipeline import repair_run as repair_run
     from grokviz.pipeline import run as run
     from grokviz.report import write_comparison as write_comparison
     from grokviz.report import write_report as write_report
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from grokviz.store import check_run as check_run
     from grokviz.store import open_run as open_run
     from grokviz.training import trackers as trackers
-    from grokviz.training.repairing import repair_run as repair_run
     from grokviz.training.resuming import resume as resume
     from grokviz.training.starting import train as train
 
@@ -95,7 +95,7 @@ _HOME = {
     "needs": "grokviz.analysis.taking.needs",
     "open_run": "grokviz.store",
     "preset": "grokviz.config.presets",
-    "repair_run": "grokviz.training.repairing",
+    "repair_run": "grokviz.pipeline",
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",
     "scalars": "grokviz.analysis.reading.scalars",

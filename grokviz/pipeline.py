@@ -1,14 +1,17 @@
-"""All of it in one go: train, measure, report."""
+"""What takes several packages: all of it in one go, and a repair that computes again what is lost."""
 
 from pathlib import Path
 
+from grokviz import store
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.measuring import measure
 from grokviz.analysis.taking.specs import Measures
+from grokviz.checks import as_path
 from grokviz.config import RunConfig
 from grokviz.report import write_report
 from grokviz.store import Run
 from grokviz.training.audience import OnEvaluation
+from grokviz.training.learner import row_of_checkpoint
 from grokviz.training.starting import train
 
 
@@ -34,3 +37,16 @@ def run(
     measure(trained, measures, progress=progress)
     write_report(trained, progress=progress)
     return trained
+
+
+def repair_run(directory: str | Path | Run) -> list[str]:
+    """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
+
+    Damaged rows of the history are dropped, and those of checkpoints are computed again from their weights. A lost or
+    damaged manifest is rebuilt from the files that can be read.
+
+    Raises:
+        GrokvizError: the configuration is damaged, which only a copy can repair; or the run is in use.
+    """
+    directory = as_path("directory", directory)
+    return store.repair_run(directory, row_of=row_of_checkpoint)

@@ -13,7 +13,7 @@ from grokviz.models.hooked import HookedTransformer, model_with_weights
 from grokviz.models.weights import Weights
 from grokviz.tasks.blocks import waves_on_circle
 from grokviz.tasks.split import train_mask
-from grokviz.training.initial import initial_weights
+from grokviz.training.learner import initial_weights
 
 CLOCK_FREQUENCIES = (14, 35, 41, 42, 52)
 P = 113

@@ -16,8 +16,7 @@ from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.hooked import tokens_of
 from grokviz.models.token_tables import logits_of, tables_of
 from grokviz.models.weights import Weights
-from grokviz.training.engines.autograd import AutogradEngine, exact
-from grokviz.training.engines.reference import reference
+from grokviz.training.engines.autograd import AutogradEngine, exact, reference
 from grokviz.training.learner import batches, parameters_of
 
 OPTIONS = [

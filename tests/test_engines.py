@@ -24,10 +24,9 @@ from grokviz.models.loss import cross_entropies
 from grokviz.models.transformer import PARAMETERS
 from grokviz.models.weights import Weights
 from grokviz.training.engines import fused
-from grokviz.training.engines.autograd import AutogradEngine, exact
+from grokviz.training.engines.autograd import AutogradEngine, exact, reference
 from grokviz.training.engines.engine import Batch, Engine
 from grokviz.training.engines.folded import FoldedEngine
-from grokviz.training.engines.reference import reference
 from grokviz.training.learner import batches, learner_at, parameters_of
 
 CPU = torch.device("cpu")

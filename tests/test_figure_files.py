@@ -14,8 +14,9 @@ import grokviz
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, drawing_of, why_not
-from grokviz.figures.files import FORMATS, facts_of, file_of, format_of
+from grokviz.figures.encoding import facts_of, file_of, format_of
 from grokviz.figures.paper import TYPE, WIDTH, in_paper_style
+from grokviz.formats import FIGURE_FORMATS
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def copy(tiny_run: grokviz.Run, in_tmp_path: Path) -> xr.Dataset:
     return tiny_run.measurements
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FIGURE_FORMATS)
 def test_the_format_is_that_of_the_suffix(kind: str) -> None:
     assert format_of(Path(f"a.b/c.{kind.upper()}")) == kind
 

@@ -17,7 +17,7 @@ from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 from grokviz.models.weights import Weights
 from grokviz.tasks.split import order_of
 from grokviz.tasks.task import task_of
-from grokviz.training.initial import initial_weights
+from grokviz.training.learner import initial_weights
 
 
 def config_of(p: int, **model) -> RunConfig:

@@ -8,7 +8,7 @@ import tyro
 from tyro.conf import Positional
 
 from grokviz.config import EngineName, RunConfig
-from grokviz.exporting.formats import Format
+from grokviz.formats import FigureFormat, NetworkFormat
 from grokviz.importing.options import ImportOptions
 
 
@@ -66,7 +66,7 @@ class ExportArguments:
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
-    format: Format = "transformer-lens"
+    format: NetworkFormat = "transformer-lens"
     """Whose layout: TransformerLens 1 to 3, its version 4, the progress-measures code; or a folder for a model hub."""
     epoch: str = "last"
     """Epoch of the network: a number, first or last."""
@@ -169,7 +169,7 @@ class FigureArguments:
     What exists is not overwritten."""
     all: bool = False
     """Write every figure that can be drawn, into a folder; --epoch holds for those of one epoch."""
-    format: Literal["html", "json", "png", "svg", "pdf"] = "html"
+    format: FigureFormat = "html"
     """With --all, the kind of files. Images need the extra 'images', and Chrome or Chromium."""
     style: Literal["screen", "paper"] = "screen"
     """How it looks: for a screen, or one column of a paper wide, without a title."""

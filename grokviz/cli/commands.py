@@ -174,7 +174,7 @@ def measurements(arguments: MeasurementsArguments) -> int:
 def figure(arguments: FigureArguments) -> int:
     """Write one figure of a run, or all of them, as an interactive page or an image."""
     from grokviz.figures import FIGURES, figure_named, shows_an_epoch, why_not
-    from grokviz.figures.files import format_of
+    from grokviz.figures.encoding import format_of
 
     if (arguments.name is None) != arguments.all:
         both = f"figure takes a NAME or --all, and not both: {arguments.name}"
@@ -209,7 +209,7 @@ def _shown(found: Run, arguments: FigureArguments) -> Any:
 
 def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: str) -> bytes:
     from grokviz.figures import drawing_of, shows_an_epoch
-    from grokviz.figures.files import facts_of, file_of
+    from grokviz.figures.encoding import facts_of, file_of
     from grokviz.figures.paper import in_paper_style
 
     epoch = None
@@ -283,7 +283,7 @@ def check(arguments: CheckArguments) -> int:
     if not arguments.yes and not _agreed(f"set {len(verdict.damages)} damaged parts aside and keep the rest? [y/N] "):
         print("nothing was changed")
         return 1
-    from grokviz.training.repairing import repair_run
+    from grokviz.pipeline import repair_run
 
     for line in repair_run(arguments.run):
         print(line)

@@ -11,15 +11,15 @@ from safetensors.torch import save
 from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
 from grokviz.durable import write_file
-from grokviz.exporting.formats import FORMATS, Format
 from grokviz.exporting.hub import hub_files
 from grokviz.exporting.layouts import LAYOUTS, StateDict
+from grokviz.formats import NETWORK_FORMATS, NetworkFormat
 from grokviz.importing.epochs import PROGRESS_MEASURES
 from grokviz.store import Run, open_run
 
 
 def export_run(
-    run: Run | str | Path, out: str | Path, *, format: Format = "transformer-lens", epoch: Epoch = "last"
+    run: Run | str | Path, out: str | Path, *, format: NetworkFormat = "transformer-lens", epoch: Epoch = "last"
 ) -> Path:
     """Write the network of `epoch` to the new file `out`, and return its path.
 
@@ -32,7 +32,7 @@ def export_run(
     Raises:
         GrokvizError: there is no such epoch; the layout cannot hold the network; or `out` is there already.
     """
-    one_of("format", format, FORMATS)
+    one_of("format", format, NETWORK_FORMATS)
     run, out = open_run(run), as_path("out", out)
     number = run.epoch(epoch)
     refuse_existing(out)
@@ -53,7 +53,7 @@ def _safetensors(run: Run, state: StateDict, epoch: int) -> bytes:
     return save({name: tensor.contiguous() for name, tensor in state.items()}, metadata=metadata)
 
 
-def _torch(run: Run, state: StateDict, epoch: int, format: Format) -> bytes:
+def _torch(run: Run, state: StateDict, epoch: int, format: NetworkFormat) -> bytes:
     buffer = io.BytesIO()
     torch.save(_as_progress_measures(run, state, epoch) if format == "progress-measures" else state, buffer)
     return buffer.getvalue()

@@ -11,7 +11,7 @@ from grokviz.analysis.reading.derived import key_frequencies_of, own_measurement
 from grokviz.analysis.reading.phases import Phases, phases_of
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
-from grokviz.figures.files import facts_of, file_of
+from grokviz.figures.encoding import facts_of, file_of
 from grokviz.report.words import facts, findings, headline
 from grokviz.store import Run
 

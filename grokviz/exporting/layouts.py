@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.errors import GrokvizError
-from grokviz.exporting.formats import Format
+from grokviz.formats import NetworkFormat
 from grokviz.importing.layouts import NATIVE, TRANSPOSED
 from grokviz.models.transformer import PARAMETERS
 
@@ -69,7 +69,7 @@ def _backwards(tensor: Tensor, axes: str) -> Tensor:
     return rearrange(tensor, f"{here} -> {there}").contiguous()
 
 
-LAYOUTS: Mapping[Format, Callable[[Parameters], StateDict]] = {
+LAYOUTS: Mapping[NetworkFormat, Callable[[Parameters], StateDict]] = {
     "transformer-lens": transformer_lens,
     "transformer-lens-4": transformer_lens_4,
     "progress-measures": progress_measures,

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.config import RunConfig
-from grokviz.errors import GrokvizError, argument
-from grokviz.models.machine import refuse_beyond_memory, training_bytes
+from grokviz.errors import GrokvizError, LackingError, argument
+from grokviz.models.machine import cpu_threads, refuse_beyond_memory, training_bytes
+from grokviz.store import Run
 from grokviz.tasks.recipes import RECIPES
-from grokviz.tasks.split import train_mask
+from grokviz.tasks.split import generator_after_split, train_mask
 from grokviz.training.engines.choice import engine_for
 from grokviz.training.engines.engine import Batch, Engine
 from grokviz.training.environment import device_named
-from grokviz.training.initial import initial_weights
 from grokviz.training.optimizers import Optimizer, optimizer_for
 
 State = Mapping[str, np.ndarray]
@@ -101,6 +102,31 @@ def parameters_of(
     return {n: torch.nn.Parameter(values.to(device), requires_grad=n in trained) for n, values in tensors.items()}
 
 
+def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
+    """All parameters at epoch 0, by their TransformerLens names, drawn from a generator of their own or from that of the split.
+    Biases start at zero. Global random state is left alone.
+
+    Raises:
+        GrokvizError: it is not known how they are drawn.
+    """
+    blueprint, recipe = config.blueprint, config.model.initialisation
+    if recipe == "unknown":
+        raise LackingError("it is not known how the network was initialised: it was imported")
+    zeros = {name: torch.zeros(shape) for name, shape in blueprint.shapes.items()}
+    return {**zeros, **blueprint.computation.draw[recipe](blueprint, _generator(config))}
+
+
+def _generator(config: RunConfig) -> torch.Generator:
+    if config.model.seed is not None:
+        return torch.Generator().manual_seed(config.model.seed)
+    generator = generator_after_split(config.task)
+    if generator is None:
+        raise GrokvizError(
+            "seed is not given, and the split has none whose generator could go on: give the seed of the weights"
+        )
+    return generator
+
+
 def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
     """The train pairs and the test pairs.
 
@@ -114,6 +140,25 @@ def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
     in_train = train_mask(config.task)
     train_batch, test_batch = (Batch(pairs[m].to(device), answers[m].to(device)) for m in (in_train, ~in_train))
     return train_batch, test_batch
+
+
+def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
+    """The history's row of epoch's checkpoint, computed again from its weights; on the CPU.
+
+    Raises:
+        GrokvizError: the checkpoint is not there or damaged.
+    """
+    config = run.config.with_training(device="cpu", engine="auto")
+    with cpu_threads(config.known_training.threads):
+        device = torch.device("cpu")
+        engine = engine_for(config, parameters_of(config, run.weights(epoch), device), *batches(config, device))
+        train, test = engine.gradients(), engine.test_scores()
+    return {
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+    }
 
 
 def _part(state: State, kind: str) -> dict[str, np.ndarray]:

@@ -14,9 +14,8 @@ from grokviz.models.machine import cpu_threads
 from grokviz.store import RunWriter
 from grokviz.training.audience import Audience
 from grokviz.training.learner import Learner
-from grokviz.training.schedule import is_checkpoint, learning_rate
+from grokviz.training.schedule import StoppingRule, is_checkpoint, learning_rate
 from grokviz.training.signals import signals_deferred
-from grokviz.training.stopping import StoppingRule
 
 
 def train_loop(learner: Learner, writer: RunWriter, rule: StoppingRule, audience: Audience, *, first_row: int) -> None:

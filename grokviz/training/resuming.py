@@ -17,7 +17,7 @@ from grokviz.training.audience import Audience, OnEvaluation
 from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at
 from grokviz.training.loop import against_divergence, train_loop
-from grokviz.training.stopping import StoppingRule
+from grokviz.training.schedule import StoppingRule
 
 
 def resume(

@@ -1,10 +1,10 @@
-"""What happens at which epoch: the learning rate, and whether the weights are kept."""
+"""What happens at which epoch: the learning rate, whether the weights are kept, and when training stops."""
 
 from functools import cache
 
 import numpy as np
 
-from grokviz.config import TrainingConfig
+from grokviz.config import HELD_EVALUATIONS, TrainingConfig
 
 
 def learning_rate(training: TrainingConfig, epoch: int) -> float:
@@ -32,3 +32,25 @@ def is_checkpoint(training: TrainingConfig, epoch: int) -> bool:
 @cache
 def _geometric_epochs(training: TrainingConfig) -> frozenset[int]:
     return frozenset(np.geomspace(1, training.epochs, training.geometric_checkpoints).round().astype(int).tolist())
+
+
+class StoppingRule:
+    """The last epoch: the configured one, or an earlier one once the test accuracy has held long enough.
+
+    A class, because it counts the evaluations that held.
+    """
+
+    def __init__(self, training: TrainingConfig) -> None:
+        self._training = training
+        self._held = 0
+        self.last = training.epochs
+
+    def see(self, epoch: int, test_accuracy: float) -> None:
+        """Take epoch's test accuracy into account."""
+        training = self._training
+        if training.stop_after is None or epoch % training.test_every:
+            return
+        self._held = self._held + 1 if test_accuracy >= training.stop_accuracy else 0
+        if self._held == HELD_EVALUATIONS:
+            reached = epoch - (HELD_EVALUATIONS - 1) * training.test_every
+            self.last = min(self.last, max(epoch, reached + training.stop_after))

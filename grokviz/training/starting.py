@@ -14,7 +14,7 @@ from grokviz.training.environment import environment_of
 from grokviz.training.learner import learner_at
 from grokviz.training.loop import train_loop
 from grokviz.training.resuming import train_on
-from grokviz.training.stopping import StoppingRule
+from grokviz.training.schedule import StoppingRule
 
 
 def train(

@@ -1,4 +1,5 @@
-"""Engines whose gradients autograd finds: through the exact forward here, through any other function of the pairs elsewhere.
+"""Engines whose gradients autograd finds: through the exact forward, through the HookedTransformer itself, or through any other
+function of the pairs.
 
 On a GPU a step is some two hundred small kernels, and launching them takes longer than they run; there they are recorded once
 as a graph and launched together.
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokviz.config import RunConfig
 from grokviz.models.architecture import Blueprint
 from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.weights import Weights
@@ -91,3 +93,16 @@ def exact(blueprint: Blueprint, parameters: Mapping[str, Tensor], train_batch: B
     forward = blueprint.computation.forward
     engine = AutogradEngine("torch", lambda pairs: forward(weights, pairs).logits, parameters, train_batch, test_batch)
     return GraphedEngine(engine) if train_batch.pairs.device.type == "cuda" else engine
+
+
+def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
+    """Autograd through the HookedTransformer of `config`, with `parameters` in the place of its own, on any device."""
+    from grokviz.models.hooked import bare_model, tokens_of  # here, so that no other engine waits for TransformerLens
+
+    model = bare_model(config.blueprint).to(train_batch.pairs.device, print_details=False)
+
+    def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
+        tokens = tokens_of(config.blueprint, pairs)
+        return torch.func.functional_call(model, dict(parameters), (tokens,))[:, -1]
+
+    return AutogradEngine("reference", logits, parameters, train_batch, test_batch)

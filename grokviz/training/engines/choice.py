@@ -11,7 +11,7 @@ from grokviz.config import RunConfig
 from grokviz.errors import GrokvizWarning
 from grokviz.models.architecture import Blueprint
 from grokviz.training.engines import fused
-from grokviz.training.engines.autograd import exact
+from grokviz.training.engines.autograd import exact, reference
 from grokviz.training.engines.engine import Batch, Engine
 from grokviz.training.engines.folded import FoldedEngine, can_fold
 
@@ -39,8 +39,6 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
         case "torch":
             return _torch(config.blueprint, parameters, train_batch, test_batch)
         case "reference":
-            from grokviz.training.engines.reference import reference  # here, so that no other waits for TransformerLens
-
             return reference(config, parameters, train_batch, test_batch)
         case unknown:
             assert_never(unknown)

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import plotly.graph_objects as go
 import xarray as xr
 
 from grokviz.errors import GrokvizError
 from grokviz.figures.figure import finding_of
+from grokviz.formats import FIGURE_FORMATS
 
-Format = Literal["html", "json", "png", "svg", "pdf"]
-FORMATS: tuple[str, ...] = get_args(Format)
 PIXELS_A_POINT = 3
 """Of a PNG: a column of a paper is then printed with 300 dots an inch."""
 
@@ -29,9 +28,9 @@ def format_of(path: Path) -> str:
         GrokvizError: a figure cannot be written as that.
     """
     suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
+    if suffix not in FIGURE_FORMATS:
         said = f"ends in {path.suffix}" if path.suffix else "has no suffix"
-        raise GrokvizError(f"{path} {said}, but a figure is written as one of: .{', .'.join(FORMATS)}")
+        raise GrokvizError(f"{path} {said}, but a figure is written as one of: .{', .'.join(FIGURE_FORMATS)}")
     return suffix
 
 
@@ -49,7 +48,7 @@ def facts_of(figure: go.Figure, name: str, measurements: xr.Dataset, epoch: int 
 
 
 def file_of(figure: go.Figure, kind: str, facts: Mapping[str, Any]) -> bytes:
-    """The figure as a file of this `kind`, one of `FORMATS`. Images are made with kaleido, by a Chrome or Chromium.
+    """The figure as a file of this `kind`, one of `FIGURE_FORMATS`. Images are made with kaleido, by a Chrome or Chromium.
 
     Raises:
         GrokvizError: kaleido or the browser is not installed.
