@@ -100,7 +100,7 @@ print(described(({"b", "a", "c"}, torch.relu, {"x": [1]})))
 
 @pytest.mark.slow
 def test_a_change_of_a_constant_stales_its_users_alone(tmp_path: Path) -> None:
-    edit = replacing("config/sections.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
+    edit = replacing("config/model.py", "PURE_NEURON = 0.85", "PURE_NEURON = 0.9")
     assert stale_after(tmp_path, edit) == {"neurons_per_frequency", "pure_neuron_share"}
 
 
@@ -119,7 +119,7 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
         ("models/architecture.py", '"position": self.positions,', '"position": self.positions + 1,'),
         ("analysis/taking/snapshot.py", "part.logits.double()", "part.logits.double() + 1"),
         ("tasks/split.py", "[: task.n_train]] = True", "[: task.n_train - 1]] = True"),
-        ("config/sections.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
+        ("config/task.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
     ],
 )

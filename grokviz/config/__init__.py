@@ -1,22 +1,9 @@
 """The configuration of a run: frozen sections that refuse nonsense, their JSON form, the presets, and what is known to grok."""
 
-from grokviz.config.sections import (
-    HELD_EVALUATIONS,
-    MAX_P,
-    PURE_NEURON,
-    SECTIONS,
-    SPLITS,
-    WHERE,
-    EngineName,
-    Initialisation,
-    ModelConfig,
-    Operation,
-    OutputVocabulary,
-    RunConfig,
-    Split,
-    TaskConfig,
-    TrainingConfig,
-)
+from grokviz.config.model import PURE_NEURON, Initialisation, ModelConfig, OutputVocabulary
+from grokviz.config.run import SECTIONS, RunConfig
+from grokviz.config.task import MAX_P, SPLITS, Operation, Split, TaskConfig
+from grokviz.config.training import HELD_EVALUATIONS, WHERE, EngineName, TrainingConfig
 
 __all__ = [
     "HELD_EVALUATIONS",
