@@ -80,6 +80,8 @@ def refuse_other_than_measurements(dataset: xr.Dataset) -> None:
     if "split_check" in dataset:
         _refuse_unless(dataset, "split_check", (), "a text", of_text=True)
     _refuse_unless(dataset, "checkpoint", ("epoch",), "a text for each epoch", of_text=True)
+    if "is_removed" in dataset:
+        _refuse_unless(dataset, "is_removed", ("epoch",), "a number for each epoch")
     _refuse_json(dataset)
     task = task_in(dataset)
     _refuse_another_size(dataset, task)
@@ -109,8 +111,9 @@ def task_in(dataset: xr.Dataset) -> Task:
 def _task(config: str, p: int) -> Task:
     if not 3 <= p <= MAX_P:
         raise GrokvizError(f"its p is {p}, but must be 3 to {MAX_P:,}")
-    given = _object("its config", config)["task"].get("operation")
-    return task_of(OwnOperation.from_dict(given) if isinstance(given, dict) else given, p)
+    section = _object("its config", config)["task"]
+    given = section.get("operation")
+    return task_of(OwnOperation.from_dict(given) if isinstance(given, dict) else given, p, section.get("labels_seed"))
 
 
 def block_axis(task: Task) -> str:

@@ -37,6 +37,8 @@ DRAWN = st.builds(
     train_fraction=st.floats(0.2, 0.8),
     split_seed=st.integers(0, 2**63 - 1),
     split=st.sampled_from(["randperm", "python_shuffle", "numpy_permutation"]),
+    labels=st.just("permuted"),  # others are those that follow
+    labels_seed=st.none() | st.integers(0, 2**32 - 1),
 )
 
 GIVEN = st.builds(
@@ -78,6 +80,7 @@ TRAININGS = st.builds(
     test_every=st.integers(1, 10**6),
     checkpoint_every=st.integers(1, 10**6),
     geometric_checkpoints=st.integers(0, 10_000),
+    geometric_until=st.none() | st.integers(1, 10**9),
     stop_after=st.none() | st.integers(0, 10**6),
     stop_accuracy=st.floats(0.01, 1),
     engine=names(EngineName),

@@ -2,6 +2,7 @@
 
 from grokviz.config.model import PURE_NEURON, Initialisation, ModelConfig, OutputVocabulary
 from grokviz.config.run import SECTIONS, RunConfig
+from grokviz.config.section import without_defaults
 from grokviz.config.task import MAX_P, SPLITS, Operation, Split, TaskConfig
 from grokviz.config.training import HELD_EVALUATIONS, WHERE, EngineName, TrainingConfig
 
@@ -21,4 +22,5 @@ __all__ = [
     "Split",
     "TaskConfig",
     "TrainingConfig",
+    "without_defaults",
 ]

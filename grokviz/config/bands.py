@@ -34,6 +34,8 @@ def outside_known_bands(config: RunConfig) -> tuple[str, ...]:
 def what_grokking_takes(config: RunConfig) -> str:
     """What a run that did not grok may have lacked, from the known bands, each with what it had."""
     task, training = config.task, config.training
+    if task.labels == "permuted":
+        return "Its labels are permuted, so the train pairs say nothing of the others, and nothing can generalise"
     fraction = "" if task.split == "unknown" else f" (here {task.known_fraction:g})"
     decay = f" (here {training.weight_decay:g})" if training else ""
     epochs = f" (here {training.epochs:,})" if training else ""

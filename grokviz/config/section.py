@@ -1,5 +1,6 @@
 """What the sections of a configuration share: they refuse nonsense, a field that they do not have first of all."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -35,6 +36,13 @@ def _place_of(name: str, names: list[str]) -> str:
         if name in (part.name for part in fields(cast(Any, section))):
             return f"{section.__name__} has it"
     return choose(name, names, most=len(names))
+
+
+def without_defaults(section: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a section's `values` that are not its defaults: so that a new field makes no difference to what is old."""
+    defaults = {part.name: part.default for part in fields(cast(Any, section))}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if value != defaults.get(name)}
 
 
 def put(section: Any, **values: Any) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
-from grokviz.checks import number, one_of, seed_number, whole
+from grokviz.checks import number, one_of, seed_number, shown, whole
 from grokviz.config.section import Section, put, refusing_unknown_fields
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.given_split import GIVEN, SPLIT_UNKNOWN, GivenSplit
@@ -15,6 +15,10 @@ from grokviz.tasks.task import Task, task_of
 from grokviz.tasks.train_pairs import TrainPairs, train_indices
 
 MAX_P = 2**15
+
+Labels = Literal["own", "permuted"]
+
+MAX_LABELS_SEED = 2**32 - 1
 
 SPLITS = (*RECIPES, "unknown")
 """The names of splits: the recipes that draw one, and that of an imported network of which it is not known."""
@@ -47,10 +51,26 @@ class TaskConfig(Section):
     Nanda et al. 2023), 'numpy_permutation', or 'unknown', which an imported network may have, and nothing trains on. Or pair by
     pair, in the word that a report prints."""
 
+    labels: Labels = "own"
+    """Which answers count as right: those of the operation ('own'), or these shuffled over the pairs ('permuted'), each as often
+    as before: then the train pairs say nothing of the others, and measures are of a network that can only memorise."""
+    labels_seed: int | None = None
+    """Seed of the shuffling of permuted labels; 0 if not given."""
+
     def __post_init__(self) -> None:
         why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
         p = whole("p", self.p, least=3, most=MAX_P, why=why, limit=limit)
         put(self, p=p, operation=_operation(self.operation, p))
+        one_of("labels", self.labels, get_args(Labels))
+        if self.labels == "permuted":
+            seed = (
+                0 if self.labels_seed is None else whole("labels_seed", self.labels_seed, least=0, most=MAX_LABELS_SEED)
+            )
+            put(self, labels_seed=seed)
+        elif self.labels_seed is not None:
+            raise GrokvizError(
+                f"labels_seed is {shown(self.labels_seed)}, but labels are own: let it be None, or them permuted"
+            )
         if self.task.n < 3:
             raise GrokvizError(
                 f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
@@ -106,7 +126,7 @@ class TaskConfig(Section):
     def task(self) -> Task:
         """What is learned, with its pairs, answers and harmonics."""
         assert isinstance(self.operation, str | OwnOperation)
-        return task_of(self.operation, self.p)
+        return task_of(self.operation, self.p, self.labels_seed)
 
     def to_dict(self) -> dict[str, Any]:
         """The section as a dictionary of plain values, for JSON."""

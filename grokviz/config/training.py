@@ -15,6 +15,8 @@ WHERE = ("device", "engine", "threads")
 its own are the same on any number.
 """
 
+MAX_EPOCHS = 10**9
+
 HELD_EVALUATIONS = 3
 """An accuracy counts as reached when it holds in this many evaluations in a row."""
 
@@ -43,6 +45,9 @@ class TrainingConfig(Section):
     """Epochs between regular checkpoints."""
     geometric_checkpoints: int = 60
     """Number of additional checkpoints, at geometrically spaced epochs. The first and the last epoch are always kept."""
+    geometric_until: int | None = None
+    """Epoch up to which these are spaced; the last one if not given. With it, which epochs are kept does not depend on how many
+    there are."""
     stop_after: int | None = None
     """Stop this many epochs after the test accuracy first reaches stop_accuracy and holds it."""
     stop_accuracy: float = 0.99
@@ -57,7 +62,7 @@ class TrainingConfig(Section):
     """Number of CPU threads while training; torch decides if not given."""
 
     def __post_init__(self) -> None:
-        put(self, epochs=whole("epochs", self.epochs, least=1, most=10**9, limit="that would take weeks"))
+        put(self, epochs=whole("epochs", self.epochs, least=1, most=MAX_EPOCHS, limit="that would take weeks"))
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("engine", self.engine, get_args(EngineName))
         for name in ("learning_rate", "weight_decay", "stop_accuracy"):
@@ -73,6 +78,8 @@ class TrainingConfig(Section):
         checkpoints, limit = self.geometric_checkpoints, "each checkpoint is a file"
         checkpoints = whole("geometric_checkpoints", checkpoints, least=0, most=10_000, limit=limit)
         put(self, geometric_checkpoints=checkpoints)
+        if self.geometric_until is not None:
+            put(self, geometric_until=whole("geometric_until", self.geometric_until, least=1, most=MAX_EPOCHS))
         if self.stop_after is not None:
             put(self, stop_after=whole("stop_after", self.stop_after, least=0))
         if not 0 < self.stop_accuracy <= 1:

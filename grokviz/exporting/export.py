@@ -85,7 +85,7 @@ def _config_of_progress_measures(config: RunConfig) -> dict[str, Any]:
         "act_type": config.blueprint.activation.said,
         "n_ctx": model.positions,
         "d_vocab": config.d_vocab,
-        "fn_name": functions.get(str(task.operation), str(task.operation)),
+        "fn_name": "rand" if task.labels == "permuted" else functions.get(str(task.operation), str(task.operation)),
     }
     if model.operand_tokens == "apart":
         fields["diff_vocab"] = 1  # as the pizza code calls it

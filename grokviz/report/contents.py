@@ -134,10 +134,15 @@ def _task(task: Task) -> TaskData:
         n=task.n,
         elements=task.elements.tolist(),
         answers=task.answers.tolist(),
-        asked=task.operation.formula.split(",")[0].replace("mod p", f"mod {task.p}"),
+        asked=_asked(task),
         order=blocks.order.tolist() if blocks else list(range(task.n)),
         first_pair=(task.n // 3, task.n // 2),
     )
+
+
+def _asked(task: Task) -> str:
+    asked = task.operation.formula.split(",")[0].replace("mod p", f"mod {task.p}")
+    return asked if task.labels_seed is None else f"the label in the place of {asked}"
 
 
 def _blocks(blocks: Blocks, buffer: Buffer) -> BlocksData:

@@ -52,7 +52,7 @@ def write_report(
     if measurements is None:
         measurements = own_measurements(run)
         measurements = measurements.sel(
-            epoch=[epoch for epoch in measurements["epoch"].values if epoch in run.checkpoints]
+            epoch=[epoch for epoch in measurements["epoch"].values if epoch in {**run.removed, **run.checkpoints}]
         )
     else:
         measurements = measurements_of_one(measurements, who="write_report")
@@ -72,7 +72,8 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         GrokvizError: the measurements are of other checkpoints than those of the run.
     """
     run.refuse_measurements_of_others(measurements, whose="a report was given the measurements")
-    stops = cursor_stops(measurements["epoch"].values.tolist(), most=most_stops(run.config))
+    there = [epoch for epoch in measurements["epoch"].values.tolist() if epoch not in run.removed]
+    stops = cursor_stops(there, most=most_stops(run.config))
     phases = phases_of(measurements)
     reasons = {
         figure.__name__: why_not(figure, measurements) or why_no_course(figure, measurements) for figure in FIGURES

@@ -143,7 +143,7 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         ("run", f"{measurements['run'].item()} ({run.status})"),
         (
             "task",
-            f"{task.operation} ({task.task.operation.formula}), p = {task.p}, {task.split_in_words}{_seed_of_split(task)}",
+            f"{task.operation} ({task.task.formula}), p = {task.p}, {task.split_in_words}{_seed_of_split(task)}",
         ),
         (
             "model",
@@ -292,7 +292,13 @@ def _described_environment(environment: Mapping[str, Any]) -> str:
 
 def stops_note(stops: Sequence[int], measurements: xr.Dataset) -> str:
     """How many checkpoints the cursor stops at."""
-    total = measurements.sizes["epoch"]
+    removed = int(measurements["is_removed"].sum()) if "is_removed" in measurements else 0
+    total = measurements.sizes["epoch"] - removed
+    if len(stops) == total and removed:
+        return (
+            f"The cursor stops at all {total} checkpoints that are there; the curves show {removed} more, removed once they were "
+            "measured."
+        )
     if len(stops) == total:
         return f"The cursor stops at all {total} checkpoints."
     return f"The cursor stops at {len(stops)} of {total} checkpoints, evenly chosen, to keep the page small; the curves show all."

@@ -19,6 +19,7 @@ from grokviz.store.file_names import (
     MANIFEST_FILE,
     MOST_BYTES,
     STATE_FOLDER,
+    checkpoint_name,
     is_name_in_run,
 )
 from grokviz.store.locks import locked
@@ -48,12 +49,20 @@ class Change:
             announced = replace(self._on_disk(name, before), next=entry)
             self._write_manifest(replace(self.manifest, files={**self.manifest.files, name: announced}))
         write_file(self.directory / name, content)
-        self.manifest = replace(self.manifest, files={**self.manifest.files, name: entry})
+        removed = {e: sha256 for e, sha256 in self.manifest.removed.items() if checkpoint_name(e) != name}
+        self.manifest = replace(self.manifest, files={**self.manifest.files, name: entry}, removed=removed)
 
     def drop(self, name: str) -> None:
         """Let the manifest forget the file `name`; it is removed once that has taken effect."""
         self.forget(name)
         self._gone.append(name)
+
+    def retire(self, epoch: int) -> None:
+        """Drop epoch's checkpoint; the manifest goes on to say what it was."""
+        name = checkpoint_name(epoch)
+        retired = self.manifest.files[name].sha256
+        self.drop(name)
+        self.manifest = replace(self.manifest, removed=dict(sorted({**self.manifest.removed, epoch: retired}.items())))
 
     def set_aside(self, name: str) -> None:
         """Move the damaged file `name` into RUN/damaged, if it is there, and let the manifest forget it."""

@@ -151,6 +151,8 @@ def _facts(run: Run, manifest: Manifest) -> str:
     training = run.config.training
     planned = f" of {training.epochs:,}" if training else ""
     facts = f"{manifest.status}, {manifest.last_epoch:,}{planned} epochs, schema {manifest.schema_version}"
+    if manifest.removed:
+        facts += f", {len(manifest.removed)} checkpoints removed once they were measured"
     if manifest.status == "training":
         owner = holder(run.directory, "training")
         facts += f"; being trained by {owner}" if owner else "; its process was killed"

@@ -1,6 +1,6 @@
 """Keeping what is made of a run beside it: its measurements and its report."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import xarray as xr
 
 from grokviz.checks import refuse_unwritable
 from grokviz.durable import write_file
+from grokviz.errors import GrokvizError
 from grokviz.store.changing import changing
 from grokviz.store.file_names import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
 from grokviz.store.locks import locked
@@ -42,6 +43,34 @@ class KeptMeasurements:
             _put(self._run, MEASUREMENTS_FILE, content)
         else:
             write_file(self._out, content)
+
+    def remove_checkpoints(self, epochs: Collection[int]) -> None:
+        """Remove the checkpoints of `epochs`, of which what is kept was measured: it stays.
+
+        Raises:
+            InUseError: the run is training.
+            GrokvizError: one is not there, or is the newest, or has not been measured. Then all stay.
+        """
+        if not epochs:
+            return
+        there, last = self._run.checkpoints, self._run.epochs[-1]
+        measured = self._run.measurements_outline["epoch"].values.tolist() if self._run.is_measured else []
+        for epoch in sorted(epochs):
+            if epoch not in there or epoch == last or epoch not in measured:
+                why = (
+                    "is not there"
+                    if epoch not in there
+                    else "is the newest"
+                    if epoch == last
+                    else "has not been measured"
+                )
+                raise GrokvizError(
+                    f"{self._run.directory}: the checkpoint of epoch {epoch:,} {why}, and none is removed"
+                )
+        with locked(self._run.directory, "training"), changing(self._run.directory) as change:
+            for epoch in epochs:
+                change.retire(epoch)
+        self._run.refresh()
 
     def set_aside(self) -> None:
         """Keep what is there as the previous measurements, too, because the next ones will not hold all of it."""

@@ -81,6 +81,8 @@ class Manifest:
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     history: tuple[Segment, ...] = ()
     continuations: tuple[Continuation, ...] = ()
+    removed: Mapping[int, str] = field(default_factory=dict)
+    """By epoch: SHA-256 of the checkpoints that were removed once they were measured."""
     schema_version: int = SCHEMA_VERSION
     verified: bool = True
     """Whether the entries are what was written; False where they are read off the files, because the manifest is lost
@@ -99,7 +101,7 @@ class Manifest:
     @property
     def last_epoch(self) -> int:
         """The last epoch of which there is anything."""
-        return max((*self.epochs, *self.state_epochs, *(segment.epoch for segment in self.history), 0))
+        return max((*self.epochs, *self.removed, *self.state_epochs, *(segment.epoch for segment in self.history), 0))
 
     def entry(self, name: str) -> Any:
         """All that the manifest says of the file `name`: where it is another than before, the file has been changed."""
@@ -114,6 +116,7 @@ class Manifest:
             "files": files,
             "history": [asdict(segment) for segment in self.history],
             "continuations": [_continuation_to_json(continuation) for continuation in self.continuations],
+            **({"removed": {str(epoch): sha256 for epoch, sha256 in self.removed.items()}} if self.removed else {}),
         }
         return _json({**values, "checksum": hashlib.sha256(_json(values)).hexdigest()})
 
@@ -153,6 +156,7 @@ def _manifest_of(values: dict[str, Any]) -> Manifest:
         files={name: _entry_of(entry) for name, entry in values["files"].items()},
         history=tuple(_segment_of(segment) for segment in values.get("history", [])),
         continuations=tuple(_continuation_of(continuation) for continuation in values.get("continuations", [])),
+        removed={_epoch_of(epoch): str(sha256) for epoch, sha256 in values.get("removed", {}).items()},
         schema_version=values["schema_version"],
     )
     if manifest.status not in STATUSES:
@@ -197,6 +201,12 @@ def _count(value: Any, *, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{value!r:.20} is not a count")
     return value
+
+
+def _epoch_of(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r:.20} is not an epoch")
+    return int(text)
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

@@ -185,6 +185,11 @@ class Run:
         return {epoch: self.manifest.files[checkpoint_name(epoch)].sha256 for epoch in self.epochs}
 
     @property
+    def removed(self) -> Mapping[int, str]:
+        """SHA-256 of each checkpoint that was removed once it was measured, by epoch: what was measured of it stays."""
+        return self.manifest.removed
+
+    @property
     def history(self) -> xr.Dataset:
         """Losses and accuracies by epoch, NaN where they were not evaluated. Row N belongs to checkpoint N.
 
@@ -228,7 +233,7 @@ class Run:
         Raises:
             GrokvizError: some are of another run, or of checkpoints that are no longer there.
         """
-        there = self.checkpoints
+        there = {**self.removed, **self.checkpoints}
         strays = [epoch for epoch, sha256 in _identities(measurements, whose) if there.get(epoch) != sha256]
         if strays:
             raise GrokvizError(
@@ -242,7 +247,7 @@ class Run:
         Raises:
             GrokvizError: a checkpoint is another than the one that was measured at its epoch.
         """
-        path, there = self.directory / MEASUREMENTS_FILE, self.checkpoints
+        path, there = self.directory / MEASUREMENTS_FILE, {**self.removed, **self.checkpoints}
         way_on = f"bring them up to date with: {command('measure', self.directory)}"
         measured = dict(_identities(measurements, f"{path} holds measurements"))
         if others := [epoch for epoch, sha256 in measured.items() if there.get(epoch, sha256) != sha256]:

@@ -1,12 +1,14 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 7 added the architecture to the configuration, with its activation and the tokens of the operands. Schema 6 added to each
-continuation where it went on, to an imported run the epochs of all its networks, and the status of a run that is still being
-imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no training section.
-Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix` of the weight
-norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any optimiser by the
-names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 6 are read; they become
-schema 7 when the run is next changed. Schema 1 was never released.
+Schema 8 added to the configuration the shuffling of labels and the epoch up to which geometric checkpoints are spaced, and to the
+manifest the checkpoints that were removed once they were measured. Schema 7 added the architecture to the configuration, with
+its activation and the tokens of the operands. Schema 6 added to each continuation where it went on, to an imported run the
+epochs of all its networks, and the status of a run that is still being imported. Schema 5 added what imported networks may be:
+a split that is not drawn by torch, two positions, no training section. Schema 4 added the biases to the configuration, the axis
+`split` to excluded loss, and calls the axis `matrix` of the weight norms `parameter`. Schema 3 added the optimiser and the
+engine to the configuration, stores the state of any optimiser by the names of the parameters, and keeps what a run is among the
+variables of its measurements. Schemas 2 to 7 are read; they become schema 8 when the run is next changed. Schema 1 was never
+released.
 """
 
 import json
@@ -19,23 +21,17 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 7
-READABLE_SCHEMAS = (2, 3, 4, 5, 6, 7)
+SCHEMA_VERSION = 8
+READABLE_SCHEMAS = (2, 3, 4, 5, 6, 7, 8)
 
-_THE_TRANSFORMER = {"architecture": "transformer", "activation": "relu", "operand_tokens": "shared"}
-
-_ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, str | int]]] = {
-    2: {
-        "training": {"optimizer": "adamw", "engine": "torch"},
-        "model": {"biases": "none", "positions": 3, **_THE_TRANSFORMER},
-        "task": {"split": "randperm"},
-    },
-    3: {"model": {"biases": "none", "positions": 3, **_THE_TRANSFORMER}, "task": {"split": "randperm"}},
-    4: {"model": {"positions": 3, **_THE_TRANSFORMER}, "task": {"split": "randperm"}},
-    5: {"model": _THE_TRANSFORMER},
-    6: {"model": _THE_TRANSFORMER},
+_ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
+    3: {"training": {"optimizer": "adamw", "engine": "torch"}},
+    4: {"model": {"biases": "none"}},
+    5: {"model": {"positions": 3}, "task": {"split": "randperm"}},
+    7: {"model": {"architecture": "transformer", "activation": "relu", "operand_tokens": "shared"}},
+    8: {"training": {"geometric_until": None}, "task": {"labels": "own", "labels_seed": None}},
 }
-"""By schema: the fields that later ones added to the sections of the configuration, with what they meant before."""
+"""By schema: the fields that it added to the sections of the configuration, with what they meant before."""
 
 
 def check_schema(path: Path, version: Any) -> None:
@@ -55,11 +51,13 @@ def check_schema(path: Path, version: Any) -> None:
 
 def upgraded_config(values: Any, version: int) -> Any:
     """The configuration of a file of schema `version`, with the fields that were added since."""
-    added = _ADDED_TO_THE_CONFIG.get(version, {})
     if not isinstance(values, dict):
         return values
+    added = [sections for schema, sections in _ADDED_TO_THE_CONFIG.items() if schema > version]
     return {
-        name: {**added.get(name, {}), **section} if isinstance(section, dict) else section
+        name: {**{n: v for sections in added for n, v in sections.get(name, {}).items()}, **section}
+        if isinstance(section, dict)
+        else section
         for name, section in values.items()
     }
 

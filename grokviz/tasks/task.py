@@ -20,10 +20,20 @@ MIRROR_SPLITS = ("test_mirrored", "test_unmirrored")
 
 @dataclass(frozen=True)
 class Task:
-    """An operation with its modulus."""
+    """An operation with its modulus, and whether its answers are shuffled over the pairs."""
 
     operation: Operation
     p: int
+    labels_seed: int | None = None
+    """Of the shuffling of its answers over the pairs; None where they are the operation's own."""
+
+    @property
+    def formula(self) -> str:
+        """What is asked, such as 'a + b mod p'; and whether that is what is right."""
+        permuted = (
+            "" if self.labels_seed is None else f", its answers shuffled over all pairs with seed {self.labels_seed}"
+        )
+        return f"{self.operation.formula}{permuted}"
 
     @cached_property
     def elements(self) -> Int[np.ndarray, "token"]:
@@ -55,7 +65,10 @@ class Task:
                 f"operation {self.operation.name} mod {self.p} gives {strays[0]}, which is not one of its elements; "
                 "let it be closed"
             )
-        return np.searchsorted(self.elements, composed)
+        own = np.searchsorted(self.elements, composed)
+        if self.labels_seed is None:
+            return own
+        return own[np.random.RandomState(self.labels_seed).permutation(len(own))]  # whose stream is fixed for good
 
     @cached_property
     def is_commutative(self) -> bool:
@@ -95,8 +108,8 @@ class Task:
 
 
 @cache
-def task_of(operation: str | OwnOperation, p: int) -> Task:
-    """The task of the operation called `operation`, or of one's own, with modulus p.
+def task_of(operation: str | OwnOperation, p: int, labels_seed: int | None = None) -> Task:
+    """The task of the operation called `operation`, or of one's own, with modulus p; its labels shuffled with a seed.
 
     >>> task_of("multiplication", 7).elements.tolist()
     [1, 2, 3, 4, 5, 6]
@@ -106,4 +119,4 @@ def task_of(operation: str | OwnOperation, p: int) -> Task:
     Raises:
         GrokvizError: there is no such operation.
     """
-    return Task(operation_named(operation) if isinstance(operation, str) else operation.operation(), p)
+    return Task(operation_named(operation) if isinstance(operation, str) else operation.operation(), p, labels_seed)

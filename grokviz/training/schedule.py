@@ -25,13 +25,17 @@ def is_checkpoint(training: TrainingConfig, epoch: int) -> bool:
     >>> training = TrainingConfig(epochs=30, checkpoint_every=10, geometric_checkpoints=4)
     >>> [epoch for epoch in range(31) if is_checkpoint(training, epoch)]
     [0, 1, 3, 10, 20, 30]
+    >>> training = TrainingConfig(epochs=30, checkpoint_every=10, geometric_checkpoints=4, geometric_until=1000)
+    >>> [epoch for epoch in range(31) if is_checkpoint(training, epoch)]
+    [0, 1, 10, 20, 30]
     """
     return epoch == training.epochs or epoch % training.checkpoint_every == 0 or epoch in _geometric_epochs(training)
 
 
 @cache
 def _geometric_epochs(training: TrainingConfig) -> frozenset[int]:
-    return frozenset(np.geomspace(1, training.epochs, training.geometric_checkpoints).round().astype(int).tolist())
+    last = training.geometric_until or training.epochs
+    return frozenset(np.geomspace(1, last, training.geometric_checkpoints).round().astype(int).tolist())
 
 
 class StoppingRule:

@@ -18,6 +18,11 @@ from grokviz.errors import GrokvizError
 from grokviz.measured import axes_on
 from grokviz.tasks.task import Task
 
+OLDER_CODE = "of_older_code"
+"""The attribute of a measure that names the epochs whose values are of the code of then: their checkpoints were removed since."""
+LOST = "lost"
+"""The attribute of a measure that says why some of its values are no longer there."""
+
 
 @dataclass
 class Column:
@@ -38,7 +43,8 @@ class Column:
         """The stored values of a measure at `epochs`."""
         not_measured = set(np.atleast_1d(variable.attrs.get("not_measured", [])).tolist())
         axes = tuple(str(dim) for dim in variable.dims if dim != "epoch")
-        attributes = {name: value for name, value in variable.attrs.items() if name != "not_measured"}
+        passing = ("not_measured", OLDER_CODE, LOST)
+        attributes = {name: value for name, value in variable.attrs.items() if name not in passing}
         stored = zip(variable["epoch"].values.tolist(), variable.values, strict=True)
         return cls(axes, attributes, {epoch: value for epoch, value in stored if epoch in epochs - not_measured})
 
@@ -91,7 +97,8 @@ def dataset_of(
 ) -> xr.Dataset:
     """The measurements: what is in `columns`, the history, and what the networks are."""
     measured = {epoch for column in columns.values() for epoch in column.values}
-    epochs = [epoch for epoch in source.identities if epoch in measured]
+    networks = dict(sorted({**source.removed, **source.identities}.items()))
+    epochs = [epoch for epoch in networks if epoch in measured]
     variables: dict[str, Any] = {name: _variable(column, epochs) for name, column in columns.items() if column.values}
     used = {axis for name, column in columns.items() if column.values for axis in column.axes}
     if of_the_task := _task_variables(source, keys):
@@ -99,8 +106,12 @@ def dataset_of(
         used |= {axis for axis, *_ in of_the_task.values()} | {"token"}
     coordinates: dict[str, Any] = {axis: values for axis, values in labels.items() if axis in used}
     coordinates["epoch"] = epochs
-    identities = np.array([source.identities[epoch] for epoch in epochs], dtype=object)
+    identities = np.array([networks[epoch] for epoch in epochs], dtype=object)
     variables["checkpoint"] = ("epoch", identities, {"description": "SHA-256 of the checkpoint"})
+    removed = np.array([epoch not in source.identities for epoch in epochs], dtype=np.int8)
+    if removed.any():
+        said = "1 where the checkpoint was removed once it was measured: values stay with the keys and the code of then"
+        variables["is_removed"] = ("epoch", removed, {"description": said})
     if source.history is not None:
         history = source.history.rename({"epoch": "history_epoch"})
         variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
@@ -165,7 +176,7 @@ def _facts(source: Source, key_epoch: int, split_check: str) -> dict[str, Any]:
         "key_frequency_rule": KEY_FREQUENCY_RULE,
         "key_frequency_epoch": key_epoch,
     }
-    return {name: ((), values[name], {"description": text or task.operation.formula}) for name, text in FACTS.items()}
+    return {name: ((), values[name], {"description": text or task.formula}) for name, text in FACTS.items()}
 
 
 def refuse_clashes(columns: Mapping[str, Column]) -> None:

@@ -11,7 +11,7 @@ import xarray as xr
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs, names_of
 from grokviz.analysis.taking.snapshot import Snapshot, refuse_senseless_parts, snapshot_of
 from grokviz.checks import function, one_of, shown, whole
-from grokviz.config import TaskConfig
+from grokviz.config import ModelConfig, TaskConfig, without_defaults
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.weights import Weights
@@ -46,6 +46,8 @@ class Source:
     config: Mapping[str, Any] = field(default_factory=dict)
     """All that is known of how the networks came to be, for the measurements to keep."""
     status: str = "finished"
+    removed: Mapping[int, str] = field(default_factory=dict)
+    """By epoch, what told networks from any other that are no longer there: what was measured of them stays."""
     hooks: Hooks = ()
     """Interventions under which all is measured; they need a HookedTransformer."""
     activation: str = "relu"
@@ -98,7 +100,12 @@ class Source:
     @property
     def network(self) -> str:
         """What decides the meaning of a network's weights: the task, by what it asks and answers, and the architecture."""
-        known = {"task": self.task.to_dict(), "model": self.config.get("model"), "asks": _asked(self.task.task)}
+        model = self.config.get("model")
+        known = {
+            "task": without_defaults(TaskConfig, self.task.to_dict()),
+            "model": model and without_defaults(ModelConfig, model),
+            "asks": _asked(self.task.task),
+        }
         return json.dumps(known, sort_keys=True)
 
 
@@ -108,6 +115,7 @@ def run_source(run: Run) -> Source:
         name=run.directory.resolve().name,
         task=run.config.task,
         identities=run.checkpoints,
+        removed=run.removed,
         model=lambda epoch: Weights.from_arrays(run.config.blueprint, run.weights(epoch)),
         history=_history_or_none(run),
         config=run.config.to_dict(),
