@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from grokviz.store import Run as Run
     from grokviz.store import check_run as check_run
     from grokviz.store import open_run as open_run
+    from grokviz.studies.opened import open_study as open_study
+    from grokviz.studies.study import Study as Study
+    from grokviz.studies.work import run_study as run_study
     from grokviz.training import trackers as trackers
     from grokviz.training.resuming import resume as resume
     from grokviz.training.starting import train as train
@@ -79,6 +82,7 @@ _HOME = {
     "RunConfig": "grokviz.config",
     "Snapshot": "grokviz.analysis.taking.snapshot",
     "Source": "grokviz.analysis.taking.sources",
+    "Study": "grokviz.studies.study",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
     "check_run": "grokviz.store",
@@ -94,10 +98,12 @@ _HOME = {
     "measure_model": "grokviz.analysis.taking.measuring",
     "needs": "grokviz.analysis.taking.needs",
     "open_run": "grokviz.store",
+    "open_study": "grokviz.studies.opened",
     "preset": "grokviz.config.presets",
     "repair_run": "grokviz.pipeline",
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",
+    "run_study": "grokviz.studies.work",
     "scalars": "grokviz.analysis.reading.scalars",
     "select_run": "grokviz.analysis.reading.joined",
     "take_snapshot": "grokviz.analysis.taking.snapshot",

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+TINY_STUDY = """
+base = "quick"
+set.task = {p = 7, train_fraction = 0.6}
+set.model = {d_model = 16, n_heads = 2, d_head = 8, d_mlp = 32}
+set.training = {epochs = 40, checkpoint_every = 20, geometric_checkpoints = 4}
+axes."task.split_seed" = "0..1"
+"""
+"""What stands in the place of a study that takes minutes."""
+
+
 @pytest.fixture
 def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with the runs that the pages speak of; figures are shown nowhere."""
@@ -39,6 +50,7 @@ def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, epoch in (("model", 4000), ("epoch_100", 200), ("epoch_200", 4000)):
         torch.save(load_file(networks[epoch]), in_tmp_path / f"{name}.pt")
     (in_tmp_path / "cfg.json").write_text('{"seed": 1412388651, "frac_train": 0.5}')
+    (in_tmp_path / "decay.toml").write_text(TINY_STUDY)
     monkeypatch.setattr(plotly.io.renderers, "default", "json")
     return in_tmp_path
 
@@ -47,6 +59,8 @@ def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, place: Path, capsys) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
+    if page.name == "studies.md":
+        grokviz.run_study("decay.toml", "studies/decay", progress=False)
     for block in blocks(page, "python"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -66,8 +80,14 @@ def test_the_shell_of_a_page_runs(page: Path, place: Path, capsys) -> None:
             assert main(words) == 0, command
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "toml")], ids=lambda page: page.name)
+def test_every_study_of_a_page_is_one(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        assert grokviz.Study.from_dict({"name": page.stem, **tomllib.loads(block)}).cells
+
+
 def test_every_block_says_its_language() -> None:
     for page in PAGES:
         fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
-        assert set(fences[::2]) <= {"python", "sh"}, page
+        assert set(fences[::2]) <= {"python", "sh", "toml"}, page
         assert set(fences[1::2]) <= {""}, page

@@ -197,6 +197,30 @@ class CompareArguments:
 
 
 @dataclass(frozen=True)
+class StudyArguments:
+    """Arguments of `study`."""
+
+    out: Path
+    """Directory of the study, new or begun before: what is done in it stays."""
+    file: Annotated[Positional[Path | None], tyro.conf.arg(metavar="FILE")] = None
+    """TOML file that says what the study is; as the directory has it, if not given."""
+    on: str = "local"
+    """Who trains and measures: local, processes of this machine."""
+    workers: int | None = None
+    """How many runs are worked on at a time; as many as cores and memory allow if not given."""
+    dry_run: bool = False
+    """Print how many runs, hours and bytes it would take, from a few measured seconds; write nothing."""
+    status: bool = False
+    """Print how far each run is, and begin none."""
+    retry: bool = False
+    """Try those anew that have failed."""
+    any_worker: bool = False
+    """Work on it also where the processor or the versions are others than those it was planned for: last bits may differ."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
 class CompletionArguments:
     """Arguments of `completion`."""
 

@@ -23,6 +23,7 @@ from grokviz.cli.arguments import (
     MeasurementsArguments,
     ReportArguments,
     ResumeArguments,
+    StudyArguments,
     TrainArguments,
     VerifyArguments,
     WatchArguments,
@@ -245,6 +246,30 @@ def compare(arguments: CompareArguments) -> int:
     write_file(arguments.out, content.encode())
     _say(arguments.quiet, f"comparison: {arguments.out} ({len(table)} runs)")
     return 0
+
+
+def study(arguments: StudyArguments) -> int:
+    """Train and measure many runs as one object: axes over any field, crossed."""
+    from grokviz.cli.studies import print_estimate, print_status
+    from grokviz.studies.plan import opened_plan, planned
+    from grokviz.studies.work import as_study, progress_of_cells, run_study
+
+    if arguments.status or arguments.dry_run:
+        plan = planned(as_study(arguments.file), arguments.out) if arguments.file else opened_plan(arguments.out)
+        (print_status if arguments.status else print_estimate)(plan)
+        return 0
+    plan = run_study(
+        arguments.file,
+        arguments.out,
+        on=arguments.on,
+        workers=arguments.workers,
+        retry=arguments.retry,
+        any_worker=arguments.any_worker,
+        progress=not arguments.quiet,
+    )
+    if not arguments.quiet:
+        print_status(plan)
+    return int(any(each.state == "failed" for each in progress_of_cells(plan)))
 
 
 def export(arguments: ExportArguments) -> int:

@@ -68,6 +68,12 @@ COMMANDS = (
         "grokviz compare runs/mine runs/quick -o compare.html",
     ),
     Command(
+        "study",
+        "study FILE",
+        "Train and measure many runs as one object: axes over any field, crossed.",
+        "grokviz study decay.toml --out studies/decay",
+    ),
+    Command(
         "export",
         "export RUN",
         "Write a network of a run for other code: TransformerLens, the progress-measures code, a model hub.",

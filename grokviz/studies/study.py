@@ -17,10 +17,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
-from grokviz.checks import as_path, choose, number, shown
+from grokviz.checks import as_path, choose, number, one_of, shown
 from grokviz.config import SECTIONS, WHERE, EngineName, RunConfig
 from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
+from grokviz.measured import AXES_OF_MEASURES
 from grokviz.studies.cells import NOT_HASHED, Cell
 
 MOST_CELLS = 100_000
@@ -44,6 +45,10 @@ class Block:
     """Fields that have several, each with these."""
     pair: Sequence[Sequence[str]] = ()
     """Axes that are walked together, not crossed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", {name: _values(name, given) for name, given in self.axes.items()})
+        object.__setattr__(self, "pair", tuple(tuple(names) for names in self.pair))
 
     def over(self, base: "Block") -> "Block":
         """This block, with what `base` says beside it."""
@@ -86,6 +91,13 @@ class Study:
     def __post_init__(self) -> None:
         _refuse_no_name(self.name)
         preset(self.base)
+        for name in self.measures:
+            one_of("measures", name, AXES_OF_MEASURES)
+        top = Block(set=self.set, axes=self.axes, pair=self.pair)
+        object.__setattr__(self, "axes", top.axes)
+        object.__setattr__(self, "pair", top.pair)
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "measures", tuple(self.measures))
         object.__setattr__(self, "keep", tuple(_moment(each) for each in self.keep))
         object.__setattr__(self, "cells", tuple(_cells(self)))
 
@@ -266,8 +278,8 @@ def _block(what: str, values: Any) -> Block:
         )
     return Block(
         set=dict(_flat(what, "set", values.get("set", {}))),
-        axes={name: _values(name, given) for name, given in axes.items()},
-        pair=tuple(tuple(names) for names in pair),
+        axes=axes,
+        pair=pair,
     )
 
 

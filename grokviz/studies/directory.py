@@ -1,0 +1,186 @@
+"""A study on disk: its plan, the directories of its runs, and a small file for each cell that says how far it is.
+
+DIR/study.json        what the study is, and on what it is computed
+DIR/runs/CELL         the run of a cell, which is a run like any other
+DIR/cells/CELL.json   how far the cell is, and what became of it
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from grokviz.bounded import json_of
+from grokviz.checks import shown
+from grokviz.durable import make_folder, write_file
+from grokviz.errors import GrokvizError, InUseError, command
+
+PLAN_FILE = "study.json"
+RUN_FOLDER, CELL_FOLDER = "runs", "cells"
+PLAN_SCHEMA = 1
+
+State = Literal["waiting", "begun", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFile:
+    """How far a cell is."""
+
+    state: State = "waiting"
+    tries: int = 0
+    """How often it was begun by a process that ended without a word."""
+    by: str = ""
+    """Which process did it last."""
+    error: str = ""
+    """Why it failed."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """To where it was trained: epochs and stopping rule."""
+    end: int = 0
+    """The epoch up to which the run is read."""
+    status: str = ""
+    measures: tuple[str, ...] = ()
+    """The names of the measures that were taken."""
+    computed: Mapping[str, Any] = field(default_factory=dict)
+    """On what: engine, processor, versions."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """How long training and measuring took, all processes together."""
+    times: Mapping[str, Any] = field(default_factory=dict)
+    """What became of it, and when: as `grokviz.scalars` has it."""
+    keys: tuple[Any, ...] = ()
+    """The key frequencies at its end."""
+    warnings: tuple[str, ...] = ()
+
+
+def run_directory(study: Path, cell: str) -> Path:
+    """Where the run of a cell is."""
+    return study / RUN_FOLDER / cell
+
+
+def read_cell(study: Path, cell: str) -> CellFile:
+    """How far a cell is; waiting, where nobody has begun it.
+
+    Raises:
+        GrokvizError: its file is damaged.
+    """
+    path = study / CELL_FOLDER / f"{cell}.json"
+    try:
+        values = json_of(path.read_bytes())
+        return _cell_file(values)
+    except FileNotFoundError:
+        return CellFile()
+    except OSError as error:
+        raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise GrokvizError(
+            f"{path} is damaged ({shown(str(error))}); remove it, and the cell is looked at anew: its run is kept"
+        ) from error
+
+
+def write_cell(study: Path, cell: str, said: CellFile) -> None:
+    """Keep how far a cell is."""
+    content = json.dumps(_plain(asdict(said)), indent=1, allow_nan=False)
+    write_file(study / CELL_FOLDER / f"{cell}.json", content.encode(), in_new_folder=True)
+
+
+@contextmanager
+def only_worker(study: Path, cell: str) -> Iterator[None]:
+    """Hold the cell, so that each is done by one process.
+
+    Raises:
+        InUseError: another process has it.
+    """
+    folder = study / CELL_FOLDER
+    try:
+        make_folder(folder)
+        lock = FileLock(folder / f".{cell}.lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise InUseError(f"cell {cell} of {study} is being worked on by another process") from None
+    except OSError as error:
+        raise GrokvizError(
+            f"{folder} cannot be written ({error.strerror}); everything completed so far is kept"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_plan(study: Path) -> dict[str, Any]:
+    """The plan of the study in this directory, as it was written.
+
+    Raises:
+        GrokvizError: there is none, or it is damaged or of a newer grokviz.
+    """
+    path = study / PLAN_FILE
+    try:
+        values = json_of(path.read_bytes())
+    except FileNotFoundError:
+        raise GrokvizError(
+            f"{study} holds no study; make one with: {command('study', 'FILE', '--out', study)}"
+        ) from None
+    except OSError as error:
+        raise GrokvizError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise GrokvizError(
+            f"{path} is damaged ({error}); write it anew from the study's file: its runs are kept"
+        ) from error
+    if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+        raise GrokvizError(f"{path} is not the plan of a study; grokviz did not write it")
+    if values["schema"] > PLAN_SCHEMA:
+        raise GrokvizError(
+            f"{path} has schema {values['schema']}, and this grokviz reads {PLAN_SCHEMA}; use that which wrote it"
+        )
+    return values
+
+
+def write_plan(study: Path, values: Mapping[str, Any]) -> None:
+    """Keep the plan of a study."""
+    content = json.dumps({"schema": PLAN_SCHEMA, **values}, indent=1)
+    write_file(study / PLAN_FILE, content.encode(), in_new_folder=True)
+
+
+def refuse_other_content(study: Path) -> None:
+    """Refuse a directory that holds anything but a study.
+
+    Raises:
+        GrokvizError: it does.
+    """
+    if study.exists() and not study.is_dir():
+        raise GrokvizError(f"{study} is not a directory; choose another for the study")
+    if study.is_dir() and not (study / PLAN_FILE).exists() and any(study.iterdir()):
+        raise GrokvizError(f"{study} is not empty, and holds no study; choose another directory")
+
+
+def again(said: CellFile) -> CellFile:
+    """A cell that failed, to be tried anew."""
+    return replace(said, state="interrupted", tries=0, error="") if said.state == "failed" else said
+
+
+def _cell_file(values: dict[str, Any]) -> CellFile:
+    known = {**values, "times": {name: _number(value) for name, value in values["times"].items()}}
+    for name in ("measures", "keys", "warnings"):
+        known[name] = tuple(known[name])
+    return CellFile(**known)
+
+
+def _plain(node: Any) -> Any:
+    """`node` as JSON has it: 'inf' for what lies beyond all numbers, null for what is none."""
+    if isinstance(node, Mapping):
+        return {name: _plain(child) for name, child in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(child) for child in node]
+    if isinstance(node, float) and not math.isfinite(node):
+        return None if math.isnan(node) else ("inf" if node > 0 else "-inf")
+    return node.item() if hasattr(node, "item") else node
+
+
+def _number(value: Any) -> Any:
+    if value is None:
+        return math.nan
+    return float(value) if value in ("inf", "-inf") else value

@@ -1,0 +1,206 @@
+"""What came of a study: a table with a row a run, histories and measurements over its axes. Read as it is asked for; no torch."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from grokviz.analysis.reading.derived import why_lacking
+from grokviz.analysis.reading.moments import At, refuse_no_moment
+from grokviz.analysis.reading.scalars import table_at
+from grokviz.checks import as_path, choose, shown
+from grokviz.errors import GrokvizError, command
+from grokviz.store import Run, open_run
+from grokviz.studies.cells import Cell
+from grokviz.studies.directory import read_cell, run_directory
+from grokviz.studies.ends import asked_of, read_up_to
+from grokviz.studies.plan import Plan, opened_plan
+
+
+class OpenedStudy:
+    """A study as it stands on disk. Made by `open_study`; a class, for it keeps what it has read of the cells.
+
+    Runs that are not done are in the table, with their state, and in nothing else.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._said = {cell.id: read_cell(plan.directory, cell.id) for cell in plan.cells}
+
+    def __repr__(self) -> str:
+        done = len(self.done)
+        return (
+            f"Study({self.plan.study.name!r}: {done} of {len(self.plan.cells)} runs done, axes {', '.join(self.axes)})"
+        )
+
+    @property
+    def axes(self) -> Mapping[str, list[Any]]:
+        """The values on each axis, in the order of the study."""
+        return {
+            name: list(dict.fromkeys(cell.place[name] for cell in self.plan.cells if name in cell.place))
+            for name in self.plan.study.axis_names
+        }
+
+    @property
+    def done(self) -> list[Cell]:
+        """The cells that are as far as is asked."""
+        return [cell for cell in self.plan.cells if self._is_done(cell)]
+
+    def run(self, cell: str) -> Run:
+        """The run of a cell, by its id: a run like any other."""
+        if cell not in self._said:
+            raise GrokvizError(f"cell is {shown(cell)}, which is not in the study; {choose(cell, self._said)}")
+        return open_run(run_directory(self.plan.directory, cell))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each run, by the id of its cell: its axes, `state`, what became of it and when (as `grokviz.scalars` has it:
+        what has not happened by the end lies after its last evaluation, and by infinity), `key_frequencies`, `n_keys`, the epoch
+        up to which it is read, `seconds`, and on what it was computed.
+        """
+        rows = []
+        for cell in self.plan.cells:
+            said = self._said[cell.id]
+            row: dict[str, Any] = {
+                name: cell.place.get(name, _field(cell, name)) for name in self.plan.study.axis_names
+            }
+            row["state"] = said.state if said.state != "done" or self._is_done(cell) else "to be gone on with"
+            if self._is_done(cell):
+                row |= {"status": said.status, "end": said.end, **said.times}
+                row |= {"key_frequencies": list(said.keys), "n_keys": len(said.keys)}
+                row |= {"seconds": sum(said.seconds.values()), **said.computed}
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index([cell.id for cell in self.plan.cells], name="cell"))
+
+    def at(self, at: At) -> pd.DataFrame:
+        """The table with the values of all measures that are one number, or one for each split, at one moment of each run: the
+        'last', the 'first', an epoch, 'grokked', or ('grokked', 1.15), as in `grokviz.scalars`. Runs without such a checkpoint
+        are NaN, and counted in a warning.
+
+        Raises:
+            GrokvizError: no run is done, or has a checkpoint there.
+        """
+        refuse_no_moment(at)
+        cells = self._some_done()
+        values = table_at([self._measurements(cell).assign_coords(run=((), cell.id)) for cell in cells], at)
+        values.index.name = "cell"
+        own = self.table.loc[[cell.id for cell in cells]]
+        table = own.join(values[[name for name in values.columns if name not in own.columns]])
+        table.attrs["absent"] = values.attrs["absent"]
+        return table
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Losses and accuracies over the study's axes and `epoch`, where the test set was evaluated; NaN after a run's end."""
+        parts = []
+        for cell in self._some_done():
+            history = self.run(cell.id).history.sel(epoch=slice(None, self._said[cell.id].end))
+            parts.append(history.isel(epoch=np.flatnonzero(history["test_loss"].notnull().values)))
+        return self._over_axes(parts)
+
+    def measurements(self, names: Sequence[str] | str) -> xr.Dataset:
+        """These measures over the study's axes, `epoch` and their own axes. Where an axis of theirs differs between runs, as that
+        of the frequencies does between moduli, what one does not have is NaN, and `attrs["differing"]` names it.
+
+        Raises:
+            GrokvizError: there is no such measure, or a run lacks it; the message says why.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        parts = []
+        for cell in self._some_done():
+            measured = self._measurements(cell)
+            for name in names:
+                if name not in measured.data_vars:
+                    why = why_lacking(measured, name)
+                    raise GrokvizError(f"{_place(cell)}: {why or f'there is no measure {shown(name)}'}")
+            parts.append(measured[names].drop_vars("run"))
+        return self._over_axes(parts)
+
+    def _over_axes(self, parts: Sequence[xr.Dataset]) -> xr.Dataset:
+        """Datasets of the cells that are done, in their order, along the axes; along `cell` where the axes are not crossed."""
+        cells = self.done
+        differing = _differing(parts)
+        joined = xr.concat(
+            parts,
+            dim="cell",
+            join="outer",
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            combine_attrs="drop_conflicts",
+        )
+        places: dict[Any, Any] = {
+            name: ("cell", _column([cell.place.get(name, _field(cell, name)) for cell in cells])) for name in self.axes
+        }
+        joined = joined.assign_coords({"cell": [cell.id for cell in cells], **places})
+        if self._are_crossed(cells):
+            joined = joined.drop_vars("cell").assign(cell_id=("cell", joined["cell"].values))
+            one, *others = self.axes
+            joined = joined.set_index(cell=list(self.axes)).unstack("cell") if others else joined.swap_dims(cell=one)
+            joined = joined.transpose(*self.axes, ...)
+        return joined.assign_attrs(differing=json.dumps(differing), study=self.plan.study.name)
+
+    def _are_crossed(self, cells: Sequence[Cell]) -> bool:
+        """Whether there is one of the cells at each crossing of the axes."""
+        places = {
+            tuple(cell.place[name] for name in self.axes) for cell in cells if cell.place.keys() == self.axes.keys()
+        }
+        return bool(self.axes) and len(places) == len(cells) == math.prod(map(len, self.axes.values()))
+
+    def _measurements(self, cell: Cell) -> xr.Dataset:
+        return read_up_to(self.run(cell.id).measurements, cell.config, self._said[cell.id].end)
+
+    def _is_done(self, cell: Cell) -> bool:
+        said = self._said[cell.id]
+        return said.state == "done" and dict(said.asked) == asked_of(cell.config)
+
+    def _some_done(self) -> list[Cell]:
+        if not (cells := self.done):
+            raise GrokvizError(
+                f"no run of {self.plan.directory} is done yet; do them with: {command('study', '--out', self.plan.directory)}"
+            )
+        return cells
+
+
+def open_study(directory: str | Path | OpenedStudy) -> OpenedStudy:
+    """The study in `directory`, as it stands: of 200 runs within two seconds, for their files are read as they are asked for.
+
+    Raises:
+        GrokvizError: there is none, or its plan is damaged.
+    """
+    if isinstance(directory, OpenedStudy):
+        return OpenedStudy(opened_plan(directory.plan.directory))
+    return OpenedStudy(opened_plan(as_path("directory", directory)))
+
+
+def _field(cell: Cell, name: str) -> Any:
+    """The value of a field in a cell whose block has no axis over it."""
+    section, field = name.split(".")
+    return getattr(getattr(cell.config, section), field)
+
+
+def _place(cell: Cell) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in cell.place.items()) or cell.id
+
+
+def _differing(parts: Sequence[xr.Dataset]) -> dict[str, str]:
+    """The axes whose labels are not the same in all, each with how many there are."""
+    found = {}
+    for name in dict.fromkeys(str(dim) for part in parts for dim in part.dims):
+        labels = {tuple(part[name].values.tolist()) if name in part.dims else () for part in parts}
+        if len(labels) > 1:
+            sizes = sorted({len(each) for each in labels})
+            found[name] = (
+                f"{sizes[0]:,} to {sizes[-1]:,} labels" if sizes[0] != sizes[-1] else f"other labels, {sizes[0]:,} each"
+            )
+    return found
+
+
+def _column(values: Sequence[Any]) -> np.ndarray:
+    plain = [str(value) if isinstance(value, tuple) or value is None else value for value in values]
+    return np.array(plain, dtype=None if all(not isinstance(value, str) for value in plain) else object)

@@ -1,0 +1,166 @@
+"""A unit of a study: train a cell or go on with it, measure it, keep what became of it. A value that can be pickled."""
+
+import os
+import socket
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from grokviz.analysis.reading.derived import key_frequencies_of
+from grokviz.analysis.reading.moments import moment_of
+from grokviz.analysis.reading.phases import Phases, phases_of
+from grokviz.analysis.reading.scalars import outcome_and_times
+from grokviz.analysis.taking.measures import MEASURES
+from grokviz.analysis.taking.measuring import measure
+from grokviz.config import RunConfig
+from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted, InUseError
+from grokviz.store import Run, keep_measurements, open_run
+from grokviz.studies.cells import cell_id
+from grokviz.studies.computing import computed_by, refuse_another
+from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell
+from grokviz.studies.ends import asked_of, end_of, read_up_to
+from grokviz.studies.plan import Plan, opened_plan
+from grokviz.training.resuming import resume
+from grokviz.training.starting import train
+
+MOST_TRIES = 3
+"""How often a cell is begun whose process then ends without a word."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A cell to be done."""
+
+    study: str
+    """The directory of the study."""
+    cell: str
+    any_worker: bool = False
+    """Whether a worker may compute it whose last bits may be others."""
+
+
+@dataclass(frozen=True)
+class Did:
+    """What came of a unit."""
+
+    unit: Unit
+    said: CellFile | None = None
+    """None where another process has the cell."""
+
+
+def do(unit: Unit) -> Did:
+    """Do a unit, whatever state its cell is in. What goes wrong with the run itself is kept, and said.
+
+    Raises:
+        GrokvizError: the study cannot be read or written, or this worker computes otherwise.
+        Interrupted: a signal came; the cell goes on from there.
+    """
+    directory = Path(unit.study)
+    plan = opened_plan(directory)
+    here = computed_by(plan.study)
+    if not unit.any_worker:
+        refuse_another(plan.computed, here)
+    try:
+        with only_worker(directory, unit.cell):
+            return Did(unit, _done(plan, unit.cell, here))
+    except InUseError:
+        return Did(unit)
+
+
+def is_done(said: CellFile, config: RunConfig, measures: Sequence[str]) -> bool:
+    """Whether a cell is as far as is asked."""
+    return said.state == "done" and dict(said.asked) == asked_of(config) and set(measures) <= set(said.measures)
+
+
+def measures_of(plan: Plan) -> tuple[str, ...]:
+    """The names of the measures that a study takes."""
+    return tuple(plan.study.measures) or tuple(measure.__name__ for measure in MEASURES)
+
+
+def _done(plan: Plan, cell: str, here: Mapping[str, Any]) -> CellFile:
+    directory, config = plan.directory, next(each.config for each in plan.cells if each.id == cell)
+    before, names = read_cell(directory, cell), measures_of(plan)
+    if is_done(before, config, names) or before.state == "failed":
+        return before
+    by = f"process {os.getpid()} on {socket.gethostname()}"
+    tries = before.tries + 1 if before.state == "begun" else 1
+    if tries > MOST_TRIES:
+        why = f"its process ended {MOST_TRIES} times without a word, as one does that is killed or short of memory"
+        return _kept(directory, cell, replace(before, state="failed", error=why))
+    begun = replace(before, state="begun", tries=tries, by=by, error="")
+    write_cell(directory, cell, begun)
+    torch.set_num_threads(plan.study.threads)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", GrokvizWarning)
+        try:
+            done = _trained_and_measured(plan, cell, config, names, begun)
+        except Interrupted:
+            _kept(directory, cell, replace(begun, state="interrupted", tries=0))
+            raise
+        except GrokvizError as error:
+            return _kept(directory, cell, replace(begun, state="failed", error=str(error)))
+        except Exception as error:  # one run must not end all the others
+            return _kept(directory, cell, replace(begun, state="failed", error=f"not foreseen: {error!r:.300}"))
+    said = tuple(dict.fromkeys(str(each.message) for each in warned if issubclass(each.category, GrokvizWarning)))
+    return _kept(directory, cell, replace(done, computed=dict(here), warnings=said))
+
+
+def _kept(directory: Path, cell: str, said: CellFile) -> CellFile:
+    write_cell(directory, cell, said)
+    return said
+
+
+def _trained_and_measured(plan: Plan, cell: str, config: RunConfig, names: Sequence[str], begun: CellFile) -> CellFile:
+    began = time.monotonic()
+    run = trained(config, run_directory(plan.directory, cell))
+    training = time.monotonic() - began
+    data = measure(run, names, progress=False)
+    end = end_of(run.history, config)
+    assert end is not None
+    read = read_up_to(data, config, end)
+    phases = phases_of(read)
+    if going := _what_need_not_stay(run, data, read, phases, plan.study.keep):
+        with keep_measurements(run) as kept:
+            kept.remove_checkpoints(going)
+        measure(run, names, progress=False)  # nothing is computed: they say what is no longer there
+    seconds = {"training": training, "measuring": time.monotonic() - began - training}
+    return replace(
+        begun,
+        state="done",
+        tries=0,
+        asked=asked_of(config),
+        end=end,
+        status=str(read["status"].item()),
+        measures=tuple(names),
+        seconds={name: begun.seconds.get(name, 0.0) + value for name, value in seconds.items()},
+        times=outcome_and_times(phases),
+        keys=tuple(key_frequencies_of(read)),
+    )
+
+
+def trained(config: RunConfig, directory: Path) -> Run:
+    """The run of a cell, trained at least as far as its configuration asks; one that goes further is left as it is."""
+    if not (directory / "config.json").exists():
+        return train(config, directory, progress=False)
+    run, training = open_run(directory, begun=False), config.known_training
+    if cell_id(run.config) != cell_id(config):
+        raise GrokvizError(f"{directory} holds a run of another configuration than its cell; move it away")
+    while not run.has_begun or end_of(run.history, config) is None:
+        run = resume(run, epochs=training.epochs, stop_after=training.stop_after, progress=False)
+    return run
+
+
+def _what_need_not_stay(
+    run: Run, data: xr.Dataset, read: xr.Dataset, phases: Phases | None, keep: Sequence[Any]
+) -> list[int]:
+    """The checkpoints that are measured and that no moment names; the newest stays always."""
+    if "all" in keep:
+        return []
+    staying = {moment_of(read, at, phases).epoch for at in keep} | {run.epochs[-1]}
+    measured = set(data["epoch"].values.tolist())
+    return [epoch for epoch in run.epochs if epoch not in staying and epoch in measured]

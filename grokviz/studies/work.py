@@ -1,0 +1,168 @@
+"""Working on a study: what is left of its plan is handed to an engine, and the progress is shown until nothing is."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from grokviz.bars import Progress, progress_of
+from grokviz.checks import as_path, one_of, shown, whole
+from grokviz.errors import GrokvizError, InUseError
+from grokviz.store import open_run
+from grokviz.studies.cells import Cell
+from grokviz.studies.directory import CellFile, again, only_worker, read_cell, run_directory, write_cell
+from grokviz.studies.plan import Plan, keep_plan, opened_plan, planned
+from grokviz.studies.study import Study
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """How far a cell is."""
+
+    cell: Cell
+    said: CellFile
+    epoch: int
+    """The last of which there is anything."""
+    at_work: bool
+    """Whether a process is working on it."""
+
+    @property
+    def state(self) -> str:
+        """'done', 'failed', 'at work', 'interrupted' or 'waiting'."""
+        if self.said.state in ("done", "failed"):
+            return self.said.state
+        if self.at_work:
+            return "at work"
+        return "interrupted" if self.said.state in ("begun", "interrupted") else "waiting"
+
+
+def run_study(
+    study: Study | str | Path | None,
+    directory: str | Path,
+    *,
+    on: str = "local",
+    workers: int | None = None,
+    retry: bool = False,
+    any_worker: bool = False,
+    progress: bool = True,
+) -> Plan:
+    """Train, measure and keep every cell of `study` in `directory` that is not done; a file may say what the study is, and none
+    need say it of one that is there already.
+
+    What is done stays: a changed study adds what is new. Several processes may work on one directory at once. A run that fails
+    is kept as that, with the reason, and the others go on; with `retry`, those are tried anew. `on` says who does the units:
+    'local', so many `workers` of this machine, as many as cores and memory allow if not given. `any_worker` allows one whose
+    processor or versions are others than those of the plan, on which the last bits depend.
+
+    Raises:
+        GrokvizError: the study, or the directory, cannot be used.
+        Interrupted: a signal came; the study goes on from there.
+    """
+    from grokviz.studies.engines import ENGINES, local_workers  # here, for who looks at a study needs no torch
+    from grokviz.studies.unit import Unit, is_done, measures_of
+
+    directory = as_path("directory", directory)
+    one_of("on", on, ENGINES)
+    plan = opened_plan(directory) if study is None else planned(as_study(study), directory)
+    keep_plan(plan)
+    if retry:
+        _try_again(plan)
+    workers = local_workers(plan) if workers is None else whole("workers", workers, least=1, most=4096)
+    names = measures_of(plan)
+    left = [
+        cell
+        for cell in plan.cells
+        if not is_done(said := read_cell(directory, cell.id), cell.config, names) and said.state != "failed"
+    ]
+    units = [Unit(str(directory.resolve()), cell.id, any_worker) for cell in left]
+    with _followed(plan, left, shown_as=f"study {plan.study.name}", wanted=progress) as bar:
+        for did in ENGINES[on](units, workers):
+            if did.said is not None:
+                bar.set_postfix_str(_in_short(plan), False)
+    return plan
+
+
+def as_study(study: Study | str | Path) -> Study:
+    """A study, or that of a file."""
+    if isinstance(study, Study):
+        return study
+    if not isinstance(study, str | Path):
+        raise GrokvizError(f"study is {shown(study)}, but must be a grokviz.Study or the TOML file of one")
+    return Study.from_file(study)
+
+
+def progress_of_cells(plan: Plan, cells: Sequence[Cell] | None = None) -> Iterator[CellProgress]:
+    """How far each cell is, also while others work on it."""
+    for cell in plan.cells if cells is None else cells:
+        said = read_cell(plan.directory, cell.id)
+        yield CellProgress(cell, said, _epoch(plan.directory, cell, said), _is_at_work(plan.directory, cell.id, said))
+
+
+def _epoch(directory: Path, cell: Cell, said: CellFile) -> int:
+    if said.state == "done":
+        return said.end
+    try:
+        return open_run(run_directory(directory, cell.id), begun=False).manifest.last_epoch
+    except GrokvizError:  # it is not there yet
+        return 0
+
+
+def _is_at_work(directory: Path, cell: str, said: CellFile) -> bool:
+    if said.state != "begun":
+        return False
+    try:
+        with only_worker(directory, cell):
+            return False
+    except InUseError:
+        return True
+
+
+def _try_again(plan: Plan) -> None:
+    for cell in plan.cells:
+        said = read_cell(plan.directory, cell.id)
+        if said.state == "failed":
+            write_cell(plan.directory, cell.id, again(said))
+
+
+def _in_short(plan: Plan) -> str:
+    states = [read_cell(plan.directory, cell.id).state for cell in plan.cells]
+    failed = f", {states.count('failed')} failed" if "failed" in states else ""
+    return f"{states.count('done')} of {len(states)} runs done{failed}"
+
+
+@contextmanager
+def _followed(plan: Plan, left: Sequence[Cell], *, shown_as: str, wanted: bool) -> Iterator[Progress]:
+    """A bar of the epochs of the cells that are left, which is moved while they are worked on elsewhere."""
+    planned_epochs = {cell.id: cell.config.known_training.epochs for cell in left}
+    ended = threading.Event()
+    seen = dict.fromkeys(planned_epochs, 0)
+
+    def look(bar: Progress) -> None:
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            _advance(plan, left, planned_epochs, seen, bar)
+
+    with progress_of(shown_as, total=sum(planned_epochs.values()), unit="epoch", shown=wanted) as bar:
+        watcher = threading.Thread(target=look, args=(bar,), name="grokviz study", daemon=True)
+        watcher.start()
+        try:
+            yield bar
+        finally:
+            ended.set()
+            watcher.join()
+            _advance(plan, left, planned_epochs, seen, bar)
+
+
+def _advance(plan: Plan, left: Sequence[Cell], epochs: dict[str, int], seen: dict[str, int], bar: Progress) -> None:
+    for cell in left:
+        if seen[cell.id] >= epochs[cell.id]:
+            continue
+        said = read_cell(plan.directory, cell.id)
+        now = min(_epoch(plan.directory, cell, said), epochs[cell.id] - 1)
+        if said.state in ("done", "failed"):  # by its rule, or by diverging, it may have ended early
+            now = epochs[cell.id]
+        if now > seen[cell.id]:
+            bar.update(now - seen[cell.id])
+            seen[cell.id] = now
