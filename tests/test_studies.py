@@ -353,6 +353,19 @@ def test_what_came_of_a_study_is_a_table_and_datasets_over_its_axes(tmp_path: Pa
     np.testing.assert_array_equal(at_the_end["loss_test"], power["loss"].sel(split="test", epoch=40).values.ravel())
     with pytest.raises(GrokvizError, match="no run has a checkpoint"):
         study.at("grokked")
+
+    # gathered by an axis, where nothing is left out
+    found = study.summary(by="task.p", at=("grokked", 1.15), measures=["loss_test"])
+    assert found[["n", "n_grokked", "n_censored", "n_too_short"]].values.tolist() == [[2, 0, 2, 2]] * 2
+    assert np.isinf(found["grokked_median_by"]).all()
+    ends = study.summary(by="task.p", at="last", measures=["loss_test"])
+    assert ends["loss_test"].tolist() == pytest.approx(at_the_end.groupby("task.p")["loss_test"].mean().tolist())
+    assert study.times_compared(by="task.p")["difference"].tolist() == [0, 0]
+    assert study.measures_compared(["loss_test"], by="task.p", at="last")[["paired", "n"]].values.tolist() == [
+        [True, 2]
+    ]
+    with pytest.raises(GrokvizError, match="by is 'task.q', which is no axis of the study; did you mean task.p"):
+        study.summary(by="task.q")
     with pytest.raises(GrokvizError, match="the measure 'lose' has not been taken"):
         study.measurements("lose")
 

@@ -14,12 +14,13 @@ from grokviz.analysis.reading.derived import why_lacking
 from grokviz.analysis.reading.moments import At, refuse_no_moment
 from grokviz.analysis.reading.scalars import table_at
 from grokviz.checks import as_path, choose, shown
-from grokviz.errors import GrokvizError, command
+from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import read_cell, run_directory
 from grokviz.studies.ends import asked_of, read_up_to
 from grokviz.studies.plan import Plan, opened_plan
+from grokviz.studies.summary import measures_compared, summary_of, times_compared, warn_of_what_is_not_done
 
 
 class OpenedStudy:
@@ -94,6 +95,46 @@ class OpenedStudy:
         table.attrs["absent"] = values.attrs["absent"]
         return table
 
+    def summary(self, *, by: str, at: At = ("grokked", 1.15), measures: Sequence[str] = ()) -> pd.DataFrame:
+        """A row for each value of the axis `by`, over all others: `n` runs; how many grokked (`n_grokked`), lost that again
+        (`n_lost`), ended without it (`n_censored`), diverged (`n_diverged`), or ended before the moment `at` (`n_too_short`); the
+        median time of grokking as a pair (`grokked_median_after`, `grokked_median_by`; by Kaplan and Meier, so runs that ended
+        before are counted); the mean number of key frequencies; and of each of the `measures`, by its column in `at(...)`, the
+        mean at that moment with a bootstrapped interval (`..._low`, `..._high`) and the number of runs that have it (`..._n`).
+
+        Raises:
+            GrokvizError: there is no such axis or measure, or no run is done.
+        """
+        self._refuse_no_axis(by)
+        table = self._table_of_done()
+        return summary_of(table, self._at_or_none(at, table), by=by, measures=measures, horizon=self._horizon)
+
+    def times_compared(self, *, by: str) -> pd.DataFrame:
+        """Each two values of the axis `by` compared by when their runs grokked: log-rank tests, corrected for how many there are
+        (`p_holm`), and as the effect the `difference` of restricted mean times in epochs, second minus first, with a bootstrapped
+        interval. At both ends of the intervals of time: `end` is 'after' or 'by'.
+
+        Raises:
+            GrokvizError: there is no such axis, or no run is done.
+        """
+        self._refuse_no_axis(by)
+        return times_compared(self._table_of_done(), by=by, horizon=self._horizon)
+
+    def measures_compared(self, measures: Sequence[str], *, by: str, at: At = ("grokked", 1.15)) -> pd.DataFrame:
+        """Each two values of the axis `by` compared by `measures` at a moment: the mean difference, second minus first, with a
+        bootstrapped interval and n; of pairs of runs where they share their values on all other axes, such as seeds.
+
+        Raises:
+            GrokvizError: there is no such axis or measure, or no run is done.
+        """
+        self._refuse_no_axis(by)
+        table = self._at_or_none(at, self._table_of_done())
+        for name in measures:
+            if name not in table.columns:
+                raise GrokvizError(f"measure {shown(name)} is not in the table; {choose(name, table.columns)}")
+        others = [name for name in self.axes if name != by]
+        return measures_compared(table, by=by, others=others, measures=measures)
+
     @property
     def history(self) -> xr.Dataset:
         """Losses and accuracies over the study's axes and `epoch`, where the test set was evaluated; NaN after a run's end."""
@@ -144,6 +185,27 @@ class OpenedStudy:
             joined = joined.set_index(cell=list(self.axes)).unstack("cell") if others else joined.swap_dims(cell=one)
             joined = joined.transpose(*self.axes, ...)
         return joined.assign_attrs(differing=json.dumps(differing), study=self.plan.study.name)
+
+    @property
+    def _horizon(self) -> float:
+        """The longest that a run of the study was asked to go."""
+        return float(max(cell.config.known_training.epochs for cell in self.plan.cells))
+
+    def _table_of_done(self) -> pd.DataFrame:
+        cells = self._some_done()
+        warn_of_what_is_not_done(len(cells), len(self.plan.cells))
+        return self.table.loc[[cell.id for cell in cells]]
+
+    def _at_or_none(self, at: At, table: pd.DataFrame) -> pd.DataFrame:
+        """The table at a moment; without a checkpoint in any run, where none has one there."""
+        try:
+            return self.at(at)
+        except LackingError:
+            return table.assign(epoch=math.nan)
+
+    def _refuse_no_axis(self, by: Any) -> None:
+        if by not in self.axes:
+            raise GrokvizError(f"by is {shown(by)}, which is no axis of the study; {choose(str(by), self.axes)}")
 
     def _are_crossed(self, cells: Sequence[Cell]) -> bool:
         """Whether there is one of the cells at each crossing of the axes."""

@@ -13,7 +13,7 @@ import xarray as xr
 
 from grokviz.analysis.reading.phases import Phases
 from grokviz.checks import number, plain_number, shown
-from grokviz.errors import GrokvizError, GrokvizWarning
+from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
 
 At = Literal["first", "last", "grokked"] | int | tuple[Literal["grokked"], float]
 """An epoch; or the first, or the last checkpoint of each run; or the first checkpoint at or after the epoch by which it had
@@ -68,12 +68,12 @@ def warn_of_moments(at: At, moments: Mapping[str, Moment]) -> None:
     """Warn of runs that are absent at the moment, and of last checkpoints that are not of one epoch.
 
     Raises:
-        GrokvizError: all runs are absent.
+        LackingError: all runs are absent.
     """
     absent = {name: moment.why_not for name, moment in moments.items() if moment.epoch is None}
     if len(absent) == len(moments):
         first, why = next(iter(absent.items()))
-        raise GrokvizError(f"no run has a checkpoint at {shown(at)}: of {first}, {why}; choose another `at`")
+        raise LackingError(f"no run has a checkpoint at {shown(at)}: of {first}, {why}; choose another `at`")
     if absent:
         said = "; ".join(f"{name}: {why}" for name, why in list(absent.items())[:3])
         warnings.warn(
