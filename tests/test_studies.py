@@ -364,7 +364,7 @@ def test_what_came_of_a_study_is_a_table_and_datasets_over_its_axes(tmp_path: Pa
     assert study.measures_compared(["loss_test"], by="task.p", at="last")[["paired", "n"]].values.tolist() == [
         [True, 2]
     ]
-    with pytest.raises(GrokvizError, match="by is 'task.q', which is no axis of the study; did you mean task.p"):
+    with pytest.raises(GrokvizError, match=r"by is 'task\.q', which is no axis of the study; did you mean task.p"):
         study.summary(by="task.q")
     with pytest.raises(GrokvizError, match="the measure 'lose' has not been taken"):
         study.measurements("lose")

@@ -107,7 +107,7 @@ class OpenedStudy:
         """
         self._refuse_no_axis(by)
         table = self._table_of_done()
-        return summary_of(table, self._at_or_none(at, table), by=by, measures=measures, horizon=self._horizon)
+        return summary_of(table, self._at_or_none(at, table, measures), by=by, measures=measures, horizon=self._horizon)
 
     def times_compared(self, *, by: str) -> pd.DataFrame:
         """Each two values of the axis `by` compared by when their runs grokked: log-rank tests, corrected for how many there are
@@ -128,7 +128,7 @@ class OpenedStudy:
             GrokvizError: there is no such axis or measure, or no run is done.
         """
         self._refuse_no_axis(by)
-        table = self._at_or_none(at, self._table_of_done())
+        table = self._at_or_none(at, self._table_of_done(), measures)
         for name in measures:
             if name not in table.columns:
                 raise GrokvizError(f"measure {shown(name)} is not in the table; {choose(name, table.columns)}")
@@ -196,12 +196,12 @@ class OpenedStudy:
         warn_of_what_is_not_done(len(cells), len(self.plan.cells))
         return self.table.loc[[cell.id for cell in cells]]
 
-    def _at_or_none(self, at: At, table: pd.DataFrame) -> pd.DataFrame:
-        """The table at a moment; without a checkpoint in any run, where none has one there."""
+    def _at_or_none(self, at: At, table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+        """The table at a moment; with nothing of the `measures`, where no run has a checkpoint there."""
         try:
             return self.at(at)
         except LackingError:
-            return table.assign(epoch=math.nan)
+            return table.assign(epoch=math.nan, **dict.fromkeys(measures, math.nan))
 
     def _refuse_no_axis(self, by: Any) -> None:
         if by not in self.axes:
