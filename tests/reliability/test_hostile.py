@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 import grokviz
 from grokviz.store.changing import changing
 from grokviz.store.manifest import FileEntry, Manifest, read_manifest
+from grokviz.store.schemas import SCHEMA_VERSION
 from reliability import worker
 
 CHECKPOINT = "checkpoints/epoch_000020.safetensors"
@@ -309,7 +310,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "an unknown field": (forge_config(config__task__command="rm"), "check", "unknown field command"),
     "an environment that is none": (forge_config(environment=["a"]), "check", "environment"),
     "versions that are none": (forge_config(environment={"versions": 7}), "report", "environment"),
-    "a newer schema": (forge_config(schema_version=99), "measure", "schema version 99, and this grokviz reads 2 to 7"),
+    "a newer schema": (
+        forge_config(schema_version=99),
+        "measure",
+        f"schema version 99, and this grokviz reads 2 to {SCHEMA_VERSION}",
+    ),
     "a pickle for a checkpoint": (forge(CHECKPOINT, pickle.dumps({"W": 1})), "check", "not a safetensors file"),
     "a header of 2^62 bytes": (forge(CHECKPOINT, header("{}", 1 << 62)), "check", "not a safetensors file"),
     "a tensor larger than its file": (
