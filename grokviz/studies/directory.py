@@ -3,6 +3,7 @@
 DIR/study.json        what the study is, and on what it is computed
 DIR/runs/CELL         the run of a cell, which is a run like any other
 DIR/cells/CELL.json   how far the cell is, and what became of it
+DIR/cells/CELL.csv    its measures that are one number, or one for each split, by epoch: what the table of a study is made of
 """
 
 import json
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 from grokviz.bounded import json_of
@@ -85,6 +87,31 @@ def write_cell(study: Path, cell: str, said: CellFile) -> None:
     """Keep how far a cell is."""
     content = json.dumps(_plain(asdict(said)), indent=1, allow_nan=False)
     write_file(study / CELL_FOLDER / f"{cell}.json", content.encode(), in_new_folder=True)
+
+
+def write_scalars(study: Path, cell: str, scalars: pd.DataFrame) -> None:
+    """Keep what is one number an epoch in a cell, to all digits."""
+    write_file(study / CELL_FOLDER / f"{cell}.csv", scalars.to_csv(lineterminator="\n").encode(), in_new_folder=True)
+
+
+def read_scalars(study: Path, cell: str) -> pd.DataFrame:
+    """What is one number an epoch in a cell that is done.
+
+    Raises:
+        GrokvizError: its file cannot be read.
+    """
+    path = study / CELL_FOLDER / f"{cell}.csv"
+    try:
+        numbers = pd.read_csv(path, index_col="epoch", dtype=str).astype(float)  # texts first: then every digit counts
+        return numbers.set_axis(numbers.index.astype(int))
+    except OSError as error:
+        raise GrokvizError(f"{path} cannot be read ({error.strerror}); {_anew(path)}") from error
+    except ValueError as error:
+        raise GrokvizError(f"{path} is damaged ({shown(str(error))}); {_anew(path)}") from error
+
+
+def _anew(path: Path) -> str:
+    return f"remove {path.with_suffix('.json').name} beside it, and the cell is looked at anew: its run is kept"
 
 
 @contextmanager

@@ -11,13 +11,12 @@ import pandas as pd
 import xarray as xr
 
 from grokviz.analysis.reading.derived import why_lacking
-from grokviz.analysis.reading.moments import At, refuse_no_moment
-from grokviz.analysis.reading.scalars import table_at
+from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
-from grokviz.studies.directory import read_cell, run_directory
+from grokviz.studies.directory import read_cell, read_scalars, run_directory
 from grokviz.studies.ends import asked_of, read_up_to
 from grokviz.studies.plan import Plan, opened_plan
 from grokviz.studies.summary import measures_compared, summary_of, times_compared, warn_of_what_is_not_done
@@ -87,12 +86,17 @@ class OpenedStudy:
             GrokvizError: no run is done, or has a checkpoint there.
         """
         refuse_no_moment(at)
-        cells = self._some_done()
-        values = table_at([self._measurements(cell).assign_coords(run=((), cell.id)) for cell in cells], at)
-        values.index.name = "cell"
-        own = self.table.loc[[cell.id for cell in cells]]
-        table = own.join(values[[name for name in values.columns if name not in own.columns]])
-        table.attrs["absent"] = values.attrs["absent"]
+        rows, moments = [], {}
+        for cell in self._some_done():
+            by_epoch = read_scalars(self.plan.directory, cell.id)
+            moment = moment_among(by_epoch.index.tolist(), at, grokked=_finite(self._said[cell.id].times, "grokked_by"))
+            moments[cell.id] = moment
+            values = {} if moment.epoch is None else by_epoch.loc[moment.epoch].to_dict()
+            rows.append({"epoch": math.nan if moment.epoch is None else moment.epoch, **values})
+        warn_of_moments(at, moments)
+        values_there = pd.DataFrame(rows, index=pd.Index(list(moments), name="cell"))
+        table = self.table.loc[list(moments)].join(values_there)
+        table.attrs["absent"] = absent_ones(moments)
         return table
 
     def summary(self, *, by: str, at: At = ("grokked", 1.15), measures: Sequence[str] = ()) -> pd.DataFrame:
@@ -244,6 +248,11 @@ def _field(cell: Cell, name: str) -> Any:
     """The value of a field in a cell whose block has no axis over it."""
     section, field = name.split(".")
     return getattr(getattr(cell.config, section), field)
+
+
+def _finite(times: Mapping[str, Any], name: str) -> int | None:
+    value = times.get(name, math.nan)
+    return int(value) if math.isfinite(value) else None
 
 
 def _place(cell: Cell) -> str:

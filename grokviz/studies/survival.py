@@ -121,22 +121,19 @@ def survival_share(times: Times, end: str) -> tuple[np.ndarray, np.ndarray]:
 
 def compared_arms(arms: Mapping[Any, Times], *, until: float, seed: int = 0) -> pd.DataFrame:
     """Each two arms compared, at both ends of the intervals: the log-rank test, its p corrected for all pairs (Holm 1979), and as
-    the effect the difference of the restricted mean times up to `until`, second minus first, with its bootstrapped interval.
+    the effect the difference of the restricted mean times up to `until`, second minus first, with its bootstrapped percentile
+    interval, for which runs are drawn anew within each arm.
     """
+    rng = np.random.default_rng(seed)
     rows = []
     for end in ENDS:
+        means = {name: restricted_mean(times, end, until=until) for name, times in arms.items()}
+        drawn = {name: _drawn_means(times, end, until, rng) for name, times in arms.items()}
         for one, other in combinations(arms, 2):
-            first, second = arms[one], arms[other]
-            row: dict[str, Any] = {
-                "first": one,
-                "second": other,
-                "end": end,
-                "n_first": len(first),
-                "n_second": len(second),
-            }
-            row |= {"difference": restricted_mean(second, end, until=until) - restricted_mean(first, end, until=until)}
-            row["low"], row["high"] = _difference_interval(first, second, end, until=until, seed=seed)
-            row["p"] = _logrank(first, second, end)
+            row: dict[str, Any] = {"first": one, "second": other, "end": end}
+            row |= {"n_first": len(arms[one]), "n_second": len(arms[other]), "difference": means[other] - means[one]}
+            row["low"], row["high"] = _percentiles(drawn[other] - drawn[one])
+            row["p"] = _logrank(arms[one], arms[other], end)
             rows.append(row)
     table = pd.DataFrame(rows)
     if len(table):
@@ -165,19 +162,19 @@ def _logrank(first: Times, second: Times, end: str) -> float:
     return float(stats.logrank(first.at(end), second.at(end)).pvalue)
 
 
-def _difference_interval(first: Times, second: Times, end: str, *, until: float, seed: int) -> tuple[float, float]:
-    """The percentile interval of the difference of restricted means, runs drawn anew within each arm; NaN of single runs."""
-    if min(len(first), len(second)) < 2:
-        return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    drawn = [_drawn_mean(second, end, until, rng) - _drawn_mean(first, end, until, rng) for _ in range(RESAMPLES)]
+def _drawn_means(times: Times, end: str, until: float, rng: np.random.Generator) -> Float[np.ndarray, "resample"]:
+    """The restricted means of so many arms as this one, whose runs are drawn from it; NaN of a single run."""
+    if len(times) < 2:
+        return np.full(RESAMPLES, np.nan)
+    drawn = rng.integers(len(times), size=(RESAMPLES, len(times)))
+    return np.array(
+        [restricted_mean(Times(times.after[i], times.by[i], times.had[i]), end, until=until) for i in drawn]
+    )
+
+
+def _percentiles(drawn: Float[np.ndarray, "resample"]) -> tuple[float, float]:
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
-
-
-def _drawn_mean(times: Times, end: str, until: float, rng: np.random.Generator) -> float:
-    drawn = rng.integers(len(times), size=len(times))
-    return restricted_mean(Times(times.after[drawn], times.by[drawn], times.had[drawn]), end, until=until)
 
 
 def mean_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:

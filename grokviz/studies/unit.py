@@ -15,7 +15,7 @@ import xarray as xr
 from grokviz.analysis.reading.derived import key_frequencies_of
 from grokviz.analysis.reading.moments import moment_of
 from grokviz.analysis.reading.phases import Phases, phases_of
-from grokviz.analysis.reading.scalars import outcome_and_times
+from grokviz.analysis.reading.scalars import outcome_and_times, scalars
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.measuring import measure
 from grokviz.config import RunConfig
@@ -23,7 +23,7 @@ from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted, InUseError
 from grokviz.store import Run, keep_measurements, open_run
 from grokviz.studies.cells import cell_id
 from grokviz.studies.computing import computed_by, refuse_another
-from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell
+from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell, write_scalars
 from grokviz.studies.ends import asked_of, end_of, read_up_to
 from grokviz.studies.plan import Plan, opened_plan
 from grokviz.training.resuming import resume
@@ -128,6 +128,7 @@ def _trained_and_measured(plan: Plan, cell: str, config: RunConfig, names: Seque
         with keep_measurements(run) as kept:
             kept.remove_checkpoints(going)
         measure(run, names, progress=False)  # nothing is computed: they say what is no longer there
+    write_scalars(plan.directory, cell, scalars(read).drop(columns=list(outcome_and_times(phases)), errors="ignore"))
     seconds = {"training": training, "measuring": time.monotonic() - began - training}
     return replace(
         begun,

@@ -49,7 +49,12 @@ def refuse_no_moment(at: Any) -> None:
 
 def moment_of(measurements: xr.Dataset, at: At, phases: Phases | None) -> Moment:
     """The checkpoint of a run that `at` names."""
-    epochs: list[int] = measurements["epoch"].values.tolist()
+    grokked = phases.grokked.by if phases and phases.grokked else None
+    return moment_among(measurements["epoch"].values.tolist(), at, grokked=grokked, has_history=phases is not None)
+
+
+def moment_among(epochs: Sequence[int], at: At, *, grokked: int | None, has_history: bool = True) -> Moment:
+    """The one of these epochs, ascending, that `at` names in a run that had `grokked` by that epoch, if it had."""
     if not epochs:
         return Moment(None, "it has no checkpoint")
     if isinstance(at, str) and at != "grokked":
@@ -57,9 +62,9 @@ def moment_of(measurements: xr.Dataset, at: At, phases: Phases | None) -> Moment
     if not isinstance(at, str | tuple | list):
         return Moment(int(at)) if at in epochs else Moment(None, f"it has no checkpoint of epoch {int(at):,}")
     factor = 1.0 if isinstance(at, str) else float(at[1])
-    if phases is None or phases.grokked is None:
-        return Moment(None, "it has not grokked" if phases else "it has no history that says when it grokked")
-    wanted = factor * phases.grokked.by
+    if grokked is None:
+        return Moment(None, "it has not grokked" if has_history else "it has no history that says when it grokked")
+    wanted = factor * grokked
     later = [epoch for epoch in epochs if epoch >= wanted]
     return Moment(later[0]) if later else Moment(None, f"it ended at epoch {epochs[-1]:,}, before {wanted:,.0f}")
 
