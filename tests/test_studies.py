@@ -16,10 +16,12 @@ import grokviz
 from grokviz.cli.main import main
 from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
+from grokviz.figures.studies import survival
 from grokviz.studies.cells import cell_id
 from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell
 from grokviz.studies.ends import end_of, read_up_to
-from grokviz.studies.plan import Plan, keep_plan, opened_plan, planned
+from grokviz.studies.plan import Plan, keep_plan, opened_plan
+from grokviz.studies.planning import planned
 from grokviz.studies.study import Block, Study
 from grokviz.studies.unit import Unit, do
 from grokviz.studies.work import progress_of_cells, run_study
@@ -364,6 +366,9 @@ def test_what_came_of_a_study_is_a_table_and_datasets_over_its_axes(tmp_path: Pa
     assert study.measures_compared(["loss_test"], by="task.p", at="last")[["paired", "n"]].values.tolist() == [
         [True, 2]
     ]
+    figure = survival(study, by="task.p")
+    assert figure.layout.title.text == "Fewer than half of the runs have grokked at p 7 and 11"
+    assert "4 of 4 runs ended before" in figure.layout.title.subtitle.text
     with pytest.raises(GrokvizError, match=r"by is 'task\.q', which is no axis of the study; did you mean task.p"):
         study.summary(by="task.q")
     with pytest.raises(GrokvizError, match="the measure 'lose' has not been taken"):

@@ -7,15 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grokviz.errors import GrokvizError
+from grokviz.figures.studies import finding_of_arms
 from grokviz.studies.summary import measures_compared, summary_of
 from grokviz.studies.survival import (
     Times,
     compared_arms,
     difference_interval,
+    kaplan_meier,
     mean_interval,
     median_time,
     restricted_mean,
-    survival,
 )
 
 # Weeks to relapse of leukaemia, 6-mercaptopurine against placebo (Freireich et al. 1963), as in most books; + is censored.
@@ -31,7 +32,7 @@ def exact(times: list[int]) -> Times:
 
 def test_kaplan_and_meier_and_the_logrank_test_are_those_in_print() -> None:
     treated, placebo = exact(TREATED), exact(PLACEBO)
-    curve = survival(treated, "by")
+    curve = kaplan_meier(treated, "by")
     printed = {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
     for time, share in printed.items():
         assert curve.share[curve.times == time] == pytest.approx(share, abs=5e-4)
@@ -81,8 +82,8 @@ def test_a_run_that_ended_inside_anothers_interval_is_at_risk_to_its_upper_end()
     times = Times.of(table([("grokked_held", 100, 200), ("memorised", 150, np.inf)]), horizon=1000)
     assert times.after.tolist() == [100, 150]
     assert times.by.tolist() == [200, 200]
-    assert survival(times, "by").share.tolist() == [0.5]  # of two at risk, one
-    assert survival(times, "after").share.tolist() == [0.5, 0.5]
+    assert kaplan_meier(times, "by").share.tolist() == [0.5]  # of two at risk, one
+    assert kaplan_meier(times, "after").share.tolist() == [0.5, 0.5]
 
 
 def test_a_run_without_a_time_is_refused() -> None:
@@ -142,3 +143,11 @@ def test_differences_are_of_pairs_where_runs_share_their_seeds() -> None:
     assert (row["paired"], row["n"], row["difference"]) == (True, 2, -5.0)
     (row,) = measures_compared(runs, by="training.weight_decay", others=[], measures=["rank"]).to_dict("records")
     assert (row["paired"], row["difference"]) == (False, -5.0)
+
+
+def test_the_finding_says_by_when_half_had_grokked_or_that_they_have_not() -> None:
+    arms = {0.3: exact([300, 310, -400]), 1.0: exact([30, 31, 32]), 3.0: exact([5, -9, -9])}
+    assert finding_of_arms(arms, "decay") == (
+        "Half of the runs have grokked by epoch 310 (decay 0.3), 31 (decay 1.0); fewer than half at decay 3.0"
+    )
+    assert finding_of_arms({1: exact([-9, 3, -9])}, "p") == "Fewer than half of the runs have grokked at p 1"

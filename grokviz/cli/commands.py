@@ -40,6 +40,8 @@ from grokviz.store import Run, check_run, open_run
 
 if TYPE_CHECKING:
     from grokviz.analysis.reading.moments import At
+    from grokviz.studies.plan import Plan
+    from grokviz.studies.study import Study
 
 DIVERGED = 3
 """Exit code of a training that diverged."""
@@ -251,11 +253,11 @@ def compare(arguments: CompareArguments) -> int:
 def study(arguments: StudyArguments) -> int:
     """Train and measure many runs as one object: axes over any field, crossed."""
     from grokviz.cli.studies import print_estimate, print_status
-    from grokviz.studies.plan import opened_plan, planned
+    from grokviz.studies.plan import opened_plan
     from grokviz.studies.work import as_study, progress_of_cells, run_study
 
     if arguments.status or arguments.dry_run:
-        plan = planned(as_study(arguments.file), arguments.out) if arguments.file else opened_plan(arguments.out)
+        plan = _planned(as_study(arguments.file), arguments.out) if arguments.file else opened_plan(arguments.out)
         (print_status if arguments.status else print_estimate)(plan)
         return 0
     plan = run_study(
@@ -319,6 +321,12 @@ def completion(arguments: CompletionArguments) -> int:
     """Print a completion script for bash or zsh."""
     print_completion(arguments.shell, [(command, _kind(command)) for command in COMMANDS])
     return 0
+
+
+def _planned(study: "Study", directory: Path) -> "Plan":
+    from grokviz.studies.planning import planned  # here, for the status of what is planned needs no torch
+
+    return planned(study, directory)
 
 
 def _train(arguments: TrainArguments, default_out: Path) -> Run:

@@ -19,7 +19,8 @@ from grokviz.studies.cells import Cell
 from grokviz.studies.directory import read_cell, read_scalars, run_directory
 from grokviz.studies.ends import asked_of, read_up_to
 from grokviz.studies.plan import Plan, opened_plan
-from grokviz.studies.summary import measures_compared, summary_of, times_compared, warn_of_what_is_not_done
+from grokviz.studies.summary import arms_of, measures_compared, summary_of, times_compared, warn_of_what_is_not_done
+from grokviz.studies.survival import Times
 
 
 class OpenedStudy:
@@ -111,7 +112,16 @@ class OpenedStudy:
         """
         self._refuse_no_axis(by)
         table = self._table_of_done()
-        return summary_of(table, self._at_or_none(at, table, measures), by=by, measures=measures, horizon=self._horizon)
+        return summary_of(table, self._at_or_none(at, table, measures), by=by, measures=measures, horizon=self.longest)
+
+    def times(self, *, by: str) -> dict[Any, Times]:
+        """When the runs at each value of the axis `by` grokked: intervals, censored where they ended before.
+
+        Raises:
+            GrokvizError: there is no such axis, or no run is done.
+        """
+        self._refuse_no_axis(by)
+        return arms_of(self._table_of_done(), by=by, horizon=self.longest)
 
     def times_compared(self, *, by: str) -> pd.DataFrame:
         """Each two values of the axis `by` compared by when their runs grokked: log-rank tests, corrected for how many there are
@@ -122,7 +132,7 @@ class OpenedStudy:
             GrokvizError: there is no such axis, or no run is done.
         """
         self._refuse_no_axis(by)
-        return times_compared(self._table_of_done(), by=by, horizon=self._horizon)
+        return times_compared(self._table_of_done(), by=by, horizon=self.longest)
 
     def measures_compared(self, measures: Sequence[str], *, by: str, at: At = ("grokked", 1.15)) -> pd.DataFrame:
         """Each two values of the axis `by` compared by `measures` at a moment: the mean difference, second minus first, with a
@@ -191,7 +201,7 @@ class OpenedStudy:
         return joined.assign_attrs(differing=json.dumps(differing), study=self.plan.study.name)
 
     @property
-    def _horizon(self) -> float:
+    def longest(self) -> float:
         """The longest that a run of the study was asked to go."""
         return float(max(cell.config.known_training.epochs for cell in self.plan.cells))
 

@@ -1,13 +1,13 @@
 """The plan of a study: its cells, and on what all of them are computed, decided once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grokviz.errors import GrokvizError
 from grokviz.studies.cells import Cell
-from grokviz.studies.directory import read_plan, refuse_other_content, write_plan
+from grokviz.studies.directory import read_plan, write_plan
 from grokviz.studies.study import Study
 
 
@@ -40,37 +40,6 @@ def opened_plan(directory: Path) -> Plan:
         raise GrokvizError(
             f"{directory} is not the plan of a study ({error!r:.80}); grokviz did not write it"
         ) from error
-
-
-def planned(study: Study, directory: Path) -> Plan:
-    """The plan of `study` in `directory`, which may hold an earlier one of it: that one's engine stays, and so do all its runs.
-
-    Raises:
-        GrokvizError: the directory holds something else, or the study of another name, or one that is computed otherwise.
-    """
-    refuse_other_content(directory)
-    if not (directory / "study.json").exists():
-        from grokviz.studies.computing import (  # here, so that what only reads needs no torch
-            computed_by,
-            decided_engine,
-        )
-
-        study = replace(study, engine=decided_engine(study))
-        return Plan(directory, study, computed_by(study))
-    before = opened_plan(directory)
-    if before.study.name != study.name:
-        raise GrokvizError(
-            f"{directory} holds the study {before.study.name!r}, and not {study.name!r}; choose another directory, or call the "
-            f"study so (name = {before.study.name!r})"
-        )
-    for name in ("engine", "device", "threads"):
-        there, asked = getattr(before.study, name), getattr(study, name)
-        if asked != there and not (name == "engine" and asked == "auto"):
-            raise GrokvizError(
-                f"{directory} is computed with {name} {there}, and not {asked}, which is one for a study; leave it so, or choose "
-                "another directory"
-            )
-    return Plan(directory, replace(study, engine=before.study.engine), before.computed)
 
 
 def keep_plan(plan: Plan) -> None:

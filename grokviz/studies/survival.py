@@ -7,7 +7,6 @@ is dropped.
 """
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -68,23 +67,13 @@ class Curve:
 
     times: Float[np.ndarray, "step"]
     share: Float[np.ndarray, "step"]
-    low: Float[np.ndarray, "step"]
-    """The lower end of the pointwise confidence interval; by the log of -log, as is usual."""
-    high: Float[np.ndarray, "step"]
+    """After each of the times."""
 
 
-def survival(times: Times, end: str) -> Curve:
+def kaplan_meier(times: Times, end: str) -> Curve:
     """The curve of Kaplan and Meier, events at one end of their intervals."""
     sf = stats.ecdf(times.at(end)).sf
-    share = np.clip(np.asarray(sf.probabilities), 0.0, 1.0)
-    if not times.had.any():
-        return Curve(np.asarray(sf.quantiles), share, np.full(len(share), np.nan), np.full(len(share), np.nan))
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # where all, or none, have had it, there is no interval: NaN
-        interval = sf.confidence_interval(CONFIDENCE, method="log-log")
-    return Curve(
-        np.asarray(sf.quantiles), share, np.asarray(interval.low.probabilities), np.asarray(interval.high.probabilities)
-    )
+    return Curve(np.asarray(sf.quantiles), np.clip(np.asarray(sf.probabilities), 0.0, 1.0))
 
 
 def median_time(times: Times) -> tuple[float, float]:
@@ -94,7 +83,7 @@ def median_time(times: Times) -> tuple[float, float]:
     >>> median_time(times)
     (20.0, 21.0)
     """
-    after, by = (_first_at_half(survival(times, end)) for end in ENDS)
+    after, by = (_first_at_half(kaplan_meier(times, end)) for end in ENDS)
     return after, by
 
 
@@ -107,16 +96,10 @@ def restricted_mean(times: Times, end: str, *, until: float) -> float:
     """The mean time without the event up to `until`: the area under the curve of Kaplan and Meier (Irwin 1949). It is defined
     whether or not all runs had the event, as a mean of times is not.
     """
-    curve = survival_share(times, end)
-    steps = np.concatenate([[0.0], np.minimum(curve[0], until), [until]])
-    heights = np.concatenate([[1.0], curve[1]])
+    curve = kaplan_meier(times, end)
+    steps = np.concatenate([[0.0], np.minimum(curve.times, until), [until]])
+    heights = np.concatenate([[1.0], curve.share])
     return float((np.diff(steps) * heights).sum())
-
-
-def survival_share(times: Times, end: str) -> tuple[np.ndarray, np.ndarray]:
-    """The steps of the curve, and the share after each."""
-    sf = stats.ecdf(times.at(end)).sf
-    return np.asarray(sf.quantiles), np.clip(np.asarray(sf.probabilities), 0.0, 1.0)
 
 
 def compared_arms(arms: Mapping[Any, Times], *, until: float, seed: int = 0) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from grokviz.errors import GrokvizError, InUseError
 from grokviz.store import open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import CellFile, again, only_worker, read_cell, run_directory, write_cell
-from grokviz.studies.plan import Plan, keep_plan, opened_plan, planned
+from grokviz.studies.plan import Plan, keep_plan, opened_plan
 from grokviz.studies.study import Study
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -62,6 +62,7 @@ def run_study(
         Interrupted: a signal came; the study goes on from there.
     """
     from grokviz.studies.engines import ENGINES, local_workers  # here, for who looks at a study needs no torch
+    from grokviz.studies.planning import planned
     from grokviz.studies.unit import Unit, is_done, measures_of
 
     directory = as_path("directory", directory)
