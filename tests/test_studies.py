@@ -1,6 +1,7 @@
 """Studies: what cells there are, what is done with each, whatever kills it, and what stays where a file changes."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -305,8 +306,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None
                     start_new_session=True,
                 )
                 time.sleep(wait)
-                subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
-                process.send_signal(signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)  # the parent and all of its workers
                 process.wait()
         assert main(["study", str(file), "--out", str(planned_at), "--quiet"]) == 0
     plan = opened_plan(tmp_path / "whole")
