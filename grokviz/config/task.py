@@ -69,7 +69,7 @@ class TaskConfig(Section):
             put(self, labels_seed=seed)
         elif self.labels_seed is not None:
             raise GrokvizError(
-                f"labels_seed is {shown(self.labels_seed)}, but labels are own: let it be None, or them permuted"
+                f"labels_seed is {shown(self.labels_seed)}, but labels are own; leave it out, or choose permuted labels"
             )
         if self.task.n < 3:
             raise GrokvizError(
