@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 from jaxtyping import Float
 
 import grokviz
@@ -217,3 +218,13 @@ def test_a_run_that_has_only_begun_or_is_damaged_shows_what_can_be_said(tiny_run
     begun = grokviz.open_run(copy, begun=False)
     assert "training, 0 of 40 epochs, 0 checkpoints" in repr(begun)
     assert "none yet" in begun._repr_html_()
+
+
+def test_some_measures_are_read_as_they_are_among_all(tiny_run: grokviz.Run) -> None:
+    names = [str(name) for name, values in tiny_run.measurements.data_vars.items() if "fingerprint" in values.attrs]
+    some = tiny_run.measures([*names, "no_such_measure"])
+    every = tiny_run.measurements[names].drop_vars("run")
+    xr.testing.assert_equal(some, every)
+    assert {name: values.dims for name, values in some.items()} == {name: values.dims for name, values in every.items()}
+    assert some.attrs["absent"] == tiny_run.measurements.attrs["absent"]
+    assert some["loss"].attrs["formula"] == every["loss"].attrs["formula"]

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,9 @@ MOST_UNPACKED = 100
 SPARE_BYTES = 1 << 24
 
 MOST_VARIABLES = 10_000
+
+OF_THE_FORMAT = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME")
+"""Attributes by which netCDF says how its variables hang together."""
 
 LARGEST_NUMBER = 8
 """Bytes of the largest number that small ones may become, as those with a scale do."""
@@ -60,6 +63,39 @@ def outline_from_bytes(content: bytes) -> xr.Dataset:
         if not {"epoch", "checkpoint"} <= file.keys():
             raise GrokvizError("it does not hold measurements of grokviz: it has no epoch or no checkpoint")
         return xr.Dataset(found, attrs={str(name): value for name, value in file.attrs.items()})
+
+
+def measures_from_bytes(content: bytes, names: Sequence[str]) -> xr.Dataset:
+    """Of the measurements in `content`, those of these measures that are there, with their axes, and the attributes: for whoever
+    reads a few of many runs.
+
+    Raises:
+        GrokvizError: it cannot be read; the message is the reason alone.
+    """
+    with _readable(content), h5py.File(io.BytesIO(content), "r") as file:
+        there = [name for name in names if name in file]
+        axes = {name: tuple(scale[0].name.strip("/") for scale in file[name].dims) for name in there}
+        labels = {axis for name in there for axis in axes[name] if _has_labels(file.get(axis))}
+        return xr.Dataset(
+            {name: (axes[name], file[name][()], _attributes(file[name])) for name in there},
+            {axis: (axis, _labels(file[axis]), _attributes(file[axis])) for axis in sorted(labels)},
+            {str(name): value for name, value in file.attrs.items() if not name.startswith("_")},
+        )
+
+
+def _has_labels(axis: Any) -> bool:
+    """Whether an axis has labels: netCDF keeps a place for one that has none, too."""
+    return isinstance(axis, h5py.Dataset) and b"not a netCDF variable" not in bytes(axis.attrs.get("NAME", b""))
+
+
+def _labels(axis: h5py.Dataset) -> np.ndarray:
+    return axis.asstr()[()].astype(object) if axis.dtype.hasobject else axis[()]
+
+
+def _attributes(values: h5py.Dataset) -> dict[str, Any]:
+    """What a variable says of itself, without what the format keeps there."""
+    own = (name for name in values.attrs if name not in OF_THE_FORMAT and not name.startswith("_"))
+    return {name: values.attrs[name] for name in own}
 
 
 def _dataset(content: bytes) -> xr.Dataset:

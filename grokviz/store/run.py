@@ -4,7 +4,7 @@ This file reads, and never changes a run; `writing.py` and `keeping.py` write.
 """
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +28,7 @@ from grokviz.store.file_names import (
 )
 from grokviz.store.history import read_history
 from grokviz.store.manifest import UNDER_WAY, Manifest, read_manifest
-from grokviz.store.netcdf import measurements_from_bytes, outline_from_bytes
+from grokviz.store.netcdf import measurements_from_bytes, measures_from_bytes, outline_from_bytes
 from grokviz.store.origin import Origin
 from grokviz.store.reading import keep_the_rest, parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
@@ -270,6 +270,16 @@ class Run:
             GrokvizError: as for `measurements`.
         """
         return self._retried(MEASUREMENTS_FILE, lambda: self._measurements_by(outline_from_bytes))
+
+    def measures(self, names: Sequence[str]) -> xr.Dataset:
+        """Those of these measures that have been taken, by epoch, read in a fraction of the time that all take.
+
+        Raises:
+            GrokvizError: as for `measurements`.
+        """
+        return self._retried(
+            MEASUREMENTS_FILE, lambda: self._measurements_by(lambda content: measures_from_bytes(content, names))
+        )
 
     def weights(self, epoch: Epoch) -> dict[str, Float[np.ndarray, "..."]]:
         """The parameters of epoch's checkpoint, by their TransformerLens names; `epoch` may be "first" or "last", too.

@@ -17,7 +17,7 @@ from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import read_cell, read_scalars, run_directory
-from grokviz.studies.ends import asked_of, read_up_to
+from grokviz.studies.ends import asked_of, checkpoints_up_to
 from grokviz.studies.plan import Plan, opened_plan
 from grokviz.studies.summary import arms_of, measures_compared, summary_of, times_compared, warn_of_what_is_not_done
 from grokviz.studies.survival import Times
@@ -168,12 +168,12 @@ class OpenedStudy:
         names = [names] if isinstance(names, str) else list(names)
         parts = []
         for cell in self._some_done():
-            measured = self._measurements(cell)
+            measured = self.run(cell.id).measures(names)
             for name in names:
                 if name not in measured.data_vars:
                     why = why_lacking(measured, name)
                     raise GrokvizError(f"{_place(cell)}: {why or f'there is no measure {shown(name)}'}")
-            parts.append(measured[names].drop_vars("run"))
+            parts.append(checkpoints_up_to(measured, cell.config, self._said[cell.id].end))
         return self._over_axes(parts)
 
     def _over_axes(self, parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -227,9 +227,6 @@ class OpenedStudy:
             tuple(cell.place[name] for name in self.axes) for cell in cells if cell.place.keys() == self.axes.keys()
         }
         return bool(self.axes) and len(places) == len(cells) == math.prod(map(len, self.axes.values()))
-
-    def _measurements(self, cell: Cell) -> xr.Dataset:
-        return read_up_to(self.run(cell.id).measurements, cell.config, self._said[cell.id].end)
 
     def _is_done(self, cell: Cell) -> bool:
         said = self._said[cell.id]
