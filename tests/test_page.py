@@ -535,3 +535,13 @@ def test_a_single_network_has_a_page_without_a_slider_and_without_a_course(
     assert f"{measurements['accuracy'].sel(split='test').item():.1%}, loss " in words
     opened.page.close()
     assert opened.problems == []
+
+
+def test_an_address_typed_while_a_view_is_still_to_be_drawn_is_followed(opened: Opened) -> None:
+    stops = opened.run("grokviz.run.stops")
+    opened.run(
+        """([typed, drawn]) => { location.hash = `#epoch=${typed}`;
+        history.replaceState(null, '', fragmentOf({ ...grokviz.state.values, epoch: drawn })); }""",
+        [stops[3], opened.epoch],
+    )
+    opened.wait_until(f"grokviz.state.get('epoch') === {stops[3]}")

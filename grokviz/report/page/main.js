@@ -1,9 +1,9 @@
 // The page of a run: makes the views, and keeps band, tabs, links and the URL in step with the state.
 "use strict";
 
-// The values that the address asks for, as far as the run has them, at a stop of the clock; else the end of training.
-function valuesOfAddress(run, clock, tabs) {
-  const given = valuesOf(location.hash);
+// The values that a fragment of the address asks for, as far as the run has them, at a stop of the clock; else the end of training.
+function valuesOfAddress(run, clock, tabs, fragment) {
+  const given = valuesOf(fragment);
   const within = (name, most) => (given[name] !== undefined && given[name] < most ? given[name] : null);
   return {
     epoch: clock.stops[given.epoch === undefined ? clock.stops.length - 1 : clock.stopAt(given.epoch)],
@@ -124,7 +124,7 @@ async function build(view = null) {
   const clock = data.sideBySide ? new Clock(runs) : run;
   document.documentElement.dataset.stops = clock.stops.length > 1 ? "several" : "one"; // with one there is no course to go along
   const network = run.network ? new Network(run.network, buffer, run.task.n) : null;
-  const state = new State({ ...valuesOfAddress(run, clock, Tabs.names()), ...view });
+  const state = new State({ ...valuesOfAddress(run, clock, Tabs.names(), location.hash), ...view });
   const tip = new Tip(document.getElementById("tip"));
   const band = new Band(document.getElementById("band"), clock, runs, state);
   const views = runs.flatMap((one, i) => measureViews(one, state, tip, data.sideBySide ? `-${i}` : ""));
@@ -149,9 +149,10 @@ async function start() {
     event.preventDefault();
     follow(link, window.grokviz);
   });
-  window.addEventListener("hashchange", () => {
+  window.addEventListener("hashchange", ({ newURL }) => {
     const { state, run, clock } = window.grokviz;
-    if (location.hash !== fragmentOf(state.values)) state.set(valuesOfAddress(run, clock, Tabs.names()));
+    const { hash } = new URL(newURL); // by now a view that was drawn late may have put its own fragment into the address
+    if (hash !== fragmentOf(state.values)) state.set(valuesOfAddress(run, clock, Tabs.names(), hash));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     const { band, views, plots } = window.grokviz;
