@@ -20,7 +20,7 @@ def print_status(plan: Plan) -> None:
     print(f"study {plan.study.name}: {len(all_cells)} runs: {said}{_time_left(all_cells)}")
     for each in all_cells:
         if each.state in SHOWN:
-            print(f"  {each.state}: {_place(each)}, epoch {each.epoch:,}: {_why(plan, each)}")
+            print(f"  {each.state}: {each.cell.said}, epoch {each.epoch:,}: {_why(plan, each)}")
     if counts["failed"]:
         print(f"to try the failed ones anew: {command('study', '--out', plan.directory, '--retry')}")
     elif counts["done"] < len(all_cells):
@@ -41,10 +41,6 @@ def print_estimate(plan: Plan) -> None:
         f"{duration(estimate.seconds / workers)} with {workers} workers on this machine's {cores} cores "
         f"({duration(estimate.seconds)} one after the other, by a few seconds of it); at most {estimate.bytes / 1e9:.2g} GB"
     )
-
-
-def _place(each: CellProgress) -> str:
-    return ", ".join(f"{name} {value}" for name, value in each.cell.place.items()) or each.cell.id
 
 
 def _why(plan: Plan, each: CellProgress) -> str:

@@ -21,10 +21,20 @@ class Cell:
     """Its value on each axis, by the field."""
     config: RunConfig
 
+    @property
+    def said(self) -> str:
+        """Where it is in the study, in words."""
+        return place_in_words(self.place)
+
     @cached_property
     def id(self) -> str:
         """By what it is known, and what its directory is called."""
         return cell_id(self.config)
+
+
+def place_in_words(place: Mapping[str, Any]) -> str:
+    """The values on the axes in words."""
+    return ", ".join(f"{name} = {value}" for name, value in place.items()) or "without axes"
 
 
 def cell_id(config: RunConfig) -> str:

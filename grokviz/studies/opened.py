@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from grokviz.analysis.reading.derived import why_lacking
+from grokviz.analysis.reading.joined import column_of
 from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
 from grokviz.errors import GrokvizError, LackingError, command
@@ -172,7 +173,7 @@ class OpenedStudy:
             for name in names:
                 if name not in measured.data_vars:
                     why = why_lacking(measured, name)
-                    raise GrokvizError(f"{_place(cell)}: {why or f'there is no measure {shown(name)}'}")
+                    raise GrokvizError(f"{cell.said}: {why or f'there is no measure {shown(name)}'}")
             parts.append(checkpoints_up_to(measured, cell.config, self._said[cell.id].end))
         return self._over_axes(parts)
 
@@ -190,7 +191,8 @@ class OpenedStudy:
             combine_attrs="drop_conflicts",
         )
         places: dict[Any, Any] = {
-            name: ("cell", _column([cell.place.get(name, _field(cell, name)) for cell in cells])) for name in self.axes
+            name: ("cell", column_of([cell.place.get(name, _field(cell, name)) for cell in cells]))
+            for name in self.axes
         }
         joined = joined.assign_coords({"cell": [cell.id for cell in cells], **places})
         if self._are_crossed(cells):
@@ -262,10 +264,6 @@ def _finite(times: Mapping[str, Any], name: str) -> int | None:
     return int(value) if math.isfinite(value) else None
 
 
-def _place(cell: Cell) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in cell.place.items()) or cell.id
-
-
 def _differing(parts: Sequence[xr.Dataset]) -> dict[str, str]:
     """The axes whose labels are not the same in all, each with how many there are."""
     found = {}
@@ -277,8 +275,3 @@ def _differing(parts: Sequence[xr.Dataset]) -> dict[str, str]:
                 f"{sizes[0]:,} to {sizes[-1]:,} labels" if sizes[0] != sizes[-1] else f"other labels, {sizes[0]:,} each"
             )
     return found
-
-
-def _column(values: Sequence[Any]) -> np.ndarray:
-    plain = [str(value) if isinstance(value, tuple) or value is None else value for value in values]
-    return np.array(plain, dtype=None if all(not isinstance(value, str) for value in plain) else object)

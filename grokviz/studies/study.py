@@ -22,7 +22,7 @@ from grokviz.config import SECTIONS, WHERE, EngineName, RunConfig
 from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
 from grokviz.measured import AXES_OF_MEASURES
-from grokviz.studies.cells import NOT_HASHED, Cell
+from grokviz.studies.cells import NOT_HASHED, Cell, place_in_words
 
 MOST_CELLS = 100_000
 GEOMETRIC_UNTIL = 100_000
@@ -175,7 +175,7 @@ def _cells(study: Study) -> Iterator[Cell]:
                 continue
             if same is not None:
                 raise GrokvizError(
-                    f"{where}the cells {_said(same.place)} and {_said(cell.place)} are the same run, whatever its length; let it "
+                    f"{where}the cells {same.said} and {cell.said} are the same run, whatever its length; let it "
                     "be in the study once"
                 )
             seen[cell.id] = cell
@@ -214,17 +214,19 @@ def _cell(study: Study, block: Block, place: Mapping[str, Value], where: str) ->
         }
         config = RunConfig(**parts).with_training(engine=study.engine, device=study.device, threads=study.threads)
     except GrokvizError as error:
-        raise GrokvizError(f"{where}the cell {_said(place)} is no configuration: {error}") from error
+        raise GrokvizError(f"{where}the cell {place_in_words(place)} is no configuration: {error}") from error
     training = config.known_training
     for name, every in (("epochs", "checkpoint_every"), ("epochs", "test_every"), ("stop_after", "test_every")):
         value, step = getattr(training, name), getattr(training, every)
         if value is not None and value % step:
             raise GrokvizError(
-                f"{where}the cell {_said(place)} has {name} {value:,}, but in a study it must be a multiple of {every} "
+                f"{where}the cell {place_in_words(place)} has {name} {value:,}, but in a study it must be a multiple of {every} "
                 f"({step:,}): what is kept and evaluated does not depend on where runs end"
             )
     if config.task.split == "unknown" or config.model.initialisation == "unknown":
-        raise GrokvizError(f"{where}the cell {_said(place)} cannot be trained: its split or initialisation is unknown")
+        raise GrokvizError(
+            f"{where}the cell {place_in_words(place)} cannot be trained: its split or initialisation is unknown"
+        )
     return Cell(place=dict(place), config=config)
 
 
@@ -331,7 +333,3 @@ def _refuse_unknown(what: str, values: Any, known: Sequence[str]) -> None:
     for name in values:
         if name not in known:
             raise GrokvizError(f"{what} has no field {name!r}; {choose(name, known, most=len(known))}")
-
-
-def _said(place: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in place.items()) or "without axes"

@@ -1,6 +1,7 @@
 """Working on a study: what is left of its plan is handed to an engine, and the progress is shown until nothing is."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,9 +81,10 @@ def run_study(
     ]
     units = [Unit(str(directory.resolve()), cell.id, any_worker) for cell in left]
     with _followed(plan, left, shown_as=f"study {plan.study.name}", wanted=progress) as bar:
+        states = Counter[str]()
         for did in ENGINES[on](units, workers):
-            if did.said is not None:
-                bar.set_postfix_str(_in_short(plan), False)
+            states[did.said.state if did.said else "elsewhere"] += 1
+            bar.set_postfix_str(", ".join(f"{count} {state}" for state, count in states.items()), False)
     return plan
 
 
@@ -126,12 +128,6 @@ def _try_again(plan: Plan) -> None:
         said = read_cell(plan.directory, cell.id)
         if said.state == "failed":
             write_cell(plan.directory, cell.id, again(said))
-
-
-def _in_short(plan: Plan) -> str:
-    states = [read_cell(plan.directory, cell.id).state for cell in plan.cells]
-    failed = f", {states.count('failed')} failed" if "failed" in states else ""
-    return f"{states.count('done')} of {len(states)} runs done{failed}"
 
 
 @contextmanager

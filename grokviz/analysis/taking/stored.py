@@ -43,7 +43,7 @@ def what_holds(
         spec = by_name.get(name)
         same_code = spec is None or spec.holds(values.attrs)
         keys_hold = same_keys or not values.attrs.get("uses_key_frequencies", True)
-        holding = (there if same_code and keys_hold else set()) | (gone if keys_hold else set())
+        holding = (gone | there if same_code else gone) if keys_hold else set()
         column = Column.stored(values, holding)
         if spec is not None and column.axes != axes_on(source.task.task, spec.axes):
             continue
