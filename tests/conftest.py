@@ -35,6 +35,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores, and 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="the reliability suite with all its faults, not a sample")
+    parser.addoption("--slurm", action="store_true", help="studies on a real Slurm of this machine, too")
 
 
 TINY = RunConfig(

@@ -1,4 +1,6 @@
 import json
+import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import GrokvizError
 from grokviz.tasks.split import train_mask
 from grokviz.tasks.task import task_of
+from grokviz.training.engines.fused import why_not
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,19 @@ def test_nonsense_is_refused_in_one_line_that_names_field_and_value(section, fie
 def test_a_configuration_survives_json(name: str) -> None:
     config = preset(name)
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("copied", [lambda value: pickle.loads(pickle.dumps(value)), deepcopy])
+def test_a_configuration_is_the_same_in_another_process(copied) -> None:
+    config = preset("quick")
+    blueprint = config.blueprint  # worked out, and kept beside what it says
+    assert copied(config) == config
+    assert "blueprint" not in vars(copied(config))
+    for same in (copied(config).blueprint, copied(blueprint)):
+        assert same.architecture is blueprint.architecture
+        assert same.activation is blueprint.activation
+        assert same.shapes == blueprint.shapes
+    assert why_not(copied(config)) == why_not(config)
 
 
 def test_a_section_must_be_of_its_own_class() -> None:

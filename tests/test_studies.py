@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,32 +21,13 @@ from grokviz.errors import GrokvizError
 from grokviz.figures.studies import survival
 from grokviz.studies.cells import cell_id
 from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell
-from grokviz.studies.ends import end_of, read_up_to
+from grokviz.studies.ends import end_of
 from grokviz.studies.plan import Plan, keep_plan, opened_plan
 from grokviz.studies.planning import planned
 from grokviz.studies.study import Block, Study
-from grokviz.studies.unit import Unit, do
+from grokviz.studies.unit import do, unit_of
 from grokviz.studies.work import progress_of_cells, run_study
-
-TINY = {
-    "task.p": 7,
-    "task.train_fraction": 0.6,
-    "model.d_model": 16,
-    "model.n_heads": 2,
-    "model.d_head": 8,
-    "model.d_mlp": 32,
-    "training.epochs": 40,
-    "training.checkpoint_every": 20,
-    "training.geometric_checkpoints": 4,
-}
-TINY_FILE = """
-base = "quick"
-set.task = {p = 7, train_fraction = 0.6}
-set.model = {d_model = 16, n_heads = 2, d_head = 8, d_mlp = 32}
-set.training = {epochs = 40, checkpoint_every = 20, geometric_checkpoints = 4}
-axes."training.weight_decay" = [0.3, 1]
-axes."task.split_seed" = "0..1"
-"""
+from small_studies import TINY, TINY_FILE, same_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:this may not grok")
 
@@ -63,7 +45,7 @@ def begun(study: Study, directory: Path) -> Plan:
 
 def done_here(plan: Plan) -> dict[str, CellFile]:
     """Each cell done, in this very process."""
-    return {cell.id: do(Unit(str(plan.directory), cell.id)).said for cell in plan.cells}
+    return {cell.id: do(unit_of(plan, cell)).said for cell in plan.cells}
 
 
 def test_a_file_says_what_a_study_is(tmp_path: Path) -> None:
@@ -220,7 +202,7 @@ def test_a_run_that_fails_is_said_and_the_others_go_on(tmp_path: Path) -> None:
     assert said[bad].state == "failed"
     assert "config.json is damaged" in said[bad].error
     assert [each.state for each in progress_of_cells(plan)] == ["failed", "done", "done", "done"]
-    assert do(Unit(str(plan.directory), bad)).said.state == "failed"  # it stays so until it is tried anew
+    assert do(unit_of(plan, plan.cells[0])).said.state == "failed"  # it stays so until it is tried anew
     shutil.rmtree(run_directory(plan.directory, bad))
     plan = run_study(None, plan.directory, retry=True, workers=1, progress=False)
     assert {each.state for each in progress_of_cells(plan)} == {"done"}
@@ -230,7 +212,7 @@ def test_what_ends_its_process_three_times_is_given_up(tmp_path: Path) -> None:
     plan = begun(tiny(), tmp_path / "study")
     cell = plan.cells[0].id
     write_cell(plan.directory, cell, CellFile(state="begun", tries=3))
-    said = do(Unit(str(plan.directory), cell)).said
+    said = do(unit_of(plan, plan.cells[0])).said
     assert said.state == "failed"
     assert "its process ended 3 times without a word" in said.error
 
@@ -239,17 +221,16 @@ def test_a_cell_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
     plan = begun(tiny(), tmp_path / "study")
     cell = plan.cells[0].id
     with only_worker(plan.directory, cell):
-        assert do(Unit(str(plan.directory), cell)).said is None
+        assert do(unit_of(plan, plan.cells[0])).said is None
     assert read_cell(plan.directory, cell).state == "waiting"
 
 
 def test_a_worker_that_computes_otherwise_is_refused_unless_allowed(tmp_path: Path) -> None:
     plan = begun(tiny(), tmp_path / "study")
-    keep_plan(Plan(plan.directory, plan.study, {**plan.computed, "torch": "1.0"}))
-    cell = plan.cells[0].id
+    plan = replace(plan, computed={**plan.computed, "torch": "1.0"})
     with pytest.raises(GrokvizError, match=r"computes otherwise.*torch is .*, not 1\.0"):
-        do(Unit(str(plan.directory), cell))
-    assert do(Unit(str(plan.directory), cell, any_worker=True)).said.state == "done"
+        do(unit_of(plan, plan.cells[0]))
+    assert do(unit_of(plan, plan.cells[0], any_worker=True)).said.state == "done"
 
 
 def test_a_directory_of_anything_else_is_refused(tmp_path: Path) -> None:
@@ -309,13 +290,7 @@ def test_a_study_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None
                 os.killpg(process.pid, signal.SIGKILL)  # the parent and all of its workers
                 process.wait()
         assert main(["study", str(file), "--out", str(planned_at), "--quiet"]) == 0
-    plan = opened_plan(tmp_path / "whole")
-    for cell in plan.cells:
-        killed, whole = (grokviz.open_run(run_directory(tmp_path / name, cell.id)) for name in ("killed", "whole"))
-        xr.testing.assert_identical(killed.history, whole.history)
-        assert killed.checkpoints == whole.checkpoints
-        ours, theirs = (read_up_to(run.measurements, cell.config, 2000).drop_attrs() for run in (killed, whole))
-        xr.testing.assert_identical(ours, theirs)
+    same_study(opened_plan(tmp_path / "killed"), opened_plan(tmp_path / "whole"))
 
 
 def test_what_came_of_a_study_is_a_table_and_datasets_over_its_axes(tmp_path: Path) -> None:

@@ -205,9 +205,13 @@ class StudyArguments:
     file: Annotated[Positional[Path | None], tyro.conf.arg(metavar="FILE")] = None
     """TOML file that says what the study is; as the directory has it, if not given."""
     on: str = "local"
-    """Who trains and measures: local, processes of this machine."""
+    """Who trains and measures: local, processes of this machine; slurm, a job array; dask, the workers of a cluster."""
     workers: int | None = None
-    """How many runs are worked on at a time; as many as cores and memory allow if not given."""
+    """How many runs are worked on at a time; as many as cores and memory allow, or the cluster, if not given."""
+    scheduler: str | None = None
+    """With --on dask: the address of the scheduler, such as tcp://HOST:8786."""
+    slurm: tuple[str, ...] = ()
+    """With --on slurm: options of sbatch, such as partition=main time=240 mem=2GB (time in minutes)."""
     dry_run: bool = False
     """Print how many runs, hours and bytes it would take, from a few measured seconds; write nothing."""
     status: bool = False

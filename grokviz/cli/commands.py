@@ -252,7 +252,7 @@ def compare(arguments: CompareArguments) -> int:
 
 def study(arguments: StudyArguments) -> int:
     """Train and measure many runs as one object: axes over any field, crossed."""
-    from grokviz.cli.studies import print_estimate, print_status
+    from grokviz.cli.studies import options_of, print_estimate, print_status
     from grokviz.studies.plan import opened_plan
     from grokviz.studies.work import as_study, progress_of_cells, run_study
 
@@ -265,6 +265,8 @@ def study(arguments: StudyArguments) -> int:
         arguments.out,
         on=arguments.on,
         workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        slurm=options_of(arguments.slurm),
         retry=arguments.retry,
         any_worker=arguments.any_worker,
         progress=not arguments.quiet,

@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 
 from grokviz.bars import duration
-from grokviz.errors import command
+from grokviz.checks import shown
+from grokviz.errors import GrokvizError, command
 from grokviz.studies.plan import Plan
 from grokviz.studies.work import CellProgress, progress_of_cells
 
@@ -29,11 +31,12 @@ def print_status(plan: Plan) -> None:
 
 def print_estimate(plan: Plan) -> None:
     """How many runs there are, and at most what those that are left will take."""
-    from grokviz.studies.engines import local_workers  # here, for the status needs no torch
+    from grokviz.studies.engines.local import local_workers  # here, for the status needs no torch
     from grokviz.studies.estimating import estimated
+    from grokviz.studies.unit import unit_of
 
     left = [each.cell for each in progress_of_cells(plan) if each.state != "done"]
-    workers = local_workers(plan)
+    workers = local_workers([unit_of(plan, cell) for cell in left])
     estimate = estimated(plan, left)
     cores = os.cpu_count() or 1
     print(
@@ -41,6 +44,14 @@ def print_estimate(plan: Plan) -> None:
         f"{duration(estimate.seconds / workers)} with {workers} workers on this machine's {cores} cores "
         f"({duration(estimate.seconds)} one after the other, by a few seconds of it); at most {estimate.bytes / 1e9:.2g} GB"
     )
+
+
+def options_of(given: Sequence[str]) -> dict[str, str]:
+    """Options by their names, of words such as partition=main; one without a value is empty."""
+    options = dict(word.removeprefix("--").partition("=")[::2] for word in given)
+    if "" in options or len(options) < len(given):
+        raise GrokvizError(f"options of Slurm are {shown(' '.join(given))}, but must be NAME=VALUE, each once")
+    return options
 
 
 def _why(plan: Plan, each: CellProgress) -> str:

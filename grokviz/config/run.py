@@ -6,6 +6,7 @@ from typing import Any
 
 from grokviz.checks import same_names, shown
 from grokviz.config.model import ModelConfig
+from grokviz.config.section import fields_of
 from grokviz.config.task import TaskConfig
 from grokviz.config.training import TrainingConfig
 from grokviz.errors import GrokvizError, LackingError
@@ -37,6 +38,10 @@ class RunConfig:
         for name, section in SECTIONS.items():
             if not isinstance(getattr(self, name), section) and not (name == "training" and self.training is None):
                 raise GrokvizError(f"{name} is {shown(getattr(self, name))}, but must be a {section.__name__}(...)")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled as what it says, without what was worked out from that."""
+        return fields_of(self)
 
     @cached_property
     def blueprint(self) -> Blueprint:

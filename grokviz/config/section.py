@@ -14,6 +14,15 @@ S = TypeVar("S")
 class Section:
     """A section: a frozen dataclass. The docstring under a field is its documentation and its help on the command line."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled as what it says, without what was worked out from that."""
+        return fields_of(self)
+
+
+def fields_of(section: Any) -> dict[str, Any]:
+    """The fields of a dataclass with their values."""
+    return {part.name: getattr(section, part.name) for part in fields(section)}
+
 
 def refusing_unknown_fields(section: type[S]) -> type[S]:
     """Make a section refuse a field that it does not have with the nearest, and with the section where it belongs."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +22,10 @@ class Activation:
     of: Callable[[Numbers], Numbers]
     """The function itself, in numpy."""
 
+    def __reduce__(self) -> Any:
+        """Pickled by its name where it is one of `ACTIVATIONS`, of which there is one each, in every process."""
+        return (_named, (self.name,)) if ACTIVATIONS.get(self.name) is self else super().__reduce_ex__(2)
+
 
 def relu(x: Numbers) -> Numbers:
     """max(x, 0)."""
@@ -37,3 +42,7 @@ GELU = Activation("gelu", "GELU", gelu)
 
 ACTIVATIONS: Mapping[str, Activation] = {activation.name: activation for activation in (RELU, GELU)}
 """All activations, by their names."""
+
+
+def _named(name: str) -> Activation:
+    return ACTIVATIONS[name]

@@ -89,6 +89,12 @@ class Architecture:
     computation: Callable[[], "Computation"]
     """What computes it, imported when it is first asked for: whoever reads a run needs no torch."""
 
+    def __reduce__(self) -> Any:
+        """Pickled by its name where it is one of `ARCHITECTURES`, of which there is one each, in every process."""
+        from grokviz.models.architectures import ARCHITECTURES
+
+        return (_named, (self.name,)) if ARCHITECTURES.get(self.name) is self else super().__reduce_ex__(2)
+
     @cached_property
     def by_short_name(self) -> Mapping[str, Parameter]:
         """Its parameters by their short names."""
@@ -98,6 +104,12 @@ class Architecture:
     def matrices(self) -> tuple[Parameter, ...]:
         """The parameters that every network has and trains; the others are biases."""
         return tuple(parameter for parameter in self.parameters if not parameter.is_bias)
+
+
+def _named(name: str) -> Architecture:
+    from grokviz.models.architectures import ARCHITECTURES  # which has the values of this module's class
+
+    return ARCHITECTURES[name]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,22 @@ LARGEST_NUMBER = 8
 def measurements_to_bytes(dataset: xr.Dataset) -> bytes | memoryview:
     """The netCDF file, its large arrays compressed."""
     large = {name: {"zlib": True, "complevel": 1} for name, values in dataset.data_vars.items() if values.size > 10_000}
-    return dataset.to_netcdf(engine="h5netcdf", encoding=large)
+    with _without_dask():
+        return dataset.to_netcdf(engine="h5netcdf", encoding=large)
+
+
+@contextmanager
+def _without_dask() -> Iterator[None]:
+    """Where a client of Dask is in this process, xarray asks its cluster for a lock on the file, by a name that a file in memory
+    does not have.
+    """
+    if "distributed" not in sys.modules:
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield
 
 
 def measurements_from_bytes(content: bytes) -> xr.Dataset:

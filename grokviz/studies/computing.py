@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from grokviz.config import TrainingConfig
 from grokviz.errors import GrokvizError
 from grokviz.studies.study import Study
 from grokviz.training.engines import fused
@@ -20,12 +21,12 @@ def decided_engine(study: Study) -> Any:
     return "torch" if any(fused.why_not(cell.config) for cell in study.cells) else "fused"
 
 
-def computed_by(study: Study) -> dict[str, Any]:
-    """What this machine computes a study with, whose engine is decided."""
-    kernel = f" ({next(iter(fused.kernels()))})" if study.engine == "fused" else ""
+def computed_by(training: TrainingConfig) -> dict[str, Any]:
+    """What this machine computes such a training with, whose engine is decided."""
+    kernel = f" ({next(iter(fused.kernels()))})" if training.engine == "fused" else ""
     return {
-        "engine": f"{study.engine}{kernel}",
-        "processor": torch.backends.cpu.get_cpu_capability() if study.device == "cpu" else study.device,
+        "engine": f"{training.engine}{kernel}",
+        "processor": torch.backends.cpu.get_cpu_capability() if training.device == "cpu" else training.device,
         "torch": version("torch"),
         "grokviz": version("grokviz"),
     }

@@ -1,5 +1,6 @@
 """The plan of a study: its cells, and on what all of them are computed, decided once."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class Plan:
     """Its engine is the one that was decided on."""
     computed: Mapping[str, Any]
     """On what its runs are computed: engine, processor and versions, on which the last bits depend."""
+    id: str
+    """By what it is known from other machines, which may have another directory of the same name."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -35,13 +38,18 @@ def opened_plan(directory: Path) -> Plan:
     """
     values = read_plan(directory)
     try:
-        return Plan(directory, Study.from_dict(values["study"]), values["computed"])
+        return Plan(directory, Study.from_dict(values["study"]), values["computed"], values.get("id") or new_id())
     except (KeyError, TypeError) as error:
         raise GrokvizError(
             f"{directory} is not the plan of a study ({error!r:.80}); grokviz did not write it"
         ) from error
 
 
+def new_id() -> str:
+    """An id that no other plan has."""
+    return uuid.uuid4().hex[:16]
+
+
 def keep_plan(plan: Plan) -> None:
     """Write the plan into its directory."""
-    write_plan(plan.directory, {"study": plan.study.to_dict(), "computed": dict(plan.computed)})
+    write_plan(plan.directory, {"id": plan.id, "study": plan.study.to_dict(), "computed": dict(plan.computed)})

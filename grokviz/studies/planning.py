@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grokviz.errors import GrokvizError
 from grokviz.studies.directory import PLAN_FILE, refuse_other_content
-from grokviz.studies.plan import Plan, opened_plan
+from grokviz.studies.plan import Plan, new_id, opened_plan
 from grokviz.studies.study import Study
 
 
@@ -23,7 +23,7 @@ def planned(study: Study, directory: Path) -> Plan:
         )
 
         study = replace(study, engine=decided_engine(study))
-        return Plan(directory, study, computed_by(study))
+        return Plan(directory, study, computed_by(study.cells[0].config.known_training), new_id())
     before = opened_plan(directory)
     if before.study.name != study.name:
         raise GrokvizError(
@@ -37,4 +37,4 @@ def planned(study: Study, directory: Path) -> Plan:
                 f"{directory} is computed with {name} {there}, and not {asked}, which is one for a study; leave it so, or choose "
                 "another directory"
             )
-    return Plan(directory, replace(study, engine=before.study.engine), before.computed)
+    return Plan(directory, replace(study, engine=before.study.engine), before.computed, before.id)

@@ -21,11 +21,20 @@ from grokviz.analysis.taking.measuring import measure
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, Interrupted, InUseError
 from grokviz.store import Run, keep_measurements, open_run
-from grokviz.studies.cells import cell_id
+from grokviz.studies.cells import Cell, cell_id
 from grokviz.studies.computing import computed_by, refuse_another
-from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell, write_scalars
+from grokviz.studies.directory import (
+    CellFile,
+    only_worker,
+    read_cell,
+    read_plan,
+    run_directory,
+    write_cell,
+    write_scalars,
+)
 from grokviz.studies.ends import asked_of, end_of, read_up_to
-from grokviz.studies.plan import Plan, opened_plan
+from grokviz.studies.plan import Plan
+from grokviz.studies.study import Moment
 from grokviz.training.resuming import resume
 from grokviz.training.starting import train
 
@@ -35,13 +44,25 @@ MOST_TRIES = 3
 
 @dataclass(frozen=True)
 class Unit:
-    """A cell to be done."""
+    """A cell to be done: all that a worker needs to know, but for what is on disk."""
 
     study: str
     """The directory of the study."""
+    plan: str
+    """The id of its plan, by which a worker knows that it sees the same directory as whoever planned."""
     cell: str
-    any_worker: bool = False
-    """Whether a worker may compute it whose last bits may be others."""
+    config: RunConfig
+    measures: tuple[str, ...]
+    """The names of the measures that are taken."""
+    keep: tuple[Moment, ...]
+    """The moments whose checkpoints stay."""
+    computed: Mapping[str, Any] | None
+    """On what it has to be computed; None where any worker may, so that its last bits may be others."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch."""
+        return self.config.known_training.threads or 1
 
 
 @dataclass(frozen=True)
@@ -53,23 +74,45 @@ class Did:
     """None where another process has the cell."""
 
 
+def unit_of(plan: Plan, cell: Cell, *, any_worker: bool = False) -> Unit:
+    """What is to be done with a cell of a study; by any worker, or by one that computes the same bits alone."""
+    study = plan.study
+    computed = None if any_worker else dict(plan.computed)
+    return Unit(
+        str(plan.directory.resolve()), plan.id, cell.id, cell.config, measures_of(plan), tuple(study.keep), computed
+    )
+
+
 def do(unit: Unit) -> Did:
     """Do a unit, whatever state its cell is in. What goes wrong with the run itself is kept, and said.
 
     Raises:
-        GrokvizError: the study cannot be read or written, or this worker computes otherwise.
+        GrokvizError: the study cannot be seen, read or written, or this worker computes otherwise.
         Interrupted: a signal came; the cell goes on from there.
     """
     directory = Path(unit.study)
-    plan = opened_plan(directory)
-    here = computed_by(plan.study)
-    if not unit.any_worker:
-        refuse_another(plan.computed, here)
+    _refuse_unseen(unit)
+    here = computed_by(unit.config.known_training)
+    if unit.computed is not None:
+        refuse_another(unit.computed, here)
     try:
         with only_worker(directory, unit.cell):
-            return Did(unit, _done(plan, unit.cell, here))
+            return Did(unit, _done(unit, here))
     except InUseError:
         return Did(unit)
+
+
+def _refuse_unseen(unit: Unit) -> None:
+    """Refuse to work in a directory that is not the one that was planned, but only called so on this machine."""
+    try:
+        seen = read_plan(Path(unit.study)).get("id")
+    except GrokvizError:
+        seen = None
+    if seen != unit.plan:
+        raise GrokvizError(
+            f"the worker on {socket.gethostname()} does not see the study in {unit.study}: workers need a file system that they "
+            "share with whoever plans; keep the study on one"
+        )
 
 
 def is_done(said: CellFile, config: RunConfig, measures: Sequence[str]) -> bool:
@@ -82,10 +125,10 @@ def measures_of(plan: Plan) -> tuple[str, ...]:
     return tuple(plan.study.measures) or tuple(measure.__name__ for measure in MEASURES)
 
 
-def _done(plan: Plan, cell: str, here: Mapping[str, Any]) -> CellFile:
-    directory, config = plan.directory, next(each.config for each in plan.cells if each.id == cell)
-    before, names = read_cell(directory, cell), measures_of(plan)
-    if is_done(before, config, names) or before.state == "failed":
+def _done(unit: Unit, here: Mapping[str, Any]) -> CellFile:
+    directory, cell = Path(unit.study), unit.cell
+    before = read_cell(directory, cell)
+    if is_done(before, unit.config, unit.measures) or before.state == "failed":
         return before
     by = f"process {os.getpid()} on {socket.gethostname()}"
     tries = before.tries + 1 if before.state == "begun" else 1
@@ -94,11 +137,11 @@ def _done(plan: Plan, cell: str, here: Mapping[str, Any]) -> CellFile:
         return _kept(directory, cell, replace(before, state="failed", error=why))
     begun = replace(before, state="begun", tries=tries, by=by, error="")
     write_cell(directory, cell, begun)
-    torch.set_num_threads(plan.study.threads)
+    torch.set_num_threads(unit.threads)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", GrokvizWarning)
         try:
-            done = _trained_and_measured(plan, cell, config, names, begun)
+            done = _trained_and_measured(unit, begun)
         except Interrupted:
             _kept(directory, cell, replace(begun, state="interrupted", tries=0))
             raise
@@ -115,20 +158,21 @@ def _kept(directory: Path, cell: str, said: CellFile) -> CellFile:
     return said
 
 
-def _trained_and_measured(plan: Plan, cell: str, config: RunConfig, names: Sequence[str], begun: CellFile) -> CellFile:
+def _trained_and_measured(unit: Unit, begun: CellFile) -> CellFile:
+    directory, config, names = Path(unit.study), unit.config, unit.measures
     began = time.monotonic()
-    run = trained(config, run_directory(plan.directory, cell))
+    run = trained(config, run_directory(directory, unit.cell))
     training = time.monotonic() - began
     data = measure(run, names, progress=False)
     end = end_of(run.history, config)
     assert end is not None
     read = read_up_to(data, config, end)
     phases = phases_of(read)
-    if going := _what_need_not_stay(run, data, read, phases, plan.study.keep):
+    if going := _what_need_not_stay(run, data, read, phases, unit.keep):
         with keep_measurements(run) as kept:
             kept.remove_checkpoints(going)
         measure(run, names, progress=False)  # nothing is computed: they say what is no longer there
-    write_scalars(plan.directory, cell, scalars(read).drop(columns=list(outcome_and_times(phases)), errors="ignore"))
+    write_scalars(directory, unit.cell, scalars(read).drop(columns=list(outcome_and_times(phases)), errors="ignore"))
     seconds = {"training": training, "measuring": time.monotonic() - began - training}
     return replace(
         begun,

@@ -2,13 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from grokviz.bars import Progress, progress_of
-from grokviz.checks import as_path, one_of, shown, whole
+from grokviz.checks import as_path, shown
 from grokviz.errors import GrokvizError, InUseError
 from grokviz.store import open_run
 from grokviz.studies.cells import Cell
@@ -46,6 +46,8 @@ def run_study(
     *,
     on: str = "local",
     workers: int | None = None,
+    scheduler: str | None = None,
+    slurm: Mapping[str, str] | None = None,
     retry: bool = False,
     any_worker: bool = False,
     progress: bool = True,
@@ -54,35 +56,39 @@ def run_study(
     need say it of one that is there already.
 
     What is done stays: a changed study adds what is new. Several processes may work on one directory at once. A run that fails
-    is kept as that, with the reason, and the others go on; with `retry`, those are tried anew. `on` says who does the units:
-    'local', so many `workers` of this machine, as many as cores and memory allow if not given. `any_worker` allows one whose
-    processor or versions are others than those of the plan, on which the last bits depend.
+    is kept as that, with the reason, and the others go on; with `retry`, those are tried anew.
+
+    `on` says who does the units: 'local', so many `workers` of this machine, as many as cores and memory allow if not given;
+    'slurm', a job array, whose options (those of sbatch: partition, time in minutes, mem, account, ...) are `slurm`; 'dask', the
+    workers of the cluster whose `scheduler` has this address. `any_worker` allows one whose processor or versions are others than
+    those of the plan, on which the last bits depend.
 
     Raises:
         GrokvizError: the study, or the directory, cannot be used.
         Interrupted: a signal came; the study goes on from there.
     """
-    from grokviz.studies.engines import ENGINES, local_workers  # here, for who looks at a study needs no torch
+    from grokviz.studies.engines.choice import engine_and_place  # here, for who looks at a study needs no torch
     from grokviz.studies.planning import planned
-    from grokviz.studies.unit import Unit, is_done, measures_of
+    from grokviz.studies.unit import is_done, measures_of, unit_of
 
     directory = as_path("directory", directory)
-    one_of("on", on, ENGINES)
+    engine, where = engine_and_place(on, workers=workers, scheduler=scheduler, slurm=slurm or {})
     plan = opened_plan(directory) if study is None else planned(as_study(study), directory)
     keep_plan(plan)
     if retry:
         _try_again(plan)
-    workers = local_workers(plan) if workers is None else whole("workers", workers, least=1, most=4096)
     names = measures_of(plan)
     left = [
         cell
         for cell in plan.cells
         if not is_done(said := read_cell(directory, cell.id), cell.config, names) and said.state != "failed"
     ]
-    units = [Unit(str(directory.resolve()), cell.id, any_worker) for cell in left]
+    if not left:
+        return plan
+    units = [unit_of(plan, cell, any_worker=any_worker) for cell in left]
     with _followed(plan, left, shown_as=f"study {plan.study.name}", wanted=progress) as bar:
         states = Counter[str]()
-        for did in ENGINES[on](units, workers):
+        for did in engine(units, where):
             states[did.said.state if did.said else "elsewhere"] += 1
             bar.set_postfix_str(", ".join(f"{count} {state}" for state, count in states.items()), False)
     return plan
@@ -107,6 +113,8 @@ def progress_of_cells(plan: Plan, cells: Sequence[Cell] | None = None) -> Iterat
 def _epoch(directory: Path, cell: Cell, said: CellFile) -> int:
     if said.state == "done":
         return said.end
+    if said.state == "waiting":
+        return 0
     try:
         return open_run(run_directory(directory, cell.id), begun=False).manifest.last_epoch
     except GrokvizError:  # it is not there yet
