@@ -60,7 +60,7 @@ class Drawing:
 
     def add(
         self,
-        kind: Literal["scatter", "bar", "heatmap"],
+        kind: Literal["scatter", "bar", "heatmap", "contour"],
         style: Trace | None = None,
         *,
         row: int = 1,
@@ -104,6 +104,11 @@ class Drawing:
         """A thin grey line up a drawing of one panel at `x`."""
         where = {"x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain"}
         self._shape({"type": "line", **where, "line": {"color": "#666666", "dash": dash, "width": 1}})
+
+    def lines(self, path: str, colour: str) -> None:
+        """Thin lines of a drawing of one panel, over the traces: a path as SVG has it, in the units of the axes."""
+        line = {"color": colour, "width": 1}
+        self._shape({"type": "path", "path": path, "xref": "x", "yref": "y", "line": line, "layer": "above"})
 
     def shade(self, start: int, end: int, colour: str) -> None:
         """A stretch of the x axis, of a drawing of one panel, shaded behind the traces."""

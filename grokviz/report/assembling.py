@@ -7,6 +7,7 @@ import base64
 import gzip
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,14 +17,22 @@ from plotly.offline import get_plotlyjs
 
 from grokviz.report.buffer import Buffer
 from grokviz.report.data import PageData, as_json
-from grokviz.report.page import resource, script
+from grokviz.report.page import SCRIPTS, resource, script
 
 
-def page_of(template: str, page: object, data: PageData, buffer: Buffer, *, version: int | None = None) -> str:
+def page_of(
+    template: str,
+    page: object,
+    data: PageData,
+    buffer: Buffer,
+    *,
+    scripts: Sequence[str] = SCRIPTS,
+    version: int | None = None,
+) -> str:
     """The page: `page` is what the template lays out, `data` what the scripts read. With a `version` it asks its server for newer
     ones, and for nothing else in the world.
     """
-    plotly_js, page_script = get_plotlyjs(), script()
+    plotly_js, page_script = get_plotlyjs(), script(scripts)
     return rendered(
         template,
         page=page,

@@ -1,5 +1,6 @@
 """A study on disk: its plan, the directories of its runs, and a small file for each cell that says how far it is.
 
+DIR/report.html       the page of the study
 DIR/study.json        what the study is, and on what it is computed
 DIR/runs/CELL         the run of a cell, which is a run like any other
 DIR/cells/CELL.json   how far the cell is, and what became of it
@@ -24,6 +25,8 @@ from grokviz.errors import GrokvizError, InUseError, command
 
 PLAN_FILE = "study.json"
 RUN_FOLDER, CELL_FOLDER = "runs", "cells"
+REPORT_FILE = "report.html"
+"""The page of the study; and that of each of its runs, in the run's own directory."""
 PLAN_SCHEMA = 1
 
 State = Literal["waiting", "begun", "interrupted", "failed", "done"]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokviz.analysis.reading.derived import why_lacking
+from grokviz.analysis.reading.derived import own_measurements, why_lacking
 from grokviz.analysis.reading.joined import column_of
 from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
@@ -18,7 +18,7 @@ from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import read_cell, read_scalars, run_directory
-from grokviz.studies.ends import asked_of, checkpoints_up_to
+from grokviz.studies.ends import asked_of, checkpoints_up_to, read_up_to
 from grokviz.studies.plan import Plan, opened_plan
 from grokviz.studies.summary import arms_of, measures_compared, summary_of, times_compared, warn_of_what_is_not_done
 from grokviz.studies.survival import Times
@@ -167,15 +167,15 @@ class OpenedStudy:
             GrokvizError: there is no such measure, or a run lacks it; the message says why.
         """
         names = [names] if isinstance(names, str) else list(names)
-        parts = []
-        for cell in self._some_done():
-            measured = self.run(cell.id).measures(names)
-            for name in names:
-                if name not in measured.data_vars:
-                    why = why_lacking(measured, name)
-                    raise GrokvizError(f"{cell.said}: {why or f'there is no measure {shown(name)}'}")
-            parts.append(checkpoints_up_to(measured, cell.config, self._said[cell.id].end))
-        return self._over_axes(parts)
+        return self._over_axes([self._measured(cell, names) for cell in self._some_done()])
+
+    def _measured(self, cell: Cell, names: Sequence[str]) -> xr.Dataset:
+        measured = self.run(cell.id).measures(names)
+        for name in names:
+            if name not in measured.data_vars:
+                why = why_lacking(measured, name)
+                raise GrokvizError(f"{cell.said}: {why or f'there is no measure {shown(name)}'}")
+        return checkpoints_up_to(measured, cell.config, self._said[cell.id].end)
 
     def _over_axes(self, parts: Sequence[xr.Dataset]) -> xr.Dataset:
         """Datasets of the cells that are done, in their order, along the axes; along `cell` where the axes are not crossed."""
@@ -201,6 +201,46 @@ class OpenedStudy:
             joined = joined.set_index(cell=list(self.axes)).unstack("cell") if others else joined.swap_dims(cell=one)
             joined = joined.transpose(*self.axes, ...)
         return joined.assign_attrs(differing=json.dumps(differing), study=self.plan.study.name)
+
+    def by_epoch(self, name: str) -> pd.DataFrame:
+        """One measure that is a number, or one for each split (`loss_test`), by epoch: a column for each run that is done, NaN
+        where it has no checkpoint.
+
+        Raises:
+            GrokvizError: no run is done, or none has such a measure.
+        """
+        tables = {cell.id: read_scalars(self.plan.directory, cell.id) for cell in self._some_done()}
+        found = {cell: table[name] for cell, table in tables.items() if name in table}
+        if not found:
+            names = sorted({str(column) for table in tables.values() for column in table.columns})
+            raise GrokvizError(f"measure {shown(name)} is in no run's table; {choose(str(name), names)}")
+        return pd.DataFrame(found, columns=list(tables)).sort_index()
+
+    def each(self, name: str) -> dict[str, xr.DataArray]:
+        """One measure of each run that is done, by the id of its cell, at the checkpoints up to the run's end, with its own axes.
+
+        Raises:
+            GrokvizError: no run is done, or one lacks the measure; the message says why.
+        """
+        return {cell.id: self._measured(cell, [name])[name] for cell in self._some_done()}
+
+    def __iter__(self) -> Iterator[xr.Dataset]:
+        """The measurements of each run that is done, up to its end, called by its place in the study: what `grokviz.compare` and
+        `grokviz.concat` take.
+        """
+        for cell in self._some_done():
+            whole = read_up_to(own_measurements(self.run(cell.id)), cell.config, self._said[cell.id].end)
+            yield whole.assign_coords(run=((), cell.said))
+
+    def table_of_done(self, *axes: str) -> pd.DataFrame:
+        """The table of the runs that are done, of a study that has these `axes`; those that are not are warned of.
+
+        Raises:
+            GrokvizError: there is no such axis, or no run is done.
+        """
+        for name in axes:
+            self._refuse_no_axis(name)
+        return self._table_of_done()
 
     @property
     def longest(self) -> float:

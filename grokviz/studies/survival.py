@@ -49,6 +49,23 @@ class Times:
             raise GrokvizError(f"{int(np.isnan(after).sum())} of {len(table)} runs have no time of the event {event!r}")
         had = np.isfinite(by)
         ended = np.where((table["outcome"] == "diverged").to_numpy() & ~had, horizon, after)
+        return cls._between(after, by, had, ended)
+
+    @classmethod
+    def of_delay(cls, table: pd.DataFrame, *, horizon: float) -> "Times":
+        """The epochs between memorising and grokking, of the runs in a study's table. A run that memorised and has not grokked
+        was followed since it had memorised; one that never memorised, or diverged, never will grok: at risk to the horizon.
+        """
+        after, by = (table[f"delay_{end}"].to_numpy(float) for end in ("least", "most"))
+        had = np.isfinite(by)
+        memorised = table["memorised_by"].to_numpy(float)
+        is_followed = np.isfinite(memorised) & (table["outcome"] != "diverged").to_numpy()
+        ended = np.where(is_followed, table["end"].to_numpy(float) - memorised, horizon)
+        return cls._between(after, by, had, ended)
+
+    @classmethod
+    def _between(cls, after: np.ndarray, by: np.ndarray, had: np.ndarray, ended: np.ndarray) -> "Times":
+        """Events between two ends where there was one, else until when it was looked for."""
         inside = had[None] & (after[None] <= ended[:, None]) & (ended[:, None] < by[None])
         at_risk = np.where(inside, by[None], ended[:, None]).max(axis=1, initial=-math.inf)
         return cls(np.where(had, after, ended), np.where(had, by, np.maximum(ended, at_risk)), had)
@@ -170,6 +187,20 @@ def mean_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, flo
     if np.ptp(numbers) == 0:
         return float(numbers[0]), float(numbers[0])
     return _bootstrapped((numbers,), np.mean, "BCa", seed)
+
+
+def mean_band(
+    runs: Float[np.ndarray, "run point"], *, seed: int = 0
+) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point"], Float[np.ndarray, "point"]]:
+    """The mean over runs at each point, and its bootstrapped percentile interval, for which whole runs are drawn; of a single
+    run, itself thrice.
+    """
+    mean = runs.mean(axis=0)
+    if len(runs) < 2:
+        return mean, mean, mean
+    drawn = np.random.default_rng(seed).multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=RESAMPLES)
+    low, high = np.quantile(drawn @ runs / len(runs), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return mean, low, high
 
 
 def difference_interval(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> tuple[float, float]:

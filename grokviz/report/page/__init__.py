@@ -1,9 +1,11 @@
 """What a page is made of besides its data: a template, a stylesheet, scripts."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 SCRIPTS = (
     "data.js",
+    "embedded.js",
     "state.js",
     "draw.js",
     "network.js",
@@ -19,7 +21,10 @@ SCRIPTS = (
     "live.js",
     "main.js",
 )
-"""In the order in which they need each other."""
+"""Those of a page of runs, in the order in which they need each other."""
+
+STUDY_SCRIPTS = ("data.js", "embedded.js", "draw.js", "plots.js", "tables.js", "study.js")
+"""Those of the page of a study."""
 
 
 def resource(name: str) -> str:
@@ -27,6 +32,6 @@ def resource(name: str) -> str:
     return files(__name__).joinpath(name).read_text()
 
 
-def script() -> str:
-    """All scripts as one."""
-    return "\n".join(resource(name).replace('"use strict";\n', "", 1) for name in SCRIPTS).join(('"use strict";\n', ""))
+def script(names: Sequence[str] = SCRIPTS) -> str:
+    """Scripts as one."""
+    return "\n".join(resource(name).replace('"use strict";\n', "", 1) for name in names).join(('"use strict";\n', ""))

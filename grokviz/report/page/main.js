@@ -98,22 +98,6 @@ function follow(link, { clock, state }) {
   target.scrollIntoView({ block: "start" });
 }
 
-function embedded(id) {
-  return document.getElementById(id).textContent;
-}
-
-let plotlyIsComing = null;
-
-// plotly.js, which takes its time, comes when a figure of its own is first seen.
-function loadPlotly() {
-  plotlyIsComing ??= unpacked(embedded("plotly")).then((source) => {
-    const script = document.createElement("script");
-    script.textContent = new TextDecoder().decode(source);
-    document.head.append(script);
-  });
-  return plotlyIsComing;
-}
-
 // Make everything that the data of the page shows: of one run, or of several side by side. `view` is what a page that is built
 // again showed before.
 async function build(view = null) {

@@ -1,8 +1,4 @@
-"""Figures of a study: of many runs by the values of its axes. Imported for itself, for it needs scipy.
-
-from grokviz.figures.studies import survival
-survival(grokviz.open_study("studies/decay"), by="training.weight_decay")
-"""
+"""When the runs of a study grokked, for each value of an axis."""
 
 import math
 from collections.abc import Mapping
@@ -12,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from grokviz.figures.drawing import Drawing
+from grokviz.figures.studies.axes import axis_in_words
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, listed, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import Curve, Times, kaplan_meier, median_time
@@ -32,7 +29,7 @@ def survival(study: OpenedStudy, *, by: str) -> go.Figure:
 
 def survival_drawing(study: OpenedStudy, *, by: str) -> Drawing:
     """What `survival` draws, not yet a plotly object."""
-    arms, name = study.times(by=by), by.split(".")[-1].replace("_", " ")
+    arms, name = study.times(by=by), axis_in_words(by)
     end = max(float(times.by.max()) for times in arms.values())
     end = max(end, study.longest)
     drawing = Drawing()
@@ -54,7 +51,7 @@ def survival_drawing(study: OpenedStudy, *, by: str) -> Drawing:
                 showlegend=False, marker={"color": colour, "symbol": "line-ns-open", "size": 10},
                 hovertemplate=f"epoch %{{x:,}}: a run ended that had not grokked<extra>{label}</extra>",
             )  # fmt: skip
-    drawing.axis("x", title="epoch", of="epoch", rangemode="tozero")
+    drawing.axis("x", title="epoch", rangemode="tozero")
     drawing.axis("y", title="have not grokked", range=[-0.02, 1.02], tickformat=".0%")
     legend_below(drawing, lines=len(arms))
     censored = sum(int((~times.had).sum()) for times in arms.values())

@@ -1,0 +1,118 @@
+"""A measure of many runs over training: the mean of the runs at each value of an axis, with its band."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from grokviz.checks import one_of
+from grokviz.errors import LackingError
+from grokviz.figures.drawing import Drawing
+from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words
+from grokviz.figures.theme import SERIES_COLOURS, legend_below, titled
+from grokviz.studies.opened import OpenedStudy
+from grokviz.studies.survival import mean_band
+
+Along = Literal["epoch", "grokked"]
+RATIOS = np.geomspace(0.01, 100.0, 401)
+"""Where aligned runs are read, as multiples of the epoch by which each had grokked."""
+
+
+def curves(study: OpenedStudy, measure: str, *, by: str, along: Along = "epoch") -> go.Figure:
+    """The mean of a `measure`, a column of `study.at(...)`, over the runs at each value of the axis `by`, with its bootstrapped
+    band, as far as all of those runs go: along the epoch, or along the multiple of the epoch by which each run had grokked (then
+    of the runs that have), read off between the checkpoints by a straight line.
+
+    Raises:
+        GrokvizError: there is no such axis or measure, no run is done, or none has grokked.
+    """
+    return curves_drawing(study, measure, by=by, along=along).figure()
+
+
+def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = "epoch") -> Drawing:
+    """What `curves` draws, not yet a plotly object."""
+    one_of("along", along, ("epoch", "grokked"))
+    table = study.table_of_done(by)
+    runs = study.by_epoch(measure)
+    if along == "grokked":
+        runs, table = _aligned(runs, table)
+    drawing = Drawing()
+    ends: list[tuple[Any, float, float, int]] = []
+    for i, (value, arm) in enumerate(arms_in(study, table, by).items()):
+        own = runs[arm.index.tolist()].dropna()
+        if own.empty:
+            continue
+        mean, low, high = mean_band(own.to_numpy().T)
+        colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
+        label = f"{axis_in_words(by)} {value} (n = {len(arm)})"
+        x = own.index.to_numpy(float)
+        if len(arm) > 1:
+            drawing.add(
+                "scatter", x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
+                line={"width": 0}, fillcolor=_see_through(colour), legendgroup=str(value), showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+        drawing.add(
+            "scatter", x=x, y=mean, mode="lines", line={"color": colour}, name=label, legendgroup=str(value),
+            customdata=np.stack([low, high], axis=1).tolist(),
+            hovertemplate=f"%{{x:,}}: %{{y:.4g}} (%{{customdata[0]:.4g}} to %{{customdata[1]:.4g}})<extra>{label}</extra>",
+        )  # fmt: skip
+        ends.append((value, float(mean[-1]), float(x[-1]), len(arm)))
+    if not ends:
+        raise LackingError(f"{measure} is a number in all runs of no value of {by} at once, so there is no mean of it")
+    _dress(drawing, measure, along, runs)
+    legend_below(drawing, lines=len(ends))
+    return titled(drawing, _finding(measure, by, along, ends), _shows(measure, along, len(table), study))
+
+
+def _aligned(runs: pd.DataFrame, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs that have grokked, over the multiples of the epoch by which they had, NaN outside of what they have measured."""
+    table = table[np.isfinite(table["grokked_by"].to_numpy(float))]
+    if table.empty:
+        raise LackingError("no run has grokked, so there is nothing to align them on")
+    found = {}
+    for cell, grokked in table["grokked_by"].items():
+        own = runs[cell].dropna()
+        ratios = own.index.to_numpy(float) / float(grokked)
+        found[cell] = np.interp(RATIOS, ratios, own.to_numpy(float), left=np.nan, right=np.nan)
+    return pd.DataFrame(found, index=pd.Index(RATIOS, name="ratio")), table
+
+
+def _dress(drawing: Drawing, measure: str, along: Along, runs: pd.DataFrame) -> None:
+    if along == "epoch":
+        drawing.axis("x", title="epoch", rangemode="tozero")
+    else:
+        drawing.axis("x", title="epoch, as a multiple of that by which the run had grokked", type="log")
+        drawing.vertical_line(1, "dash")
+    drawing.axis("y", title=column_in_words(measure))
+    numbers = runs.to_numpy(float)
+    if "loss" in measure.split("_") and np.nanmin(numbers) > 0:
+        drawing.axis("y", type="log", exponentformat="power")
+
+
+def _finding(measure: str, by: str, along: Along, ends: Sequence[tuple[Any, float, float, int]]) -> str:
+    first, last = ends[0], ends[-1]
+
+    def said(end: tuple[Any, float, float, int]) -> str:
+        value, mean, x, n = end
+        when = f"epoch {x:,.0f}" if along == "epoch" else f"{x:.3g} times grokking"
+        return f"{mean:.3g} at {when} ({axis_in_words(by)} {value}, n = {n})"
+
+    both = said(first) if len(ends) == 1 else f"{said(first)}, {said(last)}"
+    return f"Mean {column_in_words(measure)} where all runs go on: {both}"
+
+
+def _shows(measure: str, along: Along, n: int, study: OpenedStudy) -> str:
+    n_done = len(study.done)
+    left_out = f"; {n_done - n} runs that have not grokked are left out" if n < n_done else ""
+    how = "" if along == "epoch" else ", runs aligned on the epoch by which each had grokked (dashed)"
+    return (
+        f"{column_in_words(measure)}: mean over the runs of each value{how}, band: 95 %, bootstrapped over runs, "
+        f"as far as all of them go{left_out}"
+    )
+
+
+def _see_through(colour: str) -> str:
+    parts = [str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)]
+    return f"rgba({', '.join(parts)}, 0.25)"

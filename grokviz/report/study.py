@@ -1,0 +1,240 @@
+"""The page of a study: figures of its runs by the values of its axes, a row a run, links to the runs' own reports."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grokviz.analysis.reading.moments import At
+from grokviz.bars import duration, progress_of
+from grokviz.checks import as_path, refuse_unwritable
+from grokviz.durable import write_file
+from grokviz.errors import GrokvizError, GrokvizWarning, command
+from grokviz.figures.drawing import Drawing
+from grokviz.figures.studies.axes import axis_in_words
+from grokviz.figures.studies.curves import curves_drawing
+from grokviz.figures.studies.keys import keys_drawing
+from grokviz.figures.studies.moments import moment_drawing
+from grokviz.figures.studies.phases import phase_drawing
+from grokviz.figures.studies.survival import survival_drawing
+from grokviz.report.assembling import page_of
+from grokviz.report.buffer import Buffer
+from grokviz.report.data import PageData, PanelData
+from grokviz.report.frames import frames
+from grokviz.report.page import STUDY_SCRIPTS
+from grokviz.report.panels import Panel
+from grokviz.report.words import Said
+from grokviz.studies.directory import REPORT_FILE, RUN_FOLDER, run_directory
+from grokviz.studies.opened import OpenedStudy, open_study
+
+MOST_AXES = 4
+"""Axes that have a part of the page."""
+CURVES = ("accuracy_test", "loss_test", "total_weight_norm")
+ALIGNED = ("readout_participation_ratio", "restricted_loss_test", "excluded_loss_train")
+AT_A_MOMENT = ("readout_participation_ratio", "embedding_participation_rank", "total_weight_norm", "n_keys")
+MOMENT: At = ("grokked", 1.15)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: figures under one head."""
+
+    id: str
+    title: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class StudyCell:
+    """What a cell of the table says, by what rows are sorted, and where it leads."""
+
+    text: str
+    number: float | str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """All that stands on the page."""
+
+    name: str
+    about: str
+    headline: Sequence[Said]
+    parts: Sequence[Part]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[StudyCell]]
+    notes: str
+
+
+def write_study_report(
+    study: OpenedStudy | str | Path, *, out: str | Path | None = None, progress: bool = True
+) -> Path:
+    """Write the page of a study and return its path: DIR/report.html, in the place of an older one, or the new file `out`.
+
+    Raises:
+        GrokvizError: there is no study, no run of it is done, or the file cannot be written.
+    """
+    study = open_study(study)
+    place = study.plan.directory / REPORT_FILE if out is None else as_path("out", out)
+    if out is not None:
+        refuse_unwritable(place)
+    write_file(place, render_study(study, folder=place.parent, progress=progress).encode())
+    return place
+
+
+def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> str:
+    """The page, whose links lead from the folder in which it will lie. A figure that cannot be drawn is named with the reason.
+
+    Raises:
+        GrokvizError: no run is done.
+    """
+    study.table_of_done()
+    buffer, drawn = Buffer(), list[PanelData]()
+    parts = [
+        (id, title, [(f"{id}-{name}", draw) for name, draw in figures])
+        for id, title, figures in _figures(study)
+        if figures
+    ]
+    total = sum(len(figures) for *_, figures in parts)
+    laid_out = []
+    with (
+        progress_of(f"drawing {study.plan.directory}", total=total, unit="figure", shown=progress) as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", GrokvizWarning)  # what is left out stands in each figure
+        for id, title, figures in parts:
+            panels = []
+            for name, draw in figures:
+                try:
+                    drawn.append(PanelData(name, False, frames([draw()], buffer)))
+                    panels.append(Panel(name, ""))
+                except GrokvizError as error:
+                    panels.append(Panel(name, name, why_absent=str(error)))
+                bar.update()
+            laid_out.append(Part(id, title, panels))
+    heads, rows = _table(study, folder)
+    page = StudyPage(study.plan.study.name, _about(study), list(_headline(study)), laid_out, heads, rows, _notes(study))
+    return page_of("study.html", page, PageData([], False, drawn), buffer, scripts=STUDY_SCRIPTS)
+
+
+Figures = list[tuple[str, Callable[[], Drawing]]]
+
+
+def _figures(study: OpenedStudy) -> Iterator[tuple[str, str, Figures]]:
+    """The parts of the page with their figures, each by its name."""
+    axes = axes_shown(study)
+    crossed: Figures = [
+        (f"{'-'.join(map(_short, (x, y)))}", partial(phase_drawing, study, x=x, y=y)) for x, y in combinations(axes, 2)
+    ]
+    yield "phases", "What became of the runs", crossed
+    for axis in axes:
+        figures: Figures = [("survival", partial(survival_drawing, study, by=axis))]
+        figures += [(f"curve-{name}", partial(curves_drawing, study, name, by=axis)) for name in CURVES]
+        figures += [
+            (f"aligned-{name}", partial(curves_drawing, study, name, by=axis, along="grokked")) for name in ALIGNED
+        ]
+        figures += [
+            (f"moment-{name}", partial(moment_drawing, study, name, by=axis, at=MOMENT)) for name in AT_A_MOMENT
+        ]
+        yield f"by-{_short(axis)}", f"By {axis_in_words(axis)}", figures
+    yield "keys", "Which keys were chosen", [("chosen", partial(keys_drawing, study))]
+
+
+def axes_shown(study: OpenedStudy) -> list[str]:
+    """The axes that have a part of the page: those over seeds are repetitions, and have one where there is no other."""
+    several = [name for name, values in study.axes.items() if len(values) > 1]
+    return [name for name in several if not name.endswith("seed")][:MOST_AXES] or several[:1] or list(study.axes)[:1]
+
+
+def _short(axis: str) -> str:
+    return axis.split(".")[-1]
+
+
+def _about(study: OpenedStudy) -> str:
+    said = ", ".join(f"{axis_in_words(name)} ({len(values)} values)" for name, values in study.axes.items())
+    return f"{len(study.plan.cells)} runs from the preset {study.plan.study.base}{f', over {said}' if said else ''}"
+
+
+def _headline(study: OpenedStudy) -> Iterator[Said]:
+    table = study.table
+    states = table["state"].value_counts()
+    yield Said(f"{states.get('done', 0)} of {len(table)}", "runs", name="done")
+    if states.get("failed", 0):
+        yield Said(str(states["failed"]), "runs", name="failed")
+    for outcome, count in table["outcome"].dropna().value_counts().items():
+        yield Said(str(count), "runs", name=str(outcome).replace("_", " "))
+    yield Said(duration(float(table["seconds"].sum())), name="training and measuring, all runs together")
+
+
+def _notes(study: OpenedStudy) -> str:
+    computed = ", ".join(str(value) for value in study.plan.computed.values())
+    return (
+        "Times are censored where a run ended before: medians are those of Kaplan and Meier, and infinite where fewer than half "
+        f"had the event. Intervals are bootstrapped over runs, 95 %. Computed with {computed}. To read it: "
+        f"grokviz.open_study({str(study.plan.directory.name)!r})"
+    )
+
+
+def _table(study: OpenedStudy, folder: Path) -> tuple[list[str], list[list[StudyCell]]]:
+    """Heads, and a row for each run."""
+    axes = list(study.axes)
+    heads = [
+        *map(axis_in_words, axes),
+        "state",
+        "outcome",
+        "memorised",
+        "grokked",
+        "delay",
+        "keys",
+        "end",
+        "took",
+        "run",
+    ]
+    rows = []
+    for cell, row in study.table.iterrows():
+        places = [StudyCell(str(row[name]), _number(row[name])) for name in axes]
+        rows.append([*places, *_came_of(row), _link(study, str(cell), folder)])
+    return heads, rows
+
+
+def _came_of(row: pd.Series) -> Iterator[StudyCell]:
+    yield StudyCell(str(row["state"]))
+    if row["state"] != "done":
+        yield from [StudyCell("")] * 7
+        return
+    yield StudyCell(str(row["outcome"]).replace("_", " "))
+    yield _interval(row, "memorised")
+    yield _interval(row, "grokked")
+    least, most = row["delay_least"], row["delay_most"]
+    yield StudyCell(f"{least:,.0f} to {most:,.0f}" if math.isfinite(most) else "", _number(most))
+    keys = row["key_frequencies"]
+    yield StudyCell(f"{len(keys)}: {', '.join(map(str, keys))}" if keys else "none", len(keys))
+    yield StudyCell(f"{row['end']:,.0f}", float(row["end"]))
+    yield StudyCell(duration(float(row["seconds"])), float(row["seconds"]))
+
+
+def _interval(row: Mapping[str, Any] | pd.Series, event: str) -> StudyCell:
+    after, by = row[f"{event}_after"], row[f"{event}_by"]
+    if math.isfinite(by):
+        return StudyCell(f"{after:,.0f} to {by:,.0f}", float(by))
+    return StudyCell(f"not by {after:,.0f}" if math.isfinite(after) else "", 1e18)
+
+
+def _link(study: OpenedStudy, cell: str, folder: Path) -> StudyCell:
+    """To the run's report, where it has one; else how to have it."""
+    directory = run_directory(study.plan.directory, cell)
+    report = directory / REPORT_FILE
+    if report.exists():
+        return StudyCell(cell, link=os.path.relpath(report, folder))
+    return StudyCell(command("report", Path(RUN_FOLDER) / cell))
+
+
+def _number(value: Any) -> float | str:
+    return value if isinstance(value, int | float) and math.isfinite(value) else ""
