@@ -117,7 +117,7 @@ class ReportArguments:
     """Arguments of `report`."""
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
+    """Directory of the run, or of a study."""
     out: Path | None = None
     """New HTML file for the report; RUN/report.html if not given. For a run that is read-only."""
     measurements: Path | None = None
@@ -145,11 +145,11 @@ class MeasurementsArguments:
     """Arguments of `measurements`."""
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run."""
+    """Directory of the run, or of a study: then all of its runs that are done."""
     csv: bool = False
     """Print or write comma-separated values; so it is if neither this nor --parquet is given."""
     at: str | None = None
-    """One row alone: at last, first, an epoch, grokked, or grokked:1.15; every measured epoch if not given."""
+    """One row a run: at last, first, an epoch, grokked, or grokked:1.15; every measured epoch if not given."""
     parquet: bool = False
     """Write Parquet, which keeps all digits and types; needs --out."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
@@ -184,7 +184,7 @@ class CompareArguments:
     """Arguments of `compare`."""
 
     runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
-    """Directories of two or more measured runs."""
+    """Directories of two or more measured runs, or of a study, which stands for all of its runs that are done."""
     at: str = "last"
     """Where the runs are compared in numbers: last, first, an epoch, grokked, or grokked:1.15, the first checkpoint at or after
     1.15 times the epoch by which each had grokked."""
@@ -216,6 +216,9 @@ class StudyArguments:
     """Print how many runs, hours and bytes it would take, from a few measured seconds; write nothing."""
     status: bool = False
     """Print how far each run is, and begin none."""
+    keep: str | None = None
+    """The moments whose checkpoints stay once they are measured, such as first,last,grokked:1.15; or all. As the file says, if
+    not given; then all."""
     retry: bool = False
     """Try those anew that have failed."""
     any_worker: bool = False

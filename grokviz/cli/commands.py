@@ -5,7 +5,7 @@ A command imports what it runs, and no more: `report` and `figure` never wait fo
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from keyword import iskeyword
 from pathlib import Path
@@ -41,7 +41,7 @@ from grokviz.store import Run, check_run, open_run
 if TYPE_CHECKING:
     from grokviz.analysis.reading.moments import At
     from grokviz.studies.plan import Plan
-    from grokviz.studies.study import Study
+    from grokviz.studies.study import Moment, Study
 
 DIVERGED = 3
 """Exit code of a training that diverged."""
@@ -135,6 +135,11 @@ def measure(arguments: MeasureArguments) -> int:
 
 def report(arguments: ReportArguments) -> int:
     """Write a run's report: one offline HTML page with all figures."""
+    if _is_study(arguments.run):
+        if arguments.measurements is not None:
+            raise GrokvizError(f"{arguments.run} is a study, of whose runs each has its own; leave out --measurements")
+        _study_report(arguments.run, arguments.out, quiet=arguments.quiet)
+        return 0
     _report(open_run(arguments.run), arguments.measurements, arguments.out, quiet=arguments.quiet)
     return 0
 
@@ -165,7 +170,13 @@ def measurements(arguments: MeasurementsArguments) -> int:
     if arguments.out is not None:
         refuse_unwritable(arguments.out)
     at = None if arguments.at is None else _at(arguments.at)
-    table = scalars(open_run(arguments.run), at=at)
+    if _is_study(arguments.run):
+        from grokviz.studies.opened import open_study
+
+        study = open_study(arguments.run)
+        table = study.scalars if at is None else study.at(at)
+    else:
+        table = scalars(open_run(arguments.run), at=at)
     if arguments.out is None:
         print(table.to_csv(lineterminator="\n"), end="")
         return 0
@@ -233,14 +244,20 @@ def compare(arguments: CompareArguments) -> int:
 
     if arguments.out is not None:
         refuse_unwritable(arguments.out)
+    runs: list[Any] = [each for path in arguments.runs for each in _runs_of(path)]
     if not arguments.csv:
         from grokviz.report import write_comparison
 
+        if any(map(_is_study, arguments.runs)):
+            raise GrokvizError(
+                f"a page has no room for the {len(runs)} runs of a study beside each other; write the study's own with grokviz "
+                "report, or add --csv"
+            )
         out, at = arguments.out or Path("compare.html"), _at(arguments.at)
         write_comparison(arguments.runs, out, at=at, progress=not arguments.quiet)
         _say(arguments.quiet, f"comparison: {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
         return 0
-    table = table_of(compare_runs(arguments.runs, at=_at(arguments.at)))
+    table = table_of(compare_runs(runs, at=_at(arguments.at)))
     content = table.to_csv(lineterminator="\n")
     if arguments.out is None:
         print(content, end="")
@@ -268,11 +285,14 @@ def study(arguments: StudyArguments) -> int:
         scheduler=arguments.scheduler,
         slurm=options_of(arguments.slurm),
         retry=arguments.retry,
+        keep=None if arguments.keep is None else _moments(arguments.keep),
         any_worker=arguments.any_worker,
         progress=not arguments.quiet,
     )
     if not arguments.quiet:
         print_status(plan)
+    if any(each.state == "done" for each in progress_of_cells(plan)):
+        _study_report(plan.directory, None, quiet=arguments.quiet)
     return int(any(each.state == "failed" for each in progress_of_cells(plan)))
 
 
@@ -386,6 +406,20 @@ def _at(given: str) -> "At":
     return cast("At", _epoch(given))
 
 
+def _moments(given: str) -> list["Moment"]:
+    """The moments as they were typed: 'all', or several with commas; the study refuses what are none."""
+    parts = [word.strip().partition(":") for word in given.split(",")]
+    return [cast("Moment", (name, _number(factor)) if colon else name) for name, colon, factor in parts]
+
+
+def _number(given: str) -> float | str:
+    """The number as it was typed, or what was typed instead of one."""
+    try:
+        return float(given)
+    except ValueError:
+        return given
+
+
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise GrokvizError("--repair asks before it changes anything, and there is no terminal to ask on; add --yes")
@@ -407,6 +441,28 @@ def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
     keys = key_frequencies_of(measured)
     said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measured)
     _say(quiet, f"measured: {out or run.directory} ({measured.sizes['epoch']} checkpoints; {said})")
+
+
+def _study_report(directory: Path, out: Path | None, *, quiet: bool) -> None:
+    from grokviz.report.study import write_study_report
+
+    written = write_study_report(directory, out=out, progress=not quiet)
+    _say(quiet, f"report: {written} ({written.stat().st_size / 1e6:.1f} MB; open it in a browser)")
+
+
+def _is_study(directory: Path) -> bool:
+    from grokviz.studies.directory import is_study
+
+    return is_study(directory)
+
+
+def _runs_of(path: Path) -> Iterable[Any]:
+    """A run; or the measurements of all runs of a study."""
+    if not _is_study(path):
+        return [path]
+    from grokviz.studies.opened import open_study
+
+    return open_study(path)
 
 
 def _report(run: Run, measurements_file: Path | None, out: Path | None, *, quiet: bool) -> None:

@@ -50,6 +50,8 @@ class CellFile:
     status: str = ""
     measures: tuple[str, ...] = ()
     """The names of the measures that were taken."""
+    keep: tuple[Any, ...] = ()
+    """The moments whose checkpoints have stayed."""
     computed: Mapping[str, Any] = field(default_factory=dict)
     """On what: engine, processor, versions."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -141,6 +143,11 @@ def only_worker(study: Path, cell: str) -> Iterator[None]:
         lock.release()
 
 
+def is_study(directory: Path) -> bool:
+    """Whether there is a study in this directory."""
+    return (directory / PLAN_FILE).is_file()
+
+
 def read_plan(study: Path) -> dict[str, Any]:
     """The plan of the study in this directory, as it was written.
 
@@ -196,6 +203,7 @@ def _cell_file(values: dict[str, Any]) -> CellFile:
     known = {**values, "times": {name: _number(value) for name, value in values["times"].items()}}
     for name in ("measures", "keys", "warnings"):
         known[name] = tuple(known[name])
+    known["keep"] = tuple(tuple(each) if isinstance(each, list) else each for each in known.get("keep", ()))
     return CellFile(**known)
 
 

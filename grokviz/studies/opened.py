@@ -101,6 +101,19 @@ class OpenedStudy:
         table.attrs["absent"] = absent_ones(moments)
         return table
 
+    @property
+    def scalars(self) -> pd.DataFrame:
+        """The measures that are one number, or one for each split, of all runs that are done: a row for each run and measured
+        epoch, which are the index, with the axes of the study first.
+
+        Raises:
+            GrokvizError: no run is done.
+        """
+        axes = self.table[list(self.axes)]
+        tables = {cell.id: read_scalars(self.plan.directory, cell.id) for cell in self._some_done()}
+        joined = pd.concat(tables, names=["cell", "epoch"])
+        return axes.loc[joined.index.get_level_values("cell")].set_axis(joined.index).join(joined)
+
     def summary(self, *, by: str, at: At = ("grokked", 1.15), measures: Sequence[str] = ()) -> pd.DataFrame:
         """A row for each value of the axis `by`, over all others: `n` runs; how many grokked (`n_grokked`), lost that again
         (`n_lost`), ended without it (`n_censored`), diverged (`n_diverged`), or ended before the moment `at` (`n_too_short`); the

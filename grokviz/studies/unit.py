@@ -115,9 +115,10 @@ def _refuse_unseen(unit: Unit) -> None:
         )
 
 
-def is_done(said: CellFile, config: RunConfig, measures: Sequence[str]) -> bool:
+def is_done(said: CellFile, unit: Unit) -> bool:
     """Whether a cell is as far as is asked."""
-    return said.state == "done" and dict(said.asked) == asked_of(config) and set(measures) <= set(said.measures)
+    is_as_far = said.state == "done" and dict(said.asked) == asked_of(unit.config)
+    return is_as_far and set(unit.measures) <= set(said.measures) and said.keep == unit.keep
 
 
 def measures_of(plan: Plan) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ def measures_of(plan: Plan) -> tuple[str, ...]:
 def _done(unit: Unit, here: Mapping[str, Any]) -> CellFile:
     directory, cell = Path(unit.study), unit.cell
     before = read_cell(directory, cell)
-    if is_done(before, unit.config, unit.measures) or before.state == "failed":
+    if is_done(before, unit) or before.state == "failed":
         return before
     by = f"process {os.getpid()} on {socket.gethostname()}"
     tries = before.tries + 1 if before.state == "begun" else 1
@@ -182,6 +183,7 @@ def _trained_and_measured(unit: Unit, begun: CellFile) -> CellFile:
         end=end,
         status=str(read["status"].item()),
         measures=tuple(names),
+        keep=unit.keep,
         seconds={name: begun.seconds.get(name, 0.0) + value for name, value in seconds.items()},
         times=outcome_and_times(phases),
         keys=tuple(key_frequencies_of(read)),

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grokviz.bars import Progress, progress_of
@@ -14,7 +14,7 @@ from grokviz.store import open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import CellFile, again, only_worker, read_cell, run_directory, write_cell
 from grokviz.studies.plan import Plan, keep_plan, opened_plan
-from grokviz.studies.study import Study
+from grokviz.studies.study import Moment, Study
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -48,6 +48,7 @@ def run_study(
     workers: int | None = None,
     scheduler: str | None = None,
     slurm: Mapping[str, str] | None = None,
+    keep: Sequence[Moment] | None = None,
     retry: bool = False,
     any_worker: bool = False,
     progress: bool = True,
@@ -56,7 +57,8 @@ def run_study(
     need say it of one that is there already.
 
     What is done stays: a changed study adds what is new. Several processes may work on one directory at once. A run that fails
-    is kept as that, with the reason, and the others go on; with `retry`, those are tried anew.
+    is kept as that, with the reason, and the others go on; with `retry`, those are tried anew. `keep` names the moments whose
+    checkpoints stay, in place of what the study says.
 
     `on` says who does the units: 'local', so many `workers` of this machine, as many as cores and memory allow if not given;
     'slurm', a job array, whose options (those of sbatch: partition, time in minutes, mem, account, ...) are `slurm`; 'dask', the
@@ -69,26 +71,26 @@ def run_study(
     """
     from grokviz.studies.engines.choice import engine_and_place  # here, for who looks at a study needs no torch
     from grokviz.studies.planning import planned
-    from grokviz.studies.unit import is_done, measures_of, unit_of
+    from grokviz.studies.unit import is_done, unit_of
 
     directory = as_path("directory", directory)
     engine, where = engine_and_place(on, workers=workers, scheduler=scheduler, slurm=slurm or {})
     plan = opened_plan(directory) if study is None else planned(as_study(study), directory)
+    if keep is not None:
+        plan = replace(plan, study=replace(plan.study, keep=keep))
     keep_plan(plan)
     if retry:
         _try_again(plan)
-    names = measures_of(plan)
+    units = {cell.id: unit_of(plan, cell, any_worker=any_worker) for cell in plan.cells}
+    said = {cell: read_cell(directory, cell) for cell in units}
     left = [
-        cell
-        for cell in plan.cells
-        if not is_done(said := read_cell(directory, cell.id), cell.config, names) and said.state != "failed"
+        cell for cell in plan.cells if not is_done(said[cell.id], units[cell.id]) and said[cell.id].state != "failed"
     ]
     if not left:
         return plan
-    units = [unit_of(plan, cell, any_worker=any_worker) for cell in left]
     with _followed(plan, left, shown_as=f"study {plan.study.name}", wanted=progress) as bar:
         states = Counter[str]()
-        for did in engine(units, where):
+        for did in engine([units[cell.id] for cell in left], where):
             states[did.said.state if did.said else "elsewhere"] += 1
             bar.set_postfix_str(", ".join(f"{count} {state}" for state, count in states.items()), False)
     return plan
