@@ -1,10 +1,12 @@
 """A unit of a study: train a cell or go on with it, measure it, keep what became of it. A value that can be pickled."""
 
+import errno
 import os
 import socket
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,11 +149,21 @@ def _done(unit: Unit, here: Mapping[str, Any]) -> CellFile:
             _kept(directory, cell, replace(begun, state="interrupted", tries=0))
             raise
         except GrokvizError as error:
+            if _is_of_the_disk(error):
+                with suppress(GrokvizError):
+                    write_cell(directory, cell, replace(begun, state="interrupted", tries=0))
+                raise
             return _kept(directory, cell, replace(begun, state="failed", error=str(error)))
         except Exception as error:  # one run must not end all the others
             return _kept(directory, cell, replace(begun, state="failed", error=f"not foreseen: {error!r:.300}"))
     said = tuple(dict.fromkeys(str(each.message) for each in warned if issubclass(each.category, GrokvizWarning)))
     return _kept(directory, cell, replace(done, computed=dict(here), warnings=said))
+
+
+def _is_of_the_disk(error: GrokvizError) -> bool:
+    """Whether there is no room on the disk or no leave to write, which no run is to blame for, and every other will meet."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _kept(directory: Path, cell: str, said: CellFile) -> CellFile:

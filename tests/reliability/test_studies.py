@@ -1,0 +1,92 @@
+"""Studies that are killed over and over, and on disks that are full or cannot be written."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from grokviz.cli.main import main
+from grokviz.errors import GrokvizError
+from grokviz.studies.plan import keep_plan, opened_plan
+from grokviz.studies.planning import planned
+from grokviz.studies.study import Study
+from grokviz.studies.unit import do, unit_of
+from grokviz.studies.work import progress_of_cells
+from small_studies import TINY, same_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:this may not grok")]
+QUICK = """
+base = "quick"
+axes."training.weight_decay" = [0.5, 1]
+axes."task.train_fraction" = [0.4, 0.5]
+axes."task.split_seed" = "0..2"
+"""
+KILLS = 5
+
+
+def test_a_study_of_quick_killed_five_times_is_the_one_that_was_not(tmp_path: Path, whole: bool, figures) -> None:
+    if not whole:
+        pytest.skip("twelve runs of quick, twice: with --whole; a small study is killed in tests/test_studies.py")
+    file, killed, undisturbed = tmp_path / "quick.toml", tmp_path / "killed", tmp_path / "undisturbed"
+    file.write_text(QUICK)
+    began = time.monotonic()
+    assert main(["study", str(file), "--out", str(undisturbed), "--quiet"]) == 0
+    took = time.monotonic() - began
+    chance = random.Random(0)
+    met = []
+    for _ in range(KILLS):
+        words = [sys.executable, "-m", "grokviz.cli", "study", str(file), "--out", str(killed), "--quiet"]
+        process = subprocess.Popen(words, start_new_session=True)
+        time.sleep(chance.uniform(0.05, 0.35) * took)
+        whom = chance.choice(["parent", "worker", "all"])
+        _kill(process.pid, whom)
+        done = sum(each.state == "done" for each in progress_of_cells(opened_plan(killed)))
+        met.append(f"{whom} at {done} of 12 done")
+        if whom == "worker":  # its study goes on by itself
+            time.sleep(0.1 * took)
+            _kill(process.pid, "all")
+        process.wait()
+        time.sleep(1)  # workers whose parent is gone end by themselves, or hold their cells
+    assert main(["study", str(file), "--out", str(killed), "--quiet"]) == 0
+    same_study(opened_plan(undisturbed), opened_plan(killed))
+    figures(f"a study of 12 runs of quick, killed: {', '.join(met)}: the same bits")
+
+
+def _kill(parent: int, whom: str) -> None:
+    if whom == "all":
+        os.killpg(parent, signal.SIGKILL)
+    elif whom == "parent":
+        os.kill(parent, signal.SIGKILL)
+    else:
+        listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
+        workers = [line.split()[0] for line in listed.stdout.splitlines() if "loky" in line and "tracker" not in line]
+        if workers:
+            os.kill(int(workers[0]), signal.SIGKILL)
+
+
+def test_a_full_disk_ends_a_study_in_one_line_and_no_run_is_to_blame(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here: that needs root")
+    try:
+        study = Study(name="tiny", base="quick", set=TINY, axes={"task.split_seed": [0, 1]})
+        plan = planned(study, small / "study")
+        keep_plan(plan)
+        units = [unit_of(plan, cell) for cell in plan.cells]
+        with pytest.raises(GrokvizError, match=r"cannot be written \(No space left on device\)"):
+            all(do(unit) for unit in units)
+        assert not [each for each in progress_of_cells(plan) if each.state == "failed"]
+        subprocess.run(["mount", "-o", "remount,size=10m", str(small)], check=True)
+        assert [do(unit).said.state for unit in units] == ["done", "done"]
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        assert main(["study", "--out", str(plan.directory)]) == 2
+        assert main(["study", "--out", str(plan.directory), "--status"]) == 0
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
