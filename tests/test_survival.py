@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grokviz.errors import GrokvizError
-from grokviz.figures.studies import finding_of_arms
+from grokviz.figures.studies.survival import finding_of_arms
 from grokviz.studies.summary import measures_compared, summary_of
 from grokviz.studies.survival import (
     Times,
