@@ -66,6 +66,26 @@ assert main(["measurements", "run", "--parquet", "--out", "table.parquet"]) == 0
 import pandas
 assert len(pandas.read_parquet("table.parquet")) >= 3
 """,
+    "slurm": """
+import sys
+from grokviz.cli.main import main
+
+open("tiny.toml", "w").write('set.task.p = 7')
+assert main(["study", "tiny.toml", "--out", "study", "--on", "slurm"]) == 2, "there is no Slurm here"
+import submitit
+""",
+    "dask": TINY
+    + """
+import distributed
+from grokviz.studies.study import Study
+from grokviz.studies.work import run_study
+
+short = {"task.p": 7, "task.train_fraction": 0.6, "model.d_mlp": 32, "training.epochs": 200}
+if __name__ == "__main__":
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        plan = run_study(Study(name="tiny", set=short), "study", on="dask", scheduler=cluster.scheduler_address)
+    assert grokviz.open_study("study").table["state"].tolist() == ["done"]
+""",
     "docs": """
 import subprocess, sys
 from pathlib import Path

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from of_analysis import measuring_rows, memory_rows, run_of_200, waiting_rows
+from of_studies import EPOCHS, RUNS, study_rows
 from of_training import core_rows, epoch_rows, p_rows, step_rows
 from timing import Rows
 
@@ -58,6 +59,11 @@ def sections(folder: Path, run: Path | None, rounds: int) -> Iterator[str]:
     )
     yield from table(
         "Two cores", ("", "epochs a second", "against one run with two threads"), core_rows(config, folder, rounds)
+    )
+    yield from table(
+        f"Studies: {RUNS} runs of `default`, each of {EPOCHS:,} epochs",
+        ("", "runs an hour", "against the notebook's loop", "against one run after another"),
+        study_rows(folder, max(1, rounds // 2)),
     )
     measured = run_of_200(config, folder, run)
     yield from table(
