@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability slurm bench docs extras arm transformer-lens-4 ledger readme clean
+.PHONY: help demo test check reliability slurm bands bench docs extras arm transformer-lens-4 ledger readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make slurm   studies on a real Slurm of this machine, as root: a job requeued, one killed, one out of time (two minutes)"
+	@echo "make bands   the published bands as a study of 16 runs (two hours; at most 100 minutes a call, the next goes on)"
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
@@ -39,6 +40,9 @@ slurm: $(VENV)/installed-test
 	PATH="$$PATH:/usr/sbin" command -v slurmctld >/dev/null || test "$$(id -u)" != 0 || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; }
 	$(BIN)/pytest tests/clusters/test_slurm.py --slurm -rs
+
+bands: $(VENV)/installed-test
+	$(BIN)/python tests/benchmarks/bands.py --write docs/studies.md
 
 bench: $(VENV)/installed-test
 	$(BIN)/python tests/benchmarks/bench.py --write docs/performance.md $(if $(RUN),--run $(RUN))

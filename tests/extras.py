@@ -66,6 +66,15 @@ assert main(["measurements", "run", "--parquet", "--out", "table.parquet"]) == 0
 import pandas
 assert len(pandas.read_parquet("table.parquet")) >= 3
 """,
+    "images": TINY
+    + """
+from pathlib import Path
+from grokviz.cli.main import main
+
+grokviz.measure(grokviz.train(config, "run"))
+assert main(["figure", "run", "losses", "-o", "losses.pdf"]) == 0
+assert Path("losses.pdf").read_bytes().startswith(b"%PDF")
+""",
     "slurm": """
 import sys
 from grokviz.cli.main import main

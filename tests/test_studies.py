@@ -121,6 +121,7 @@ def test_how_long_and_where_a_run_is_trained_makes_it_no_other() -> None:
         ),
         ({"blocks": [Block(), Block(set={"training.epochs": 80})]}, "are the same run, whatever its length"),
         ({"keep": ["grokkd"]}, "keep names 'grokkd'"),
+        ({"keep": [["grokked", 0.5]]}, r"keep names \['grokked', 0.5\]"),
         ({"base": "quik"}, "preset 'quik' is unknown"),
         ({"engine": "fast"}, "engine"),
         ({"measures": ["losss"]}, "losss"),

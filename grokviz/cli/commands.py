@@ -409,7 +409,7 @@ def _at(given: str) -> "At":
 def _moments(given: str) -> list["Moment"]:
     """The moments as they were typed: 'all', or several with commas; the study refuses what are none."""
     parts = [word.strip().partition(":") for word in given.split(",")]
-    return [cast("Moment", (name, _number(factor)) if colon else name) for name, colon, factor in parts]
+    return [cast("Moment", (name, _number(factor)) if colon else _number(name)) for name, colon, factor in parts]
 
 
 def _number(given: str) -> float | str:

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from grokviz.checks import as_path, choose, number, one_of, shown
+from grokviz.analysis.reading.moments import At, refuse_no_moment
+from grokviz.checks import as_path, choose, one_of, shown
 from grokviz.config import SECTIONS, WHERE, EngineName, RunConfig
 from grokviz.config.presets import preset
 from grokviz.errors import GrokvizError
@@ -29,7 +30,8 @@ GEOMETRIC_UNTIL = 100_000
 """The epoch up to which geometric checkpoints are spaced in a study, so that they do not depend on how long its runs are."""
 
 Value = str | int | float | bool | tuple[Any, ...] | None
-Moment = str | tuple[str, float]
+Moment = Literal["all"] | At
+"""Whose checkpoints stay: all, or those of a moment."""
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _FILE_FIELDS = ("name", "base", "set", "axes", "pair", "block", "measures", "keep", "engine", "device", "threads")
@@ -81,7 +83,7 @@ class Study:
     measures: Sequence[str] = ()
     """The names of the measures that are taken at every checkpoint; all, if none are named."""
     keep: Sequence[Moment] = ("all",)
-    """The moments whose checkpoints stay once they are measured: 'first', 'last', 'grokked', ('grokked', 1.15), or 'all'."""
+    """The moments whose checkpoints stay once measured: 'first', 'last', an epoch, 'grokked', ('grokked', 1.15); or 'all'."""
     engine: EngineName = "auto"
     """What computes all runs; 'auto' is decided once, by whoever plans."""
     device: str = "cpu"
@@ -314,14 +316,17 @@ def _values(name: str, given: Any) -> tuple[Value, ...]:
 
 
 def _moment(given: Any) -> Moment:
-    if isinstance(given, str) and given in ("all", "first", "last", "grokked"):
-        return given
-    is_later = isinstance(given, list | tuple) and len(given) == 2 and given[0] == "grokked"
-    if is_later and number("the factor of keep", given[1]) >= 1:
-        return "grokked", float(given[1])
-    raise GrokvizError(
-        f"keep names {shown(given)}, but must name 'all', 'first', 'last', 'grokked', or ['grokked', 1.15]"
-    )
+    if isinstance(given, str) and given == "all":
+        return "all"
+    try:
+        refuse_no_moment(given)
+    except GrokvizError as error:
+        raise GrokvizError(
+            f"keep names {shown(given)}, but must name 'all', 'first', 'last', an epoch, 'grokked', or ['grokked', 1.15]"
+        ) from error
+    if isinstance(given, list | tuple):
+        return given[0], float(given[1])
+    return given if isinstance(given, str) else int(given)
 
 
 def _refuse_no_name(name: Any) -> None:
