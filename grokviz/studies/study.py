@@ -326,7 +326,7 @@ def _moment(given: Any) -> Moment:
         ) from error
     if isinstance(given, list | tuple):
         return given[0], float(given[1])
-    return given if isinstance(given, str) else int(given)
+    return cast(At, given if isinstance(given, str) else int(given))
 
 
 def _refuse_no_name(name: Any) -> None:
