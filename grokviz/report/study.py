@@ -29,7 +29,7 @@ from grokviz.report.buffer import Buffer
 from grokviz.report.data import PageData, PanelData
 from grokviz.report.frames import frames
 from grokviz.report.page import STUDY_SCRIPTS
-from grokviz.report.panels import Panel
+from grokviz.report.panels import Panel, Tab
 from grokviz.report.words import Said
 from grokviz.studies.directory import REPORT_FILE, RUN_FOLDER, run_directory
 from grokviz.studies.opened import OpenedStudy, open_study
@@ -40,15 +40,6 @@ CURVES = ("accuracy_test", "loss_test", "total_weight_norm")
 ALIGNED = ("readout_participation_ratio", "restricted_loss_test", "excluded_loss_train")
 AT_A_MOMENT = ("readout_participation_ratio", "embedding_participation_rank", "total_weight_norm", "n_keys")
 MOMENT: At = ("grokked", 1.15)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of the page: figures under one head."""
-
-    id: str
-    title: str
-    panels: Sequence[Panel]
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class StudyPage:
     name: str
     about: str
     headline: Sequence[Said]
-    parts: Sequence[Part]
+    parts: Sequence[Tab]
     heads: Sequence[str]
     rows: Sequence[Sequence[StudyCell]]
     notes: str
@@ -118,7 +109,7 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
                 except GrokvizError as error:
                     panels.append(Panel(name, name, why_absent=str(error)))
                 bar.update()
-            laid_out.append(Part(id, title, panels))
+            laid_out.append(Tab(id, title, panels))
     heads, rows = _table(study, folder)
     page = StudyPage(study.plan.study.name, _about(study), list(_headline(study)), laid_out, heads, rows, _notes(study))
     return page_of("study.html", page, PageData([], False, drawn), buffer, scripts=STUDY_SCRIPTS)

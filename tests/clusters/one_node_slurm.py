@@ -85,7 +85,7 @@ def _munge_up(environment: dict[str, str]) -> None:
     subprocess.run(["runuser", "--user", "munge", "--", "munged"], env=environment, check=True)
 
 
-def _wait_for(is_so, seconds: float = 60) -> None:
+def _wait_for(is_so, seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < until, "Slurm did not come up"

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import distributed
 import pytest
 
 import grokviz
+from clusters.waiting import wait_for
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from grokviz.studies.directory import read_cell
@@ -47,14 +47,6 @@ def cluster(folder: Path, *worker: str) -> Iterator[str]:
         for process in reversed(up):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def wait_for(found: Callable[[], object], seconds: float = 120) -> object:
-    until = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < until, "nothing came"
-        time.sleep(0.1)
-    return value
 
 
 def test_a_study_of_two_workers_one_killed_is_the_one_of_this_machine(tmp_path: Path) -> None:

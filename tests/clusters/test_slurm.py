@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clusters.one_node_slurm import slurm_up, why_not
+from clusters.waiting import wait_for
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from grokviz.studies.directory import read_cell
@@ -32,14 +32,6 @@ def slurm(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         yield
-
-
-def wait_for(found: Callable[[], object], seconds: float = 120) -> object:
-    until = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < until, "nothing came"
-        time.sleep(0.1)
-    return value
 
 
 def test_a_study_of_jobs_one_requeued_and_one_killed_is_the_one_of_this_machine(slurm: None, tmp_path: Path) -> None:

@@ -1,9 +1,23 @@
 """The reliability suite: a sample of its kills and damages in every test run, all of them with --whole."""
 
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A disk that can be made other than it is, while it is in use."""
+
+    folder: Path
+
+    def change(self, option: str) -> None:
+        """Mount it anew: with 'size=10m', or 'ro'."""
+        subprocess.run(["mount", "-o", f"remount,{option}", str(self.folder)], check=True)
 
 
 @pytest.fixture
@@ -22,6 +36,20 @@ def sample(whole: bool) -> Callable[[Sequence[Any], int], Sequence[Any]]:
         return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
 
     return choose
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of its own that has hardly any room."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here: that needs root")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture
