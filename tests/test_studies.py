@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from grokviz.studies.cells import cell_id
 from grokviz.studies.directory import CellFile, only_worker, read_cell, run_directory, write_cell
 from grokviz.studies.ends import end_of
 from grokviz.studies.plan import Plan, keep_plan, opened_plan
-from grokviz.studies.planning import planned
+from grokviz.studies.planning import planned, planned_and_kept
 from grokviz.studies.study import Block, Study
 from grokviz.studies.unit import do, unit_of
 from grokviz.studies.work import progress_of_cells, run_study
@@ -235,6 +237,25 @@ def test_a_worker_that_computes_otherwise_is_refused_unless_allowed(tmp_path: Pa
     with pytest.raises(GrokvizError, match=r"computes otherwise.*torch is .*, not 1\.0"):
         do(unit_of(plan, plan.cells[0]))
     assert do(unit_of(plan, plan.cells[0], any_worker=True)).said.state == "done"
+
+
+def test_several_that_plan_a_new_study_at_once_have_one_plan(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        plans = list(pool.map(lambda _: planned_and_kept(tiny(), tmp_path / "study"), range(4)))
+    assert len({plan.id for plan in plans}) == 1
+    assert opened_plan(tmp_path / "study") == plans[0]
+
+
+def test_a_worker_that_sees_another_directory_of_that_name_says_so(tmp_path: Path) -> None:
+    plan = begun(tiny(), tmp_path / "study")
+    unit = pickle.loads(pickle.dumps(unit_of(plan, plan.cells[0])))
+    shutil.rmtree(plan.directory)
+    with pytest.raises(GrokvizError, match=r"does not see the study in .*: workers need a file system that they share"):
+        do(unit)
+    begun(tiny(), tmp_path / "study")  # of another machine, so to speak
+    with pytest.raises(GrokvizError, match="does not see the study"):
+        do(unit)
+    assert not (tmp_path / "study" / "runs").exists()
 
 
 def test_a_directory_of_anything_else_is_refused(tmp_path: Path) -> None:

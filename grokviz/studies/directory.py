@@ -10,7 +10,7 @@ DIR/cells/CELL.csv    its measures that are one number, or one for each split, b
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ RUN_FOLDER, CELL_FOLDER = "runs", "cells"
 REPORT_FILE = "report.html"
 """The page of the study; and that of each of its runs, in the run's own directory."""
 PLAN_SCHEMA = 1
+PLANNING = "planning"
 
 State = Literal["waiting", "begun", "interrupted", "failed", "done"]
 
@@ -119,20 +120,32 @@ def _anew(path: Path) -> str:
     return f"remove {path.with_suffix('.json').name} beside it, and the cell is looked at anew: its run is kept"
 
 
-@contextmanager
-def only_worker(study: Path, cell: str) -> Iterator[None]:
-    """Hold the cell, so that each is done by one process.
+def only_worker(study: Path, cell: str, *, seconds: float = 1.0) -> AbstractContextManager[None]:
+    """Hold the cell, so that each is done by one process. It waits so long for another, which may only be looking.
 
     Raises:
         InUseError: another process has it.
     """
-    folder = study / CELL_FOLDER
+    return _held(study / CELL_FOLDER, cell, f"cell {cell} of {study} is being worked on", seconds)
+
+
+def only_planner(study: Path) -> AbstractContextManager[None]:
+    """Hold the directory while its plan is made: of several processes that plan at once, each after the first finds a plan.
+
+    Raises:
+        InUseError: another process is planning, for a whole minute.
+    """
+    return _held(study, PLANNING, f"{study} is being planned", 60.0)
+
+
+@contextmanager
+def _held(folder: Path, name: str, said: str, seconds: float) -> Iterator[None]:
     try:
         make_folder(folder)
-        lock = FileLock(folder / f".{cell}.lock", timeout=0)
+        lock = FileLock(folder / f".{name}.lock", timeout=seconds)
         lock.acquire()
     except Timeout:
-        raise InUseError(f"cell {cell} of {study} is being worked on by another process") from None
+        raise InUseError(f"{said} by another process") from None
     except OSError as error:
         raise GrokvizError(
             f"{folder} cannot be written ({error.strerror}); everything completed so far is kept"
@@ -190,8 +203,12 @@ def refuse_other_content(study: Path) -> None:
     """
     if study.exists() and not study.is_dir():
         raise GrokvizError(f"{study} is not a directory; choose another for the study")
-    if study.is_dir() and not (study / PLAN_FILE).exists() and any(study.iterdir()):
+    if study.is_dir() and not (study / PLAN_FILE).exists() and _holds_anything(study):
         raise GrokvizError(f"{study} is not empty, and holds no study; choose another directory")
+
+
+def _holds_anything(study: Path) -> bool:
+    return any(path.name != f".{PLANNING}.lock" for path in study.iterdir())
 
 
 def again(said: CellFile) -> CellFile:

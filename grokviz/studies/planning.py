@@ -1,12 +1,31 @@
 """Planning a study: where it is new, on what it is computed is decided here, once; where it is there already, that stays."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from grokviz.errors import GrokvizError
-from grokviz.studies.directory import PLAN_FILE, refuse_other_content
-from grokviz.studies.plan import Plan, new_id, opened_plan
-from grokviz.studies.study import Study
+from grokviz.studies.directory import PLAN_FILE, only_planner, refuse_other_content
+from grokviz.studies.plan import Plan, keep_plan, new_id, opened_plan
+from grokviz.studies.study import Moment, Study
+
+
+def planned_and_kept(study: Study | None, directory: Path, *, keep: Sequence[Moment] | None = None) -> Plan:
+    """The plan of `study` in `directory`, written there: that of the study which is there, if none is given. With `keep`, the
+    checkpoints of other moments stay. Of several processes that plan at once all have the same plan.
+
+    Raises:
+        GrokvizError: as `planned` does, or there is no study.
+    """
+    refuse_other_content(directory)
+    if study is None:
+        opened_plan(directory)  # refused before anything is made there
+    with only_planner(directory):
+        plan = opened_plan(directory) if study is None else planned(study, directory)
+        if keep is not None:
+            plan = replace(plan, study=replace(plan.study, keep=keep))
+        keep_plan(plan)
+    return plan
 
 
 def planned(study: Study, directory: Path) -> Plan:

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from grokviz.bars import Progress, progress_of
@@ -12,8 +12,15 @@ from grokviz.checks import as_path, shown
 from grokviz.errors import GrokvizError, InUseError
 from grokviz.store import open_run
 from grokviz.studies.cells import Cell
-from grokviz.studies.directory import CellFile, again, only_worker, read_cell, run_directory, write_cell
-from grokviz.studies.plan import Plan, keep_plan, opened_plan
+from grokviz.studies.directory import (
+    CellFile,
+    again,
+    only_worker,
+    read_cell,
+    run_directory,
+    write_cell,
+)
+from grokviz.studies.plan import Plan
 from grokviz.studies.study import Moment, Study
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -70,15 +77,12 @@ def run_study(
         Interrupted: a signal came; the study goes on from there.
     """
     from grokviz.studies.engines.choice import engine_and_place  # here, for who looks at a study needs no torch
-    from grokviz.studies.planning import planned
+    from grokviz.studies.planning import planned_and_kept
     from grokviz.studies.unit import is_done, unit_of
 
     directory = as_path("directory", directory)
     engine, where = engine_and_place(on, workers=workers, scheduler=scheduler, slurm=slurm or {})
-    plan = opened_plan(directory) if study is None else planned(as_study(study), directory)
-    if keep is not None:
-        plan = replace(plan, study=replace(plan.study, keep=keep))
-    keep_plan(plan)
+    plan = planned_and_kept(None if study is None else as_study(study), directory, keep=keep)
     if retry:
         _try_again(plan)
     units = {cell.id: unit_of(plan, cell, any_worker=any_worker) for cell in plan.cells}
@@ -127,10 +131,12 @@ def _is_at_work(directory: Path, cell: str, said: CellFile) -> bool:
     if said.state != "begun":
         return False
     try:
-        with only_worker(directory, cell):
+        with only_worker(directory, cell, seconds=0):
             return False
     except InUseError:
         return True
+    except GrokvizError:  # it cannot be written, so nobody works there
+        return False
 
 
 def _try_again(plan: Plan) -> None:

@@ -52,7 +52,7 @@ class SavesFirst:
         """Do the unit; where Slurm's warning comes, save, and then let submitit queue the job anew."""
         from submitit import JobEnvironment
 
-        number = JobEnvironment()._usr_sig()
+        number = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
         queue_anew, warned = signal.getsignal(number), []
 
         def save(number: int, frame: FrameType | None) -> None:
