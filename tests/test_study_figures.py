@@ -107,7 +107,7 @@ def test_a_phase_diagram_shows_outcomes_delays_and_what_is_censored(study: Opene
 def test_curves_have_the_mean_over_runs_and_its_band_along_epochs(study: OpenedStudy) -> None:
     figure = curves(study, "norm", by="training.weight_decay")
     means = [trace for trace in figure.data if trace.mode == "lines" and trace.name]
-    assert [trace.name for trace in means] == [f"weight decay {decay} (n = 6)" for decay in DECAYS]
+    assert [trace.name for trace in means] == [f"weight decay {decay:g} (n = 6)" for decay in DECAYS]
     for decay, trace in zip(DECAYS, means, strict=True):
         np.testing.assert_allclose(trace.y, 10 * decay + 1 - EPOCHS / 1000)
         low, high = np.array(trace.customdata).T
@@ -176,7 +176,7 @@ def test_keys_are_shown_beside_what_the_embedding_held_of_them_at_initialisation
     power = grokviz.open_run(plan.directory / "runs" / first).measurements["embedding_power"].isel(epoch=0)
     expected = float(power.sel(frequency=2) / power.mean())
     assert figure.layout.title.text == (
-        f"What became keys had {expected:.2f} times the mean power in the embedding at initialisation, n = 1 runs"
+        f"What became keys had {expected:.2f} times the mean power in the embedding at initialisation: 1 initialisations, 1 runs"
     )
     np.testing.assert_allclose(figure.data[0].z[0], power / power.mean(), rtol=1e-6)
     assert "1 runs without keys are left out" in figure.layout.title.subtitle.text
@@ -230,6 +230,6 @@ def test_every_figure_of_the_page_is_drawn_in_a_browser(study: OpenedStudy, brow
 def test_survival_has_a_curve_for_each_value(study: OpenedStudy) -> None:
     figure = survival(study, by="training.weight_decay")
     assert figure.layout.title.text == (
-        "Half of the runs have grokked by epoch 600 (weight decay 1.0), 200 (weight decay 3.0); fewer than half at weight "
+        "Half of the runs have grokked by epoch 600 (weight decay 1), 200 (weight decay 3); fewer than half at weight "
         "decay 0.3"
     )

@@ -148,6 +148,6 @@ def test_differences_are_of_pairs_where_runs_share_their_seeds() -> None:
 def test_the_finding_says_by_when_half_had_grokked_or_that_they_have_not() -> None:
     arms = {0.3: exact([300, 310, -400]), 1.0: exact([30, 31, 32]), 3.0: exact([5, -9, -9])}
     assert finding_of_arms(arms, "decay") == (
-        "Half of the runs have grokked by epoch 310 (decay 0.3), 31 (decay 1.0); fewer than half at decay 3.0"
+        "Half of the runs have grokked by epoch 310 (decay 0.3), 31 (decay 1); fewer than half at decay 3"
     )
     assert finding_of_arms({1: exact([-9, 3, -9])}, "p") == "Fewer than half of the runs have grokked at p 1"

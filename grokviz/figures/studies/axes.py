@@ -28,6 +28,11 @@ def at_in_words(at: Any) -> str:
     return f"at its {at} checkpoint" if isinstance(at, str) else f"at epoch {int(at):,}"
 
 
+def value_in_words(value: Any) -> str:
+    """A value on an axis, a whole number without a point: a table has 1.0 beside 0.3."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def arms_in(study: OpenedStudy, table: pd.DataFrame, name: str) -> dict[Any, pd.DataFrame]:
     """The runs at each value of an axis, in the order of the study."""
     arms = dict(iter(table.groupby(name, sort=False, dropna=False)))
@@ -39,5 +44,5 @@ def along_values(drawing: Drawing, which: Any, name: str, values: Sequence[Any])
     """Make an axis of the figure one of values: they stand one after the other, at 0, 1, 2, ..."""
     places = list(range(len(values)))
     bounds = [-0.5, len(values) - 0.5]
-    said = [str(value) for value in values]
+    said = [value_in_words(value) for value in values]
     drawing.axis(which, title=axis_in_words(name), tickvals=places, ticktext=said, range=bounds)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from grokviz.checks import one_of
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words
+from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words, value_in_words
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import mean_band
@@ -46,7 +46,7 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
             continue
         mean, low, high = mean_band(own.to_numpy().T)
         colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
-        label = f"{axis_in_words(by)} {value} (n = {len(arm)})"
+        label = f"{axis_in_words(by)} {value_in_words(value)} (n = {len(arm)})"
         x = own.index.to_numpy(float)
         if len(arm) > 1:
             drawing.add(
@@ -97,7 +97,7 @@ def _finding(measure: str, by: str, along: Along, ends: Sequence[tuple[Any, floa
     def said(end: tuple[Any, float, float, int]) -> str:
         value, mean, x, n = end
         when = f"epoch {x:,.0f}" if along == "epoch" else f"{x:.3g} times grokking"
-        return f"{mean:.3g} at {when} ({axis_in_words(by)} {value}, n = {n})"
+        return f"{mean:.3g} at {when} ({axis_in_words(by)} {value_in_words(value)}, n = {n})"
 
     both = said(first) if len(ends) == 1 else f"{said(first)}, {said(last)}"
     return f"Mean {column_in_words(measure)} where all runs go on: {both}"

@@ -6,7 +6,7 @@ import xarray as xr
 
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.theme import SEQUENTIAL, legend_below, titled
+from grokviz.figures.theme import SEQUENTIAL, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import mean_interval
 
@@ -17,6 +17,8 @@ def keys_chosen(study: OpenedStudy) -> go.Figure:
     """Each run of a study that has keys: the power of its embedding at initialisation in each frequency, as a multiple of the
     mean over its frequencies, and marks at those that it has as keys at its end. If the initial embedding said nothing of what
     is chosen, keys would have 1 on average.
+
+    Runs of one seed begin with the same embedding, so means and interval are over the initialisations.
 
     Raises:
         GrokvizError: no run is done or has keys, or the power of the embedding was not measured.
@@ -45,13 +47,13 @@ def keys_drawing(study: OpenedStudy) -> Drawing:
     )  # fmt: skip
     marks = [(label, i) for i, keys in enumerate(chosen.values()) for label in keys]
     drawing.add(
-        "scatter", x=[label for label, _ in marks], y=[i for _, i in marks], mode="markers", name="key at its end",
-        marker={"symbol": "circle-open", "size": 9, "color": "#FFFFFF", "line": {"width": 2}}, hoverinfo="skip", showlegend=True,
+        "scatter", x=[label for label, _ in marks], y=[i for _, i in marks], mode="markers",
+        name="key at its end", showlegend=False, marker={"symbol": "circle-open", "size": 9, "color": "#FFFFFF", "line": {"width": 2}},
+        hoverinfo="skip",
     )  # fmt: skip
     drawing.axis("x", title=axis)
-    drawing.axis("y", title="run", showticklabels=False)
+    drawing.axis("y", title="run", showticklabels=False, ticks="")
     drawing.layout["height"] = 260 + min(14 * len(rows), 560)
-    legend_below(drawing)
     return titled(
         drawing, _finding(relative, chosen, axis), _shows(len(chosen), len(table), len({k for k, _ in marks}))
     )
@@ -73,11 +75,16 @@ def _said(study: OpenedStudy, cell: str) -> str:
 
 
 def _finding(relative: dict[str, xr.DataArray], chosen: dict[str, list[object]], axis: str) -> str:
-    means = [float(relative[cell].sel({axis: keys}).mean()) for cell, keys in chosen.items()]
+    """Runs that begin with the same embedding, as those of one seed do, say one thing together, and not one each."""
+    by_beginning: dict[bytes, list[float]] = {}
+    for cell, keys in chosen.items():
+        own = relative[cell]
+        by_beginning.setdefault(own.values.tobytes(), []).append(float(own.sel({axis: keys}).mean()))
+    means = [float(np.mean(values)) for values in by_beginning.values()]
     low, high = mean_interval(means)
     interval = f" (95 %: {low:.2f} to {high:.2f})" if np.isfinite(low) else ""
     had = f"{np.mean(means):.2f} times the mean power in the embedding at initialisation{interval}"
-    return f"What became keys had {had}, n = {len(means)} runs"
+    return f"What became keys had {had}: {len(means)} initialisations, {len(chosen)} runs"
 
 
 def _shows(n_with: int, n: int, distinct: int) -> str:

@@ -10,7 +10,14 @@ from grokviz.analysis.reading.moments import At
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.studies.axes import along_values, arms_in, at_in_words, axis_in_words, column_in_words
+from grokviz.figures.studies.axes import (
+    along_values,
+    arms_in,
+    at_in_words,
+    axis_in_words,
+    column_in_words,
+    value_in_words,
+)
 from grokviz.figures.studies.phases import OUTCOME_COLOURS
 from grokviz.figures.theme import NEURONS, legend_below, titled
 from grokviz.outcomes import OUTCOMES
@@ -90,5 +97,5 @@ def _spread(cells: Any) -> list[tuple[str, float]]:
 
 def _finding(measure: str, by: str, said: list[tuple[Any, float, int]]) -> str:
     ends = said if len(said) <= 3 else [said[0], said[-1]]
-    words = ", ".join(f"{mean:.3g} ({axis_in_words(by)} {value}, n = {n})" for value, mean, n in ends)
+    words = ", ".join(f"{mean:.3g} ({axis_in_words(by)} {value_in_words(value)}, n = {n})" for value, mean, n in ends)
     return f"Mean {column_in_words(measure)}: {words}"

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.studies.axes import axis_in_words
+from grokviz.figures.studies.axes import axis_in_words, value_in_words
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, listed, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import Curve, Times, kaplan_meier, median_time
@@ -35,7 +35,7 @@ def survival_drawing(study: OpenedStudy, *, by: str) -> Drawing:
     drawing = Drawing()
     for i, (value, times) in enumerate(arms.items()):
         colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
-        label = f"{name} {value} (n = {len(times)})"
+        label = f"{name} {value_in_words(value)} (n = {len(times)})"
         for which, dash in (("after", "dot"), ("by", "solid")):
             x, y = _steps(kaplan_meier(times, which), end)
             said = "at the last evaluation before" if which == "after" else "at the first evaluation with it"
@@ -65,8 +65,12 @@ def survival_drawing(study: OpenedStudy, *, by: str) -> Drawing:
 def finding_of_arms(arms: Mapping[Any, Times], name: str) -> str:
     """By when half of the runs of each arm had grokked, by the upper ends of the intervals."""
     medians = {value: median_time(times)[1] for value, times in arms.items()}
-    said = [f"{median:,.0f} ({name} {value})" for value, median in medians.items() if math.isfinite(median)]
-    missing = listed([str(value) for value, median in medians.items() if not math.isfinite(median)] or ["none"])
+    said = [
+        f"{median:,.0f} ({name} {value_in_words(value)})" for value, median in medians.items() if math.isfinite(median)
+    ]
+    missing = listed(
+        [value_in_words(value) for value, median in medians.items() if not math.isfinite(median)] or ["none"]
+    )
     if not said:
         return f"Fewer than half of the runs have grokked at {name} {missing}"
     shown = ", ".join(said if len(said) <= MOST_IN_TITLE else [said[0], "...", said[-1]])
