@@ -47,9 +47,8 @@ def keys_drawing(study: OpenedStudy) -> Drawing:
     )  # fmt: skip
     marks = [(label, i) for i, keys in enumerate(chosen.values()) for label in keys]
     drawing.add(
-        "scatter", x=[label for label, _ in marks], y=[i for _, i in marks], mode="markers",
-        name="key at its end", showlegend=False, marker={"symbol": "circle-open", "size": 9, "color": "#FFFFFF", "line": {"width": 2}},
-        hoverinfo="skip",
+        "scatter", x=[label for label, _ in marks], y=[i for _, i in marks], mode="markers", hoverinfo="skip", showlegend=False,
+        name="key at its end", marker={"symbol": "circle-open", "size": 9, "color": "#FFFFFF", "line": {"width": 2}},
     )  # fmt: skip
     drawing.axis("x", title=axis)
     drawing.axis("y", title="run", showticklabels=False, ticks="")
