@@ -12,6 +12,7 @@ import pytest
 
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
+from grokviz.studies.directory import is_study
 from grokviz.studies.plan import keep_plan, opened_plan
 from grokviz.studies.planning import planned
 from grokviz.studies.study import Study
@@ -34,27 +35,40 @@ def test_a_study_of_quick_killed_five_times_is_the_one_that_was_not(tmp_path: Pa
         pytest.skip("twelve runs of quick, twice: with --whole; a small study is killed in tests/test_studies.py")
     file, killed, undisturbed = tmp_path / "quick.toml", tmp_path / "killed", tmp_path / "undisturbed"
     file.write_text(QUICK)
-    began = time.monotonic()
     assert main(["study", str(file), "--out", str(undisturbed), "--quiet"]) == 0
-    took = time.monotonic() - began
-    chance = random.Random(0)
-    met = []
-    for _ in range(KILLS):
-        words = [sys.executable, "-m", "grokviz.cli", "study", str(file), "--out", str(killed), "--quiet"]
-        process = subprocess.Popen(words, start_new_session=True)
-        time.sleep(chance.uniform(0.05, 0.35) * took)
-        whom = chance.choice(["parent", "worker", "all"])
-        _kill(process.pid, whom)
-        done = sum(each.state == "done" for each in progress_of_cells(opened_plan(killed)))
-        met.append(f"{whom} at {done} of 12 done")
-        if whom == "worker":  # its study goes on by itself
-            time.sleep(0.1 * took)
-            _kill(process.pid, "all")
-        process.wait()
-        time.sleep(1)  # workers whose parent is gone end by themselves, or hold their cells
-    assert main(["study", str(file), "--out", str(killed), "--quiet"]) == 0
+    met = killed_over_and_over(file, killed)
     same_study(opened_plan(undisturbed), opened_plan(killed))
     figures(f"a study of 12 runs of quick, killed: {', '.join(met)}: the same bits")
+
+
+def killed_over_and_over(file: Path, directory: Path) -> list[str]:
+    """Do a study that is killed at five random points of its way, and in the end is not; returns whom it met, and when."""
+    chance = random.Random(0)
+    met = []
+    words = [sys.executable, "-m", "grokviz.cli", "study", str(file), "--out", str(directory), "--quiet"]
+    for share in sorted(chance.uniform(0.02, 0.95) for _ in range(KILLS)):
+        process = subprocess.Popen(words, start_new_session=True)
+        _wait_until_done(directory, share, process)
+        whom = chance.choice(["parent", "worker", "all"])
+        met.append(f"{whom} at {share:.0%}")
+        _kill(process.pid, whom)
+        if whom == "worker":  # its study goes on by itself
+            _wait_until_done(directory, share + 0.02, process)
+            _kill(process.pid, "all")
+        process.wait()
+    assert main(["study", str(file), "--out", str(directory), "--quiet"]) == 0
+    return met
+
+
+def _wait_until_done(directory: Path, share: float, process: subprocess.Popen) -> None:
+    """Until so much of all epochs of a study is on disk."""
+    while True:
+        assert process.poll() is None, "the study ended before it was killed"
+        time.sleep(0.2)
+        if is_study(directory):
+            cells = list(progress_of_cells(opened_plan(directory)))
+            if sum(each.epoch for each in cells) >= share * sum(each.cell.config.training.epochs for each in cells):
+                return
 
 
 def _kill(parent: int, whom: str) -> None:

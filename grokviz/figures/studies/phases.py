@@ -97,7 +97,8 @@ def phase_drawing(study: OpenedStudy, *, x: str, y: str) -> Drawing:
 
 def _cell(runs: pd.DataFrame, horizon: float) -> PhaseCell:
     times = Times.of_delay(runs, horizon=horizon)
-    return PhaseCell(runs["outcome"].tolist(), int(times.had.sum()), median_time(times))
+    n_grokked = int(np.isfinite(runs["grokked_by"].to_numpy(float)).sum())
+    return PhaseCell(runs["outcome"].tolist(), n_grokked, median_time(times))
 
 
 Cells = dict[tuple[float, float], PhaseCell]
