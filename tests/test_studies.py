@@ -220,7 +220,15 @@ def test_what_ends_its_process_three_times_is_given_up(tmp_path: Path) -> None:
     write_cell(plan.directory, cell, CellFile(state="begun", tries=3))
     said = do(unit_of(plan, plan.cells[0])).said
     assert said.state == "failed"
-    assert "its process ended 3 times without a word" in said.error
+    assert "its process ended 3 times at epoch 0 without a word" in said.error
+
+
+def test_what_got_further_each_time_is_not_given_up(tmp_path: Path) -> None:
+    plan = begun(tiny(), tmp_path / "study")
+    cell = plan.cells[0]
+    grokviz.train(cell.config.with_training(epochs=20), run_directory(plan.directory, cell.id), progress=False)
+    write_cell(plan.directory, cell.id, CellFile(state="begun", tries=3, reached=10))
+    assert do(unit_of(plan, cell)).said.state == "done"
 
 
 def test_a_cell_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.durable import make_folder, write_file
 from grokviz.errors import GrokvizError, InUseError, command
+from grokviz.store import open_run
 
 PLAN_FILE = "study.json"
 RUN_FOLDER, CELL_FOLDER = "runs", "cells"
@@ -39,7 +40,9 @@ class CellFile:
 
     state: State = "waiting"
     tries: int = 0
-    """How often it was begun by a process that ended without a word."""
+    """How often it was begun by a process that ended without a word, and without having brought it further."""
+    reached: int = 0
+    """The epoch from which it was begun last."""
     by: str = ""
     """Which process did it last."""
     error: str = ""
@@ -67,6 +70,14 @@ class CellFile:
 def run_directory(study: Path, cell: str) -> Path:
     """Where the run of a cell is."""
     return study / RUN_FOLDER / cell
+
+
+def epoch_reached(study: Path, cell: str) -> int:
+    """The last epoch of which there is anything in the run of a cell; 0 before there is a run."""
+    try:
+        return open_run(run_directory(study, cell), begun=False).manifest.last_epoch
+    except GrokvizError:  # it is not there yet
+        return 0
 
 
 def read_cell(study: Path, cell: str) -> CellFile:

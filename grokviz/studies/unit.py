@@ -27,6 +27,7 @@ from grokviz.studies.cells import Cell, cell_id
 from grokviz.studies.computing import computed_by, refuse_another
 from grokviz.studies.directory import (
     CellFile,
+    epoch_reached,
     only_worker,
     read_cell,
     read_plan,
@@ -41,7 +42,7 @@ from grokviz.training.resuming import resume
 from grokviz.training.starting import train
 
 MOST_TRIES = 3
-"""How often a cell is begun whose process then ends without a word."""
+"""How often a cell is begun whose process then ends without a word, no further than it was."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,13 @@ def _done(unit: Unit, here: Mapping[str, Any]) -> CellFile:
     if is_done(before, unit) or before.state == "failed":
         return before
     by = f"process {os.getpid()} on {socket.gethostname()}"
-    tries = before.tries + 1 if before.state == "begun" else 1
+    reached = epoch_reached(directory, cell)
+    tries = before.tries + 1 if before.state == "begun" and reached <= before.reached else 1
     if tries > MOST_TRIES:
-        why = f"its process ended {MOST_TRIES} times without a word, as one does that is killed or short of memory"
+        ended = f"its process ended {MOST_TRIES} times at epoch {reached:,} without a word"
+        why = f"{ended}, as one does that is killed or short of memory"
         return _kept(directory, cell, replace(before, state="failed", error=why))
-    begun = replace(before, state="begun", tries=tries, by=by, error="")
+    begun = replace(before, state="begun", tries=tries, reached=reached, by=by, error="")
     write_cell(directory, cell, begun)
     torch.set_num_threads(unit.threads)
     with warnings.catch_warnings(record=True) as warned:

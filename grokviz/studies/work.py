@@ -10,14 +10,12 @@ from pathlib import Path
 from grokviz.bars import Progress, progress_of
 from grokviz.checks import as_path, shown
 from grokviz.errors import GrokvizError, InUseError
-from grokviz.store import open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import (
     CellFile,
     again,
     only_worker,
     read_cell,
-    run_directory,
     write_cell,
 )
 from grokviz.studies.plan import Plan
@@ -121,10 +119,7 @@ def _epoch(directory: Path, cell: Cell, said: CellFile) -> int:
         return said.end
     if said.state == "waiting":
         return 0
-    try:
-        return open_run(run_directory(directory, cell.id), begun=False).manifest.last_epoch
-    except GrokvizError:  # it is not there yet
-        return 0
+    return epoch_reached(directory, cell.id)
 
 
 def _is_at_work(directory: Path, cell: str, said: CellFile) -> bool:
