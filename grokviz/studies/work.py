@@ -14,6 +14,7 @@ from grokviz.studies.cells import Cell
 from grokviz.studies.directory import (
     CellFile,
     again,
+    epoch_reached,
     only_worker,
     read_cell,
     write_cell,
