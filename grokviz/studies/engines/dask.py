@@ -5,7 +5,7 @@ from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
-from grokviz.errors import GrokvizError
+from grokviz.errors import GrokvizError, argument
 from grokviz.studies.engines.engine import Where, until_done
 from grokviz.studies.unit import Did, Unit, do
 
@@ -22,7 +22,9 @@ def on_dask(units: Sequence[Unit], where: Where) -> Iterator[Did]:
     """
     distributed = _installed()
     if where.scheduler is None:
-        raise GrokvizError("Dask has a scheduler; give its address: --scheduler tcp://HOST:8786")
+        raise GrokvizError(
+            f"Dask has a scheduler; give its address as {argument('scheduler')}, such as tcp://HOST:8786"
+        )
     with _connected(distributed, where.scheduler) as client:
         _refuse_several_threads(client, where.scheduler)
 
@@ -58,11 +60,11 @@ def _refuse_several_threads(client: Any, address: str) -> None:
         client.wait_for_workers(1, timeout=SECONDS_FOR_WORKERS)
     except TimeoutError as error:
         raise GrokvizError(
-            f"the scheduler at {address} has no workers; start some with: dask worker {address} --nthreads 1 --nworkers N"
+            f"the scheduler at {address} has no workers; start some (dask worker {address}), of one thread each"
         ) from error
     several = sorted(worker for worker, threads in client.nthreads().items() if threads > 1)
     if several:
         raise GrokvizError(
             f"{len(several)} workers of Dask have several threads ({several[0]}), but a process does one run at a time; start "
-            f"them with: dask worker {address} --nthreads 1 --nworkers N"
+            "them with one each"
         )

@@ -7,7 +7,6 @@ that were killed are submitted anew by whoever waits for them. Nobody need wait:
 import io
 import math
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from types import FrameType
 from typing import Any
 
@@ -112,7 +112,7 @@ def _executor(units: Sequence[Unit], where: Where) -> Any:
         from submitit import SlurmExecutor
     except ImportError as error:
         raise GrokvizError("submitit is not installed; install it with: pip install 'grokviz[slurm]'") from error
-    missing = [name for name in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(name) is None]
+    missing = [name for name in ("sbatch", "srun", "squeue", "scontrol") if which(name) is None]
     if missing:
         raise GrokvizError(f"Slurm's {', '.join(missing)} cannot be found here; run this where jobs are submitted from")
     executor = SlurmExecutor(Path(units[0].study) / FOLDER, max_num_timeout=MOST_TIMEOUTS)
@@ -181,9 +181,7 @@ def _as_they_end(jobs: Sequence[tuple[Unit, Any]]) -> Iterator[Did | None]:
 
 def _queued(array: str) -> set[str] | None:
     """The jobs of an array that wait or run; None where Slurm does not answer now."""
-    asked = subprocess.run(
-        ["squeue", "--noheader", "--array", "--jobs", array, "--format", "%i"], capture_output=True, text=True
-    )
+    asked = subprocess.run(["squeue", "-h", "-r", "-j", array, "-o", "%i"], capture_output=True, text=True)
     if asked.returncode == 0:
         return set(asked.stdout.split())
     return set() if "Invalid job id" in asked.stderr else None
