@@ -214,12 +214,16 @@ def refuse_other_content(study: Path) -> None:
     """
     if study.exists() and not study.is_dir():
         raise GrokvizError(f"{study} is not a directory; choose another for the study")
-    if study.is_dir() and not (study / PLAN_FILE).exists() and _holds_anything(study):
+    if (
+        study.is_dir() and _holds_anything(study) and not (study / PLAN_FILE).exists()
+    ):  # in this order, for it may come just now
         raise GrokvizError(f"{study} is not empty, and holds no study; choose another directory")
 
 
 def _holds_anything(study: Path) -> bool:
-    return any(path.name != f".{PLANNING}.lock" for path in study.iterdir())
+    """Whether there is anything but what planning makes: others may be at it just now, or have been killed at it."""
+    own = (f".{PLANNING}.lock", f".{PLAN_FILE}.", PLAN_FILE)
+    return any(not path.name.startswith(own) for path in study.iterdir())
 
 
 def again(said: CellFile) -> CellFile:

@@ -27,7 +27,7 @@ axes."training.weight_decay" = [0.5, 1]
 axes."task.train_fraction" = [0.4, 0.5]
 axes."task.split_seed" = "0..2"
 """
-KILLS = 5
+KILLED = ("parent", "worker", "all", "parent", "worker")
 
 
 def test_a_study_of_quick_killed_five_times_is_the_one_that_was_not(tmp_path: Path, whole: bool, figures) -> None:
@@ -46,10 +46,10 @@ def killed_over_and_over(file: Path, directory: Path) -> list[str]:
     chance = random.Random(0)
     met = []
     words = [sys.executable, "-m", "grokviz.cli", "study", str(file), "--out", str(directory), "--quiet"]
-    for share in sorted(chance.uniform(0.02, 0.95) for _ in range(KILLS)):
+    shares = sorted(chance.uniform(0.02, 0.95) for _ in KILLED)
+    for share, whom in zip(shares, chance.sample(KILLED, len(KILLED)), strict=True):
         process = subprocess.Popen(words, start_new_session=True)
         _wait_until_done(directory, share, process)
-        whom = chance.choice(["parent", "worker", "all"])
         met.append(f"{whom} at {share:.0%}")
         _kill(process.pid, whom)
         if whom == "worker":  # its study goes on by itself
