@@ -39,7 +39,7 @@ reliability: $(VENV)/installed-test
 slurm: $(VENV)/installed-test
 	PATH="$$PATH:/usr/sbin" command -v slurmctld >/dev/null || test "$$(id -u)" != 0 || \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null; }
-	$(BIN)/pytest tests/clusters/test_slurm.py --slurm -rs
+	$(BIN)/pytest tests/clusters/test_slurm.py --slurm -rs $(if $(ONLY),-k $(ONLY))
 
 bands: $(VENV)/installed-test
 	$(BIN)/python tests/benchmarks/bands.py --write docs/studies.md
