@@ -12,7 +12,7 @@ import grokviz
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
 from grokviz.figures.studies import at_moment, curves, keys_chosen, phase_diagram, survival
-from grokviz.figures.studies.phases import OUTCOME_COLOURS
+from grokviz.figures.theme import OUTCOME_COLOURS
 from grokviz.outcomes import OUTCOMES
 from grokviz.report.study import axes_shown, render_study, write_study_report
 from grokviz.studies.directory import CellFile, read_cell, write_cell, write_scalars

@@ -447,7 +447,11 @@ def _study_report(directory: Path, out: Path | None, *, quiet: bool) -> None:
     from grokviz.report.study import write_study_report
 
     written = write_study_report(directory, out=out, progress=not quiet)
-    _say(quiet, f"report: {written} ({written.stat().st_size / 1e6:.1f} MB; open it in a browser)")
+    _say_report(written, quiet)
+
+
+def _say_report(page: Path, quiet: bool) -> None:
+    _say(quiet, f"report: {page} ({page.stat().st_size / 1e6:.1f} MB; open it in a browser)")
 
 
 def _is_study(directory: Path) -> bool:
@@ -470,4 +474,4 @@ def _report(run: Run, measurements_file: Path | None, out: Path | None, *, quiet
 
     shown = run.measurements_in(measurements_file) if measurements_file else None
     written = write_report(run, shown, out=out, progress=not quiet)
-    _say(quiet, f"report: {written} ({written.stat().st_size / 1e6:.1f} MB; open it in a browser)")
+    _say_report(written, quiet)

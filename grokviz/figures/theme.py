@@ -30,6 +30,16 @@ PHASE_COLOURS = {
     "circuit_formation": "rgba(204, 187, 68, 0.16)",
     "cleanup": "rgba(34, 136, 51, 0.12)",
 }
+OUTCOME_COLOURS = {
+    "grokked_held": "#228833",
+    "grokked_unstable": "#CCBB44",
+    "grokked_lost": "#EE8866",
+    "memorised": "#4477AA",
+    "memorised_lost": "#66CCEE",
+    "not_memorised": "#BBBBBB",
+    "diverged": "#AA3377",
+    "too_short": "#EEEEEE",
+}
 # Written out, for plotly.js has others of the same names.
 SEQUENTIAL, DIVERGING, CYCLIC = (get_colorscale(name) for name in ("Viridis", "RdBu", "HSV"))
 
@@ -57,6 +67,16 @@ def titled(drawing: Drawing, finding: str, shows: str) -> Drawing:
     title = {"text": finding, "subtitle": {"text": shows, "font": {"size": 12, "color": "#666666"}}}
     drawing.layout |= {"template": TEMPLATE, "title": title, "height": drawing.layout.get("height", HEIGHT)}
     return drawing
+
+
+def see_through(colour: str, opacity: float) -> str:
+    """A colour '#rrggbb' that lets through what is behind it.
+
+    >>> see_through("#228833", 0.25)
+    'rgba(34, 136, 51, 0.25)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
 def legend_below(drawing: Drawing, *, lines: int = 1) -> None:

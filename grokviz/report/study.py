@@ -88,11 +88,7 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
     """
     study.table_of_done()
     buffer, drawn = Buffer(), list[PanelData]()
-    parts = [
-        (id, title, [(f"{id}-{name}", draw) for name, draw in figures])
-        for id, title, figures in _figures(study)
-        if figures
-    ]
+    parts = [part for part in _figures(study) if part[-1]]
     total = sum(len(figures) for *_, figures in parts)
     laid_out = []
     with (
@@ -100,16 +96,17 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", GrokvizWarning)  # what is left out stands in each figure
-        for id, title, figures in parts:
+        for part, title, figures in parts:
             panels = []
-            for name, draw in figures:
+            for figure, draw in figures:
+                name = f"{part}-{figure}"
                 try:
                     drawn.append(PanelData(name, False, frames([draw()], buffer)))
                     panels.append(Panel(name, ""))
                 except GrokvizError as error:
                     panels.append(Panel(name, name, why_absent=str(error)))
                 bar.update()
-            laid_out.append(Tab(id, title, panels))
+            laid_out.append(Tab(part, title, panels))
     heads, rows = _table(study, folder)
     page = StudyPage(study.plan.study.name, _about(study), list(_headline(study)), laid_out, heads, rows, _notes(study))
     return page_of("study.html", page, PageData([], False, drawn), buffer, scripts=STUDY_SCRIPTS)

@@ -214,9 +214,8 @@ def refuse_other_content(study: Path) -> None:
     """
     if study.exists() and not study.is_dir():
         raise GrokvizError(f"{study} is not a directory; choose another for the study")
-    if (
-        study.is_dir() and _holds_anything(study) and not (study / PLAN_FILE).exists()
-    ):  # in this order, for it may come just now
+    is_other = study.is_dir() and _holds_anything(study)
+    if is_other and not (study / PLAN_FILE).exists():  # looked for last: it may come just now
         raise GrokvizError(f"{study} is not empty, and holds no study; choose another directory")
 
 

@@ -11,11 +11,13 @@ from grokviz.checks import one_of
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words, value_in_words
-from grokviz.figures.theme import SERIES_COLOURS, legend_below, titled
+from grokviz.figures.theme import SERIES_COLOURS, legend_below, see_through, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import mean_band
 
 Along = Literal["epoch", "grokked"]
+BAND = 0.25
+"""How much of its curve's colour a band has."""
 RATIOS = np.geomspace(0.01, 100.0, 401)
 """Where aligned runs are read, as multiples of the epoch by which each had grokked."""
 
@@ -51,7 +53,8 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
         if len(arm) > 1:
             drawing.add(
                 "scatter", x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="lines",
-                line={"width": 0}, fillcolor=_see_through(colour), legendgroup=str(value), showlegend=False, hoverinfo="skip",
+                line={"width": 0}, fillcolor=see_through(colour, BAND), legendgroup=str(value), showlegend=False,
+                hoverinfo="skip",
             )  # fmt: skip
         drawing.add(
             "scatter", x=x, y=mean, mode="lines", line={"color": colour}, name=label, legendgroup=str(value),
@@ -111,8 +114,3 @@ def _shows(measure: str, along: Along, n: int, study: OpenedStudy) -> str:
         f"{column_in_words(measure)}: mean over the runs of each value{how}, band: 95 %, bootstrapped over runs, "
         f"as far as all of them go{left_out}"
     )
-
-
-def _see_through(colour: str) -> str:
-    parts = [str(int(colour[i : i + 2], 16)) for i in (1, 3, 5)]
-    return f"rgba({', '.join(parts)}, 0.25)"

@@ -1,9 +1,11 @@
 """A measure at one moment of each run of a study, against an axis."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from grokviz.analysis.reading.moments import At
@@ -18,8 +20,7 @@ from grokviz.figures.studies.axes import (
     column_in_words,
     value_in_words,
 )
-from grokviz.figures.studies.phases import OUTCOME_COLOURS
-from grokviz.figures.theme import NEURONS, legend_below, titled
+from grokviz.figures.theme import NEURONS, OUTCOME_COLOURS, legend_below, titled
 from grokviz.outcomes import OUTCOMES
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import mean_interval
@@ -49,17 +50,25 @@ def moment_drawing(study: OpenedStudy, measure: str, *, by: str, at: At = ("grok
         raise GrokvizError(f"measure {shown(measure)} is no number in the table; {choose(str(measure), numbers)}")
     table[measure] = table[measure].astype(float).where(table["epoch"].notna())  # what holds of a run at any time, too
     arms = arms_in(study, table, by)
-    values = list(arms)
-    drawing = Drawing()
-    said: list[tuple[Any, float, int]] = []
-    means: list[tuple[int, float, float, float]] = []
-    for i, value in enumerate(values):
-        numbers = arms[value][measure].dropna()
-        if len(numbers):
-            means.append((i, float(numbers.mean()), *mean_interval(numbers.tolist())))
-            said.append((value, float(numbers.mean()), len(numbers)))
-    if not said:
+    if table[measure].isna().all():
         raise LackingError(f"{measure} is a number in no run {at_in_words(at)}")
+    drawing = Drawing()
+    _add_runs(drawing, table, measure, arms)
+    said = _add_means(drawing, measure, arms)
+    along_values(drawing, "x", by, list(arms))
+    drawing.axis("y", title=column_in_words(measure))
+    legend_below(drawing)
+    absent = int(table[measure].isna().sum())
+    shows = (
+        f"{column_in_words(measure)} of each run {at_in_words(at)}, n = {len(table) - absent}"
+        f"{f'; absent: {absent} runs that have no such checkpoint, so means leave them out' if absent else ''}; "
+        "bars: mean with its bootstrapped interval"
+    )
+    return titled(drawing, _finding(measure, by, said), shows)
+
+
+def _add_runs(drawing: Drawing, table: pd.DataFrame, measure: str, arms: Mapping[Any, pd.DataFrame]) -> None:
+    """A mark for each run, those of one value side by side."""
     places = {cell: i + offset for i, arm in enumerate(arms.values()) for cell, offset in _spread(arm.index)}
     for outcome in OUTCOMES:
         own = table[(table["outcome"] == outcome) & table[measure].notna()]
@@ -70,23 +79,22 @@ def moment_drawing(study: OpenedStudy, measure: str, *, by: str, at: At = ("grok
                 name=f"{outcome.replace('_', ' ')} ({len(own)})", customdata=own["epoch"].astype(int).tolist(),
                 hovertemplate="%{y:.4g}, at epoch %{customdata:,}<extra></extra>",
             )  # fmt: skip
-    x, mean, low, high = np.array(means, float).T
+
+
+def _add_means(drawing: Drawing, measure: str, arms: Mapping[Any, pd.DataFrame]) -> list[tuple[Any, float, int]]:
+    """The mean at each value that has runs, with its interval; returns values, means and n."""
+    numbers = {value: arm[measure].dropna().tolist() for value, arm in arms.items()}
+    places = [i for i, own in enumerate(numbers.values()) if own]
+    there = [own for own in numbers.values() if own]
+    mean = np.array([np.mean(own) for own in there])
+    low, high = np.array([mean_interval(own) for own in there]).T
     above, below = (np.where(np.isfinite(low), reach, 0.0) for reach in (high - mean, mean - low))
     drawing.add(
-        "scatter", x=x, y=mean, mode="markers", name="mean, 95 %", hovertemplate="mean %{y:.4g}<extra></extra>",
+        "scatter", x=np.array(places), y=mean, mode="markers", name="mean, 95 %", hovertemplate="mean %{y:.4g}<extra></extra>",
         marker={"symbol": "line-ew-open", "size": 26, "color": NEURONS},
         error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below, "color": NEURONS},
     )  # fmt: skip
-    along_values(drawing, "x", by, values)
-    drawing.axis("y", title=column_in_words(measure))
-    legend_below(drawing)
-    absent = int(table[measure].isna().sum())
-    shows = (
-        f"{column_in_words(measure)} of each run {at_in_words(at)}, n = {len(table) - absent}"
-        f"{f'; absent: {absent} runs that have no such checkpoint, so means leave them out' if absent else ''}; "
-        "bars: mean with its bootstrapped interval"
-    )
-    return titled(drawing, _finding(measure, by, said), shows)
+    return [(value, float(np.mean(own)), len(own)) for value, own in numbers.items() if own]
 
 
 def _spread(cells: Any) -> list[tuple[str, float]]:

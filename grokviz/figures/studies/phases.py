@@ -11,21 +11,11 @@ import plotly.graph_objects as go
 from grokviz.errors import GrokvizError
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.studies.axes import along_values, arms_in
-from grokviz.figures.theme import legend_below, titled
+from grokviz.figures.theme import OUTCOME_COLOURS, legend_below, see_through, titled
 from grokviz.outcomes import OUTCOMES
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import Times, median_time
 
-OUTCOME_COLOURS = {
-    "grokked_held": "#228833",
-    "grokked_unstable": "#CCBB44",
-    "grokked_lost": "#EE8866",
-    "memorised": "#4477AA",
-    "memorised_lost": "#66CCEE",
-    "not_memorised": "#BBBBBB",
-    "diverged": "#AA3377",
-    "too_short": "#EEEEEE",
-}
 LEVELS = [factor * 10**power for power in range(1, 7) for factor in (1, 2, 5)]
 """The delays at which there may be contours, in epochs."""
 MOST_LEVELS = 6
@@ -112,7 +102,9 @@ def _add_outcomes(drawing: Drawing, cells: Cells, shape: Shape) -> None:
     for (column, row), cell in cells.items():
         codes[int(row), int(column)] = names.index(cell.outcome)
         said[int(row), int(column)] = _in_words(cell)
-    steps = [(i / len(names), (i + 1) / len(names), _pale(OUTCOME_COLOURS[name])) for i, name in enumerate(names)]
+    steps = [
+        (i / len(names), (i + 1) / len(names), see_through(OUTCOME_COLOURS[name], PALE)) for i, name in enumerate(names)
+    ]
     scale = [[at, colour] for low, high, colour in steps for at in (low, high)]
     drawing.add(
         "heatmap", x=np.arange(shape[1]), y=np.arange(shape[0]), z=codes, zmin=-0.5, zmax=len(names) - 0.5, colorscale=scale,
@@ -190,8 +182,3 @@ def _finding(cells: Cells) -> str:
         return some
     least, most = f"{min(told):,.0f}", f"{max(told):,.0f}"
     return f"{some}, a median of {least if least == most else f'{least} to {most}'} epochs after memorising"
-
-
-def _pale(colour: str) -> str:
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return f"rgb({', '.join(str(round(255 - PALE * (255 - part))) for part in parts)})"
