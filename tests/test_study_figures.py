@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,35 @@ def test_the_page_of_a_study_names_what_cannot_be_drawn_and_leads_to_the_runs(tm
     assert f'href="study/runs/{cell}/report.html"' in elsewhere.read_text()
     with pytest.raises(GrokvizError, match="exists"):
         write_study_report(plan.directory, out=elsewhere, progress=False)
+
+
+def test_commands_read_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = trained(tmp_path / "study")
+    study = grokviz.open_study(plan.directory)
+    directory, table = str(plan.directory), tmp_path / "table.parquet"
+
+    assert main(["measurements", directory]) == 0  # a row for each run and epoch
+    read = pd.read_csv(StringIO(capsys.readouterr().out), index_col=["cell", "epoch"])
+    pd.testing.assert_frame_equal(read, study.scalars, check_dtype=False)
+    assert main(["measurements", directory, "--at", "last", "--parquet", "--out", str(table)]) == 0
+    assert pd.read_parquet(table)["loss_test"].tolist() == study.at("last")["loss_test"].tolist()
+    capsys.readouterr()
+
+    assert main(["compare", directory, "--csv"]) == 0
+    compared = pd.read_csv(StringIO(capsys.readouterr().out), index_col="run")
+    assert compared.index.tolist() == [cell.said for cell in plan.cells]
+    assert compared["loss_test"].tolist() == study.at("last")["loss_test"].tolist()
+    assert grokviz.compare(study)["loss_test"].values.tolist() == compared["loss_test"].tolist()
+    for words, why in (
+        (["compare", directory], "a page has no room for the 2 runs of a study"),
+        (["report", directory, "--measurements", "x.nc"], "leave out --measurements"),
+        (["study", "--out", directory, "--keep", "grokd"], "keep names 'grokd'"),
+    ):
+        assert main(words) == 2
+        assert why in capsys.readouterr().err
+
+    assert main(["study", "--out", directory, "--keep", "first,20", "--workers", "1", "--quiet"]) == 0
+    assert [study.run(cell.id).epochs for cell in plan.cells] == [(0, 20, 40)] * 2  # and the newest stays always
 
 
 def test_seeds_have_no_part_of_the_page_where_there_is_another_axis(study: OpenedStudy) -> None:
