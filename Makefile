@@ -11,7 +11,7 @@ help:
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make slurm   studies on a real Slurm of this machine, as root: a job requeued, one killed, one out of time (two minutes)"
-	@echo "make bands   the published bands as a study of 16 runs (two hours; at most 100 minutes a call, the next goes on)"
+	@echo "make bands   the published bands as a study of 16 runs (an hour on two cores; at most 100 minutes a call, the next goes on)"
 	@echo "make bench   measure docs/performance.md anew (ten minutes, with nothing else running; RUN=runs/default measures that)"
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"

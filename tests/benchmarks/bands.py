@@ -79,7 +79,7 @@ def row_of(study: OpenedStudy, event: str, fraction: float, published: str) -> s
     after, by = median_time(times)
     median = f"{after:,.0f} to {by:,.0f}" if by < float("inf") else f"not within {arm['end'].min():,.0f}"
     had = arm[f"{event}_by"][times.had]
-    ends = f"{had.min():,.0f} to {had.max():,.0f}" if len(had) else ""
+    ends = " to ".join(dict.fromkeys(f"{end:,.0f}" for end in (had.min(), had.max()))) if len(had) else ""
     return f"{said}| {median} | {ends} | {times.had.sum()} of {len(arm)} |"
 
 
