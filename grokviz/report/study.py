@@ -18,7 +18,7 @@ from grokviz.checks import as_path, refuse_unwritable
 from grokviz.durable import write_file
 from grokviz.errors import GrokvizError, GrokvizWarning, command
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.studies.axes import axis_in_words
+from grokviz.figures.studies.axes import at_in_words, axis_in_words, column_in_words
 from grokviz.figures.studies.curves import curves_drawing
 from grokviz.figures.studies.keys import keys_drawing
 from grokviz.figures.studies.moments import moment_drawing
@@ -98,13 +98,13 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
         warnings.simplefilter("ignore", GrokvizWarning)  # what is left out stands in each figure
         for part, title, figures in parts:
             panels = []
-            for figure, draw in figures:
+            for figure, words, draw in figures:
                 name = f"{part}-{figure}"
                 try:
                     drawn.append(PanelData(name, False, frames([draw()], buffer)))
                     panels.append(Panel(name, ""))
                 except GrokvizError as error:
-                    panels.append(Panel(name, name, why_absent=str(error)))
+                    panels.append(Panel(name, words, why_absent=str(error)))
                 bar.update()
             laid_out.append(Tab(part, title, panels))
     heads, rows = _table(study, folder)
@@ -112,27 +112,38 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
     return page_of("study.html", page, PageData([], False, drawn), buffer, scripts=STUDY_SCRIPTS)
 
 
-Figures = list[tuple[str, Callable[[], Drawing]]]
+Figures = list[tuple[str, str, Callable[[], Drawing]]]
+"""Each by its name, with what it would show in words."""
 
 
 def _figures(study: OpenedStudy) -> Iterator[tuple[str, str, Figures]]:
     """The parts of the page with their figures, each by its name."""
     axes = axes_shown(study)
     crossed: Figures = [
-        (f"{'-'.join(map(_short, (x, y)))}", partial(phase_drawing, study, x=x, y=y)) for x, y in combinations(axes, 2)
+        (
+            f"{_short(x)}-{_short(y)}",
+            f"Outcomes by {axis_in_words(x)} and {axis_in_words(y)}",
+            partial(phase_drawing, study, x=x, y=y),
+        )
+        for x, y in combinations(axes, 2)
     ]
     yield "phases", "What became of the runs", crossed
     for axis in axes:
-        figures: Figures = [("survival", partial(survival_drawing, study, by=axis))]
-        figures += [(f"curve-{name}", partial(curves_drawing, study, name, by=axis)) for name in CURVES]
-        figures += [
-            (f"aligned-{name}", partial(curves_drawing, study, name, by=axis, along="grokked")) for name in ALIGNED
-        ]
-        figures += [
-            (f"moment-{name}", partial(moment_drawing, study, name, by=axis, at=MOMENT)) for name in AT_A_MOMENT
-        ]
-        yield f"by-{_short(axis)}", f"By {axis_in_words(axis)}", figures
-    yield "keys", "Which keys were chosen", [("chosen", partial(keys_drawing, study))]
+        yield f"by-{_short(axis)}", f"By {axis_in_words(axis)}", list(_by_axis(study, axis))
+    chosen = "Keys over the runs, with what the embedding held of them at initialisation"
+    yield "keys", "Which keys were chosen", [("chosen", chosen, partial(keys_drawing, study))]
+
+
+def _by_axis(study: OpenedStudy, axis: str) -> Iterator[tuple[str, str, Callable[[], Drawing]]]:
+    yield "survival", "Share of the runs that have not grokked", partial(survival_drawing, study, by=axis)
+    for name in CURVES:
+        yield f"curve-{name}", f"Mean {column_in_words(name)} by epoch", partial(curves_drawing, study, name, by=axis)
+    for name in ALIGNED:
+        words = f"Mean {column_in_words(name)}, runs aligned on the epoch by which each had grokked"
+        yield f"aligned-{name}", words, partial(curves_drawing, study, name, by=axis, along="grokked")
+    for name in AT_A_MOMENT:
+        words = f"{column_in_words(name)} of each run {at_in_words(MOMENT)}"
+        yield f"moment-{name}", words[0].upper() + words[1:], partial(moment_drawing, study, name, by=axis, at=MOMENT)
 
 
 def axes_shown(study: OpenedStudy) -> list[str]:

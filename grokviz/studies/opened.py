@@ -15,6 +15,7 @@ from grokviz.analysis.reading.joined import column_of
 from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
 from grokviz.errors import GrokvizError, LackingError, command
+from grokviz.measured import AXES_OF_MEASURES
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
 from grokviz.studies.directory import read_cell, read_scalars, run_directory
@@ -225,6 +226,7 @@ class OpenedStudy:
         tables = {cell.id: read_scalars(self.plan.directory, cell.id) for cell in self._some_done()}
         found = {cell: table[name] for cell, table in tables.items() if name in table}
         if not found:
+            self._refuse_absent(name)
             names = sorted({str(column) for table in tables.values() for column in table.columns})
             raise GrokvizError(f"measure {shown(name)} is in no run's table; {choose(str(name), names)}")
         return pd.DataFrame(found, columns=list(tables)).sort_index()
@@ -275,6 +277,17 @@ class OpenedStudy:
     def _refuse_no_axis(self, by: Any) -> None:
         if by not in self.axes:
             raise GrokvizError(f"by is {shown(by)}, which is no axis of the study; {choose(str(by), self.axes)}")
+
+    def _refuse_absent(self, name: str) -> None:
+        """Refuse a measure of grokviz's that could be taken in no run, with what the first says of it.
+
+        Raises:
+            LackingError: it is one.
+        """
+        measures = [each for each in AXES_OF_MEASURES if name == each or name.startswith(f"{each}_")]
+        cell = self._some_done()[0]
+        if measures and (why := why_lacking(own_measurements(self.run(cell.id)), max(measures, key=len))):
+            raise LackingError(f"{name} is in no run's table: of {cell.said}, {why}")
 
     def _are_crossed(self, cells: Sequence[Cell]) -> bool:
         """Whether there is one of the cells at each crossing of the axes."""

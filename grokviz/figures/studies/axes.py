@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
 from grokviz.studies.opened import OpenedStudy
 
@@ -31,6 +33,18 @@ def at_in_words(at: Any) -> str:
 def value_in_words(value: Any) -> str:
     """A value on an axis, a whole number without a point: a table has 1.0 beside 0.3."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def that_grokked(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have grokked.
+
+    Raises:
+        LackingError: there are none.
+    """
+    found = table[np.isfinite(table["grokked_by"].to_numpy(float))]
+    if found.empty:
+        raise LackingError("no run has grokked")
+    return found
 
 
 def arms_in(study: OpenedStudy, table: pd.DataFrame, name: str) -> dict[Any, pd.DataFrame]:

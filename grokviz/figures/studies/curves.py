@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from grokviz.checks import one_of
 from grokviz.errors import LackingError
 from grokviz.figures.drawing import Drawing
-from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words, value_in_words
+from grokviz.figures.studies.axes import arms_in, axis_in_words, column_in_words, that_grokked, value_in_words
 from grokviz.figures.theme import SERIES_COLOURS, legend_below, see_through, titled
 from grokviz.studies.opened import OpenedStudy
 from grokviz.studies.survival import mean_band
@@ -37,9 +37,11 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
     """What `curves` draws, not yet a plotly object."""
     one_of("along", along, ("epoch", "grokked"))
     table = study.table_of_done(by)
+    if along == "grokked":
+        table = that_grokked(table)
     runs = study.by_epoch(measure)
     if along == "grokked":
-        runs, table = _aligned(runs, table)
+        runs = _aligned(runs, table)
     drawing = Drawing()
     ends: list[tuple[Any, float, float, int]] = []
     for i, (value, arm) in enumerate(arms_in(study, table, by).items()):
@@ -69,17 +71,14 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
     return titled(drawing, _finding(measure, by, along, ends), _shows(measure, along, len(table), study))
 
 
-def _aligned(runs: pd.DataFrame, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs that have grokked, over the multiples of the epoch by which they had, NaN outside of what they have measured."""
-    table = table[np.isfinite(table["grokked_by"].to_numpy(float))]
-    if table.empty:
-        raise LackingError("no run has grokked, so there is nothing to align them on")
+def _aligned(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of `table`, over the multiples of the epoch by which they had grokked, NaN outside of what they have measured."""
     found = {}
     for cell, grokked in table["grokked_by"].items():
         own = runs[cell].dropna()
         ratios = own.index.to_numpy(float) / float(grokked)
         found[cell] = np.interp(RATIOS, ratios, own.to_numpy(float), left=np.nan, right=np.nan)
-    return pd.DataFrame(found, index=pd.Index(RATIOS, name="ratio")), table
+    return pd.DataFrame(found, index=pd.Index(RATIOS, name="ratio"))
 
 
 def _dress(drawing: Drawing, measure: str, along: Along, runs: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from grokviz.figures.studies.axes import (
     at_in_words,
     axis_in_words,
     column_in_words,
+    that_grokked,
     value_in_words,
 )
 from grokviz.figures.theme import NEURONS, OUTCOME_COLOURS, legend_below, titled
@@ -41,7 +42,9 @@ def at_moment(study: OpenedStudy, measure: str, *, by: str, at: At = ("grokked",
 
 def moment_drawing(study: OpenedStudy, measure: str, *, by: str, at: At = ("grokked", 1.15)) -> Drawing:
     """What `at_moment` draws, not yet a plotly object."""
-    study.table_of_done(by)
+    runs = study.table_of_done(by)
+    if at == "grokked" or isinstance(at, tuple | list):
+        that_grokked(runs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GrokvizWarning)  # who is absent stands in the figure
         table = study.at(at)
