@@ -196,7 +196,9 @@ def test_the_page_of_a_study_names_what_cannot_be_drawn_and_leads_to_the_runs(tm
     assert "Not here: no run has grokked" in text
     assert "Mean restricted loss test, runs aligned on the epoch by which each had grokked" in text
     assert "did you mean" not in text
-    with pytest.raises(LackingError, match=r"restricted_loss_test is in no run's table: of .*there are no key frequencies"):
+    with pytest.raises(
+        LackingError, match=r"restricted_loss_test is in no run's table: of .*there are no key frequencies"
+    ):
         grokviz.open_study(plan.directory).by_epoch("restricted_loss_test")
     assert str(tmp_path) not in text
     elsewhere = write_study_report(plan.directory, out=tmp_path / "page.html", progress=False)
