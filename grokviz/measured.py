@@ -109,11 +109,12 @@ def task_in(dataset: xr.Dataset) -> Task:
 
 @lru_cache(maxsize=64)
 def _task(config: str, p: int) -> Task:
-    if not 3 <= p <= MAX_P:
-        raise GrokvizError(f"its p is {p}, but must be 3 to {MAX_P:,}")
+    if p and not 3 <= p <= MAX_P:
+        raise GrokvizError(f"its p is {p}, but must be 3 to {MAX_P:,}; or 0, of a task that has none")
     section = _object("its config", config)["task"]
     given = section.get("operation")
-    return task_of(OwnOperation.from_dict(given) if isinstance(given, dict) else given, p, section.get("labels_seed"))
+    operation = OwnOperation.from_dict(given) if isinstance(given, dict) else given
+    return task_of(operation, p or None, section.get("labels_seed"))
 
 
 def block_axis(task: Task) -> str:

@@ -19,7 +19,7 @@ from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, drawing_of, why_not
 from grokviz.tasks import operations
 from grokviz.tasks.blocks import Block, Blocks, RowsByPlace, cyclic_blocks
-from grokviz.tasks.operations import ADDITION, MULTIPLICATION, SUBTRACTION, Operation, permuted, residues
+from grokviz.tasks.operations import ADDITION, MULTIPLICATION, SUBTRACTION, Operation, operation_named, permuted, residues
 from grokviz.tasks.task import Task, task_of
 
 S3 = np.array([[p[q[i]] for i in range(3)] for p in permutations(range(3)) for q in permutations(range(3))])
@@ -82,7 +82,7 @@ def ideal(snapshot: Snapshot, labels: tuple) -> Snapshot:
 
 @pytest.mark.parametrize("operation", [ADDITION, SUBTRACTION, MULTIPLICATION, TWICE_AND_ONE, MADE_UP])
 def test_what_lies_along_a_block_of_the_answer_is_made_of_that_block_of_both_operands(operation: Operation) -> None:
-    task = Task(operation, 6 if operation is MADE_UP else 13)
+    task = Task(operation.mod(6 if operation is MADE_UP else 13))
     rows = task.blocks.rows_by_place
     for label in task.blocks.labels.tolist():
         own = task.blocks.rows(label)
@@ -117,7 +117,7 @@ def test_a_network_of_2a_plus_b_is_in_its_key_frequencies_through_the_coordinate
 @pytest.mark.parametrize(("operation", "p"), [("addition", 11), ("multiplication", 13)])
 def test_a_permuted_task_keeps_its_waves_and_says_so(known_operations, operation: str, p: int) -> None:
     plain = task_of(operation, p)
-    mixed = Task(permuted(plain.operation, lambda p: backwards(plain.n)), p)
+    mixed = Task(permuted(operation_named(operation), lambda p: backwards(plain.n)).mod(p))
     order = backwards(plain.n)
     a, b = order[mixed.pairs].T
     np.testing.assert_array_equal(order[mixed.answers], plain.answers[a * plain.n + b])

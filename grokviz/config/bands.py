@@ -22,7 +22,7 @@ def outside_known_bands(config: RunConfig) -> tuple[str, ...]:
     """
     task, training = config.task, config.known_training
     outside = []
-    if task.p < LEAST_P:
+    if task.p is not None and task.p < LEAST_P:
         outside.append(f"p is {task.p} (known: {LEAST_P} or more)")
     if task.known_fraction < LEAST_FRACTION:
         outside.append(f"train_fraction is {task.known_fraction:g} (known: {LEAST_FRACTION:g} or more)")
@@ -42,5 +42,5 @@ def what_grokking_takes(config: RunConfig) -> str:
     return (
         f"Networks are known to grok from a train_fraction of {LEAST_FRACTION:g} up{fraction}, at a "
         f"weight_decay of {LEAST_WEIGHT_DECAY:g} to {MOST_WEIGHT_DECAY:g}{decay} and p from "
-        f"{LEAST_P} up (here {task.p}), and after enough epochs{epochs}: with AdamW, {KNOWN_TIMES}"
+        f"{LEAST_P} up (here {task.task.law.said}), and after enough epochs{epochs}: with AdamW, {KNOWN_TIMES}"
     )

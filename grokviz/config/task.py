@@ -8,6 +8,7 @@ from grokviz.checks import number, one_of, seed_number, shown, whole
 from grokviz.config.section import Section, put, refusing_unknown_fields
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.given_split import GIVEN, SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.groups import group_named, is_name_of_group
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own_operation import OwnOperation, recorded
 from grokviz.tasks.recipes import RECIPES
@@ -35,13 +36,14 @@ two become an `OwnOperation`, which holds the answers.
 @refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig(Section):
-    """The task: an operation on pairs of integers mod p, and which pairs are trained on."""
+    """The task: an operation on pairs of elements, and which pairs are trained on."""
 
     operation: Operation = "addition"
     """Operation on the pair (a, b): addition, subtraction, multiplication (of the residues that have an inverse),
-    x2_xy_y2 (a² + ab + b²); all mod p. Or a function of your own, package.module:function, called as function(a, b, p)."""
-    p: int = 97
-    """Modulus: operands and answers are residues mod p."""
+    multiplication_with_zero (of all), x2_xy_y2 (a² + ab + b²); all mod p. Or the product of a group: C12, D59, S5, A5, Q8, C4xC6.
+    Or a function of your own, package.module:function, called as function(a, b, p)."""
+    p: int | None = 97
+    """Modulus: operands and answers are residues mod p. A group has none, and then it is None, whatever is given."""
     train_fraction: float | None = 0.3
     """Fraction of all pairs used for training; the rest form the test set. None where the split is given or unknown."""
     split_seed: int | None = 1412388651
@@ -58,9 +60,12 @@ class TaskConfig(Section):
     """Seed of the shuffling of permuted labels; 0 if not given."""
 
     def __post_init__(self) -> None:
-        why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
-        p = whole("p", self.p, least=3, most=MAX_P, why=why, limit=limit)
-        put(self, p=p, operation=_operation(self.operation, p))
+        if isinstance(self.operation, str) and is_name_of_group(self.operation):
+            put(self, p=None, operation=group_named(self.operation).name)
+        else:
+            why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
+            p = whole("p", self.p, least=3, most=MAX_P, why=why, limit=limit)
+            put(self, p=p, operation=_operation(self.operation, p))
         one_of("labels", self.labels, get_args(Labels))
         if self.labels == "permuted":
             seed = (
@@ -72,9 +77,9 @@ class TaskConfig(Section):
                 f"labels_seed is {shown(self.labels_seed)}, but labels are own; leave it out, or choose permuted labels"
             )
         if self.task.n < 3:
+            larger = "group" if self.p is None else "p"
             raise GrokvizError(
-                f"p is {self.p}, which leaves {self.operation} {self.task.n} elements; choose a larger p: "
-                "a frequency needs at least three"
+                f"{self.task.law.said} has {self.task.n} elements; choose a larger {larger}: a frequency needs at least three"
             )
         if isinstance(self.split, str) and self.split.startswith(GIVEN):
             put(self, split=GivenSplit.from_word(self.split))
@@ -90,7 +95,7 @@ class TaskConfig(Section):
             )
         if not 0 < self.n_train < self.n_pairs:
             raise GrokvizError(
-                f"train_fraction is {self.train_fraction}, which at p = {self.p} leaves {self.n_train} of {self.n_pairs} "
+                f"train_fraction is {self.train_fraction}, which of {self.task.law.said} leaves {self.n_train} of {self.n_pairs} "
                 "pairs to train on; choose one that leaves pairs on both sides"
             )
         put(self, split_seed=seed_number("split_seed", self.split_seed))

@@ -78,7 +78,7 @@ def _card(
     epoch: int,
 ) -> str:
     task = run.config.task
-    formula = task.task.formula.replace("mod p", f"mod {task.p}")
+    formula = task.task.spelt_out
     numbers = "\n".join(f"| {said.name} | {said.text} |" for said in headline(measurements, phases))
     said = {name: drawing.finding for name, drawing in drawings.items()}
     found = "\n".join(f"- {each.text}" for each in findings(run, measurements, phases, said))

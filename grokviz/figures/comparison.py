@@ -105,7 +105,7 @@ def what_differs(parts: Sequence[xr.Dataset]) -> list[str]:
 
 
 def _described(run: xr.Dataset) -> str:
-    return f"{run['operation'].item()} mod {int(run['p'])}, {_keys_in_words(run)}"
+    return f"{task_in(run).law.said}, {_keys_in_words(run)}"
 
 
 def _keys_in_words(run: xr.Dataset) -> str:

@@ -56,14 +56,14 @@ def import_run(
     weights = series.weights(max(series.states))
     task = find_task(weights, operation=options.operation, p=options.p, stated=series.stated)
     refuse_contradictions(series.stated, model, task.config.p, is_mixed=series.is_mixed)
-    refuse_beyond_memory(f"importing p = {task.config.p}", snapshot_bytes(weights.blueprint))
+    refuse_beyond_memory(f"importing {task.config.task.law.said}", snapshot_bytes(weights.blueprint))
     curves = curves_of(series)
     split = split_of(series, task.config, options, curves, progress=progress)
     results = evaluated(series, split.task, curves, progress=progress)
     series = results.series
 
     found = {
-        "task of the network": f"{split.task.operation} mod {split.task.p} ({task.because})",
+        "task of the network": f"{split.task.task.law.said} ({task.because})",
         "split of the network": f"{_split_in_words(split.task)} ({split.because})",
         "stored losses": results.in_words(),
         "activation of the network": f"{series.kind.activation.said} ({series.kind.because})",

@@ -105,7 +105,7 @@ def find_task(
         match = next((task for task in given if task.operation == named), None)
         if match:
             return FoundTask(match, f"as its configuration states ({name} {stated[name]})")
-    tried = ", ".join(f"{task.operation} mod {task.p}" for task in ranked) or "none with so many elements"
+    tried = ", ".join(task.task.law.said for task in ranked) or "none with so many elements"
     raise GrokvizError(
         f"what it was trained on cannot be told: of {n} elements, its answers are those of none of {tried}; say so with "
         f"{argument('operation')} (one of your own: package.module:function) and {argument('p')}"
@@ -134,7 +134,7 @@ def _beyond_chance(answers: Int[Tensor, "pair"], task: Task) -> float:
 def _refuse_another_size(task: TaskConfig, n: int) -> None:
     if task.task.n != n:
         raise GrokvizError(
-            f"the network has {n} elements, but {task.operation} mod {task.p} has {task.task.n}; give another "
+            f"the network has {n} elements, but {task.task.law.said} has {task.task.n}; give another "
             f"{argument('operation')} or {argument('p')}"
         )
 

@@ -141,7 +141,7 @@ def _task(task: Task) -> TaskData:
 
 
 def _asked(task: Task) -> str:
-    asked = task.operation.formula.split(",")[0].replace("mod p", f"mod {task.p}")
+    asked = task.law.spelt_out.split(",")[0]
     return asked if task.labels_seed is None else f"the label in the place of {asked}"
 
 

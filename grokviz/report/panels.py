@@ -123,7 +123,7 @@ def run_page(
     panels["neurons"] = list(_neuron_panels(data)) if isinstance(network, NetworkData) else []
     return RunPage(
         name=run.directory.resolve().name,
-        about=f"{task.task.formula.replace('mod p', f'mod {task.p}')}, {task.split_in_words}",
+        about=f"{task.task.spelt_out}, {task.split_in_words}",
         headline=list(headline),
         sides=[
             [panel_of(figure) for name in names for figure in figures if figure.__name__ == name]

@@ -139,11 +139,12 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     harmonics = ", ".join(f"{h.frequency} ({h}; {h.share:.1%} of the largest)" for h in harmonics_of_keys(measurements))
     trained = int(measurements["history_epoch"][-1]) if "history_epoch" in measurements.sizes else run.epochs[-1]
     blocks = task.task.known_blocks
+    modulus = "" if task.p is None else f"p = {task.p}, "
     lines = [
         ("run", f"{measurements['run'].item()} ({run.status})"),
         (
             "task",
-            f"{task.operation} ({task.task.formula}), p = {task.p}, {task.split_in_words}{_seed_of_split(task)}",
+            f"{task.operation} ({task.task.formula}), {modulus}{task.split_in_words}{_seed_of_split(task)}",
         ),
         (
             "model",

@@ -22,7 +22,7 @@ COLOURS = {"train_loss": "#4477AA", "test_loss": "#EE6677"}
 
 def line(directory: Path, config: RunConfig, status: str, checkpoints: int, history: xr.Dataset | None) -> str:
     """The run in one line."""
-    parts = [f"{config.task.operation} mod {config.task.p}", *_progress(config, status, history)]
+    parts = [config.task.task.law.said, *_progress(config, status, history)]
     return f"Run({str(directory)!r}: {', '.join(parts)}, {checkpoints} checkpoint{'s' * (checkpoints != 1)})"
 
 
@@ -31,7 +31,7 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
     task, model, training = config.task, config.model, config.training
     kept = f"{len(epochs)}, epochs {epochs[0]:,} to {epochs[-1]:,}" if epochs else "none yet"
     rows = {
-        "task": f"{task.operation} mod {task.p}, {task.split_in_words}",
+        "task": f"{task.task.law.said}, {task.split_in_words}",
         "model": f"{model.n_heads} heads of {model.d_head}, d_model {model.d_model}, {model.d_mlp} neurons",
         "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
         if training

@@ -363,7 +363,7 @@ class Run:
 
     def _measurements(self) -> xr.Dataset:
         measurements = self._measurements_by(measurements_from_bytes)
-        if measurements["p"].item() != self.config.task.p:
+        if measurements["p"].item() != (self.config.task.p or 0):
             raise DamagedError(
                 f"{self.directory / MEASUREMENTS_FILE} is for p = {measurements['p'].item()}, but the run has "
                 f"p = {self.config.task.p}; {self._way_on_without_measurements}"

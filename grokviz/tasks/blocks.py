@@ -8,7 +8,7 @@ frequencies.
 What is read off a block must not depend on the choice of its rows, which are free up to a rotation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -63,6 +63,25 @@ class RowsByPlace:
 
 
 @dataclass(frozen=True, eq=False)
+class Places:
+    """Which element of a group each token is, where it may stand: the answer's is the product of those of the operands. Where
+    tokens are the same elements in two places, they are one array.
+    """
+
+    first: Tokens
+    second: Tokens
+    answer: Tokens
+
+    def placed(self, rows: Float[np.ndarray, "component element"]) -> RowsByPlace:
+        """Rows as functions of the element, as functions of the tokens."""
+        first = _shared(rows[:, self.first])
+        second, answer = (
+            first if each is self.first else _shared(rows[:, each]) for each in (self.second, self.answer)
+        )
+        return RowsByPlace(first, second, answer)
+
+
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """The harmonics of a task: the constant, and its blocks, in order."""
 
@@ -91,6 +110,13 @@ class Blocks:
     multiples: Mapping[int, Mapping[Label, Label]] = field(default_factory=dict)
     """By factor (2, 3), of each block the one that is so many times it: what a nonlinearity makes of it. A property that cyclic
     blocks have; others have none."""
+    apart: tuple[str, ...] = ("constant",)
+    """What the rows that belong to no block are called, which come first: the constant, first of all."""
+    rows_are_fixed: bool = True
+    """Whether a row of its own is something, as cos and sin are; else rows are free up to a rotation within their block, and what
+    depends on them is no measure."""
+    told_by: Callable[[], Sequence[np.ndarray]] | None = None
+    """What the blocks follow from, where it is not their rows: the same on every machine."""
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -117,13 +143,13 @@ class Blocks:
 
     @cached_property
     def components(self) -> list[str]:
-        """What every row is called, the constant first."""
-        return ["constant", *(name for block in self.blocks for name in block.components)]
+        """What every row is called, those of no block first."""
+        return [*self.apart, *(name for block in self.blocks for name in block.components)]
 
     @cached_property
     def block_of_component(self) -> Int[np.ndarray, "component"]:
-        """The place of the block of every row, from 1; 0 for the constant."""
-        return np.repeat(np.arange(len(self) + 1), [1, *self.dimensions])
+        """The place of the block of every row, from 1; 0 for the constant, and what else is in none."""
+        return np.repeat(np.arange(len(self) + 1), [len(self.apart), *self.dimensions])
 
     def place(self, label: Label) -> int:
         """The place of a block along the axis, from 0.
@@ -152,14 +178,15 @@ class Blocks:
     @cached_property
     def identity(self) -> bytes:
         """What tells these harmonics from others; the same on every machine."""
-        rows = self.rows_by_place
-        whole = [np.rint(each * 1e6).astype(np.int32) for each in (rows.first, rows.second, rows.answer)]  # 0.0 as -0.0
+        rows = self.rows_by_place if self.told_by is None else None
+        told_by = self.told_by() if rows is None else (rows.first, rows.second, rows.answer)
+        whole = [np.rint(each * 1e6).astype(np.int32) for each in told_by]  # 0.0 as -0.0
         return repr((self.axis, self.labels.tolist(), self.components)).encode() + b"".join(w.tobytes() for w in whole)
 
     @cached_property
     def _starts(self) -> list[int]:
         """The first row of every block, and the number of all rows."""
-        starts: list[int] = np.cumsum([1, *self.dimensions]).tolist()
+        starts: list[int] = np.cumsum([len(self.apart), *self.dimensions]).tolist()
         return starts
 
     @cached_property
@@ -192,12 +219,8 @@ def cyclic_blocks(
     names = [ALTERNATING if 2 * k == n else (f"cos {k}", f"sin {k}") for k in range(1, last + 1)]
     aliases = {factor: {k: _alias(factor * k, n) for k in range(1, last + 1)} for factor in (2, 3)}
 
-    def rows() -> RowsByPlace:
-        waves = waves_on_circle(n)
-        of_first = _shared(waves[:, first])
-        of_others = [of_first if places is None else _shared(waves[:, places]) for places in (second, answer)]
-        return RowsByPlace(of_first, *of_others)
-
+    others = (first if places is None else places for places in (second, answer))
+    places = Places(first, *others)
     return Blocks(
         axis="frequency",
         plural="frequencies",
@@ -207,11 +230,41 @@ def cyclic_blocks(
         parts="cos and sin",
         blocks=tuple(Block(k, components) for k, components in enumerate(names, start=1)),
         n=n,
-        make_rows=rows,
-        order=np.argsort(first if answer is None else answer),
+        make_rows=lambda: places.placed(waves_on_circle(n)),
+        order=np.argsort(places.answer),
         coordinates=first,
         turns=lambda k: int(k) * first % n,
         multiples={factor: {k: m for k, m in those.items() if m} for factor, those in aliases.items()},
+    )
+
+
+def cyclic_blocks_and_zero(logarithms: Tokens) -> Blocks:
+    """The frequencies of elements that lie at these places on a circle, tokens from 1 up, and of one more, token 0, which is none
+    of them: they are 0 there. Besides them and the constant there is what tells it from the others.
+
+    >>> blocks = cyclic_blocks_and_zero(np.array([0, 1, 3, 2]))  # the units mod 5: 1, 2, 3, 4 are 2 to the power of these
+    >>> blocks.components
+    ['constant', 'zero', 'cos 1', 'sin 1', 'alternating']
+    """
+    n = len(logarithms) + 1
+    of_units = cyclic_blocks(logarithms)
+
+    def rows() -> RowsByPlace:
+        zero = np.full(n, -1.0)
+        zero[0] = n - 1
+        waves = np.pad(of_units.rows_by_place.first[1:], ((0, 0), (1, 0)))
+        found = _shared(np.stack([np.full(n, n**-0.5), zero / np.linalg.norm(zero), *waves]))
+        return RowsByPlace(found, found, found)
+
+    return replace(
+        of_units,
+        said="waves of the discrete logarithm, which are 0 at 0",
+        n=n,
+        make_rows=rows,
+        order=np.concatenate([[0], 1 + of_units.order]),
+        coordinates=None,
+        turns=no_turns,
+        apart=("constant", "zero"),
     )
 
 

@@ -35,6 +35,8 @@ class Group:
     """What its elements are called: '(1 3)(2 5)'."""
     table: Table
     """table[x, y]: the number of x y, which is first x, then y, where elements are permutations."""
+    family: tuple[str, int] = ("", 0)
+    """The letter and number of a family that it is of: ("S", 5)."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -165,7 +167,7 @@ def _order(letter: str, n: int) -> int:
 def cyclic(n: int) -> Group:
     """The residues mod n under addition."""
     x = np.arange(n)
-    return Group(f"C{n}", tuple(map(str, range(n))), (x[:, None] + x) % n)
+    return Group(f"C{n}", tuple(map(str, range(n))), (x[:, None] + x) % n, ("C", n))
 
 
 def dihedral(n: int) -> Group:
@@ -175,7 +177,7 @@ def dihedral(n: int) -> Group:
     table = turns + n * (flips[:, None] ^ flips)
     rotations = [_power("r", k) for k in range(n)]
     flipped = [f"{rotation} s" if k else "s" for k, rotation in enumerate(rotations)]
-    return Group(f"D{n}", (*rotations, *flipped), table)
+    return Group(f"D{n}", (*rotations, *flipped), table, ("D", n))
 
 
 def _power(letter: str, exponent: int) -> str:
@@ -184,12 +186,12 @@ def _power(letter: str, exponent: int) -> str:
 
 def symmetric(n: int) -> Group:
     """The permutations of n things, in alphabetical order of their images."""
-    return _of_permutations(f"S{n}", list(permutations(range(n))))
+    return _of_permutations(("S", n), list(permutations(range(n))))
 
 
 def alternating(n: int) -> Group:
     """The even permutations of n things, in alphabetical order of their images."""
-    return _of_permutations(f"A{n}", [each for each in permutations(range(n)) if _is_even(each)])
+    return _of_permutations(("A", n), [each for each in permutations(range(n)) if _is_even(each)])
 
 
 def quaternion(n: int) -> Group:
@@ -221,14 +223,15 @@ def product(first: Group, second: Group) -> Group:
     return Group(f"{first.name}x{second.name}", tuple(names), table)
 
 
-def _of_permutations(name: str, elements: Sequence[Permutation]) -> Group:
+def _of_permutations(family: tuple[str, int], elements: Sequence[Permutation]) -> Group:
     """Permutations given by the images of 0..n-1; x y is first x, then y."""
     images = np.array(elements, dtype=int).reshape(len(elements), -1)
     n = images.shape[1]
     weights = n ** np.arange(n)[::-1]
     composed = images[np.arange(len(images))[None, :, None], images[:, None, :]]  # y of x of each thing
     codes = images @ weights
-    return Group(name, tuple(map(_in_cycles, elements)), np.searchsorted(codes, composed @ weights))
+    table = np.searchsorted(codes, composed @ weights)
+    return Group(f"{family[0]}{family[1]}", tuple(map(_in_cycles, elements)), table, family)
 
 
 def _in_cycles(images: Permutation) -> str:

@@ -5,7 +5,7 @@ Pure maths in float64, but for `pair_block_shares`, which works in the precision
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 
 import torch
@@ -36,7 +36,8 @@ class Harmonics:
     of_answer: Rows
     """The same of the token that is the answer."""
     answers: Int[Tensor, "pair"]
-    """The answer of each pair in row-major order. Every answer belongs to n pairs."""
+    """The answer of each pair in row-major order. Every answer at which the rows of a block are not 0 belongs to as many pairs:
+    to n, of a group."""
 
     @property
     def n(self) -> int:
@@ -55,24 +56,34 @@ class Harmonics:
         """The part of each function of the pair that lies along the harmonics of its answer, by block and answer.
 
         For addition this is the projection on cos w_k(a+b) and sin w_k(a+b), w_k = 2 pi k / n. Functions of the answer
-        are a subspace; the projection on it is the mean over the n pairs of equal answer, and the blocks are orthogonal
+        are a subspace; the projection on it is the mean over the pairs of equal answer, and the blocks are orthogonal
         inside it. So nothing of the size n² x blocks is ever made.
         """
-        means = functions.new_zeros(self.n, functions.shape[1])
-        means.index_add_(0, self.answers, functions / self.n)
+        means = self.means(functions)
         blocks = (self.of_answer[self.blocks.rows(label)] for label in labels)
         parts = [einsum(rows, rows, means, "w s, w t, t c -> s c") for rows in blocks]
         return torch.stack(parts) if parts else means.new_zeros(0, *means.shape)
 
     def along_cube(self, functions: Float[Tensor, "pair token"]) -> Float[Tensor, "block"]:
         """How much of functions of the pair, one for each class c, lies along t = sum over the rows of a block of row(s) row(c),
-        s the answer: <F, t> / <t, t>. For two waves t is (2 / n) cos w_k(s - c), and |t|² is 2 n.
+        s the answer: <F, t> / <t, t>. For two waves t is (2 / n) cos w_k(s - c), and |t|² is twice `pairs_of_an_answer`.
         """
-        means = functions.new_zeros(self.n, self.n)
-        means.index_add_(0, self.answers, functions / self.n)
+        means = self.means(functions)
         blocks = (self.of_answer[self.blocks.rows(label)] for label in self.labels)
         parts = [einsum(means, rows, rows, "s c, w s, w c ->") / len(rows) for rows in blocks]
         return torch.stack(parts)
+
+    def means(self, functions: Float[Tensor, "pair column"]) -> Float[Tensor, "answer column"]:
+        """The mean of each function over the pairs of each answer, of which all but some outside the blocks have as many."""
+        means = functions.new_zeros(self.n, functions.shape[1])
+        means.index_add_(0, self.answers, functions / self.pairs_of_an_answer)
+        return means
+
+    @cached_property
+    def pairs_of_an_answer(self) -> int:
+        """How many pairs have the same answer, if it is one at which the rows of blocks are not 0."""
+        in_blocks = (self.of_answer[self.blocks.block_of_component > 0] != 0).any(dim=0)
+        return int(self.answers.bincount(minlength=self.n)[in_blocks].unique().item())
 
 
 @cache
@@ -142,8 +153,8 @@ def _of_one_size(blocks: Blocks) -> list[tuple[slice | list[int], int]]:
     """The rows of neighbouring blocks of one size among all components, with that size. A block of an odd size is filled up by
     the row of zeros that stands after all others, so that (-1)^x goes with cos and sin.
     """
-    zeros = 1 + int(blocks.dimensions.sum())
-    start, found = 1, []
+    zeros = len(blocks.apart) + int(blocks.dimensions.sum())
+    start, found = len(blocks.apart), []
     for size, those in groupby(blocks.dimensions.tolist(), key=lambda size: size + size % 2):
         rows: list[int] = []
         for own in those:

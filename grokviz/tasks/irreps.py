@@ -5,6 +5,7 @@ commute, and a common eigenvector has the central characters w_i = |C_i| chi(C_i
 roots of the class sizes the matrices are normal, so that those of a random Hermitian combination separate the irreps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +91,7 @@ def _are_characters(found: Complex[np.ndarray, "irrep conjugacy"], group: Group)
 def _order(found: Complex[np.ndarray, "irrep conjugacy"]) -> Int[np.ndarray, "irrep"]:
     rounded = np.round(found, 6) + 0.0  # no -0.0
     is_trivial = (abs(found - 1) < TOLERANCE).all(axis=1)
-    keys = [(*np.stack([-row.real, -row.imag], axis=1).ravel(), ) for row in rounded]
+    keys = [np.stack([-row.real, -row.imag], axis=1).ravel().tolist() for row in rounded]
     ranked = sorted(range(len(found)), key=lambda i: (not is_trivial[i], rounded[i, 0].real, keys[i]))
     return np.array(ranked)
 
@@ -118,9 +119,18 @@ def projector(group: Group, irrep: Irrep) -> Float[np.ndarray, "element element"
     return irrep.degree / len(group) * irrep.real_character[of_product]
 
 
-def rows_of(group: Group, irrep: Irrep) -> Float[np.ndarray, "row element"]:
-    """Orthonormal rows of a block, which are free up to a rotation."""
-    values, vectors = np.linalg.eigh(projector(group, irrep))
-    own = vectors[:, values > 0.5].T
-    assert len(own) == irrep.dimension, (group.name, irrep.degree, len(own))
-    return own
+def rows_of(group: Group, those: Sequence[Irrep]) -> list[Float[np.ndarray, "row element"]]:
+    """Orthonormal rows of each irrep's block, which are free up to a rotation within it. Where a block is of one row, its sign is
+    that in which the identity is positive.
+
+    Blocks are the eigenspaces of one symmetric matrix, that of the class function which is i for the i-th of them: its
+    eigenvalues tell them apart.
+    """
+    of_product = group.class_of[group.table[group.inverses]]
+    by_class = sum(i * irrep.degree * irrep.real_character for i, irrep in enumerate(those, start=1)) / len(group)
+    values, vectors = np.linalg.eigh(np.broadcast_to(by_class, group.class_sizes.shape)[of_product])
+    number = np.rint(values).astype(int)
+    found = [vectors[:, number == i].T for i in range(1, len(those) + 1)]
+    if [len(rows) for rows in found] != [irrep.dimension for irrep in those]:
+        raise GrokvizError(f"the blocks of {group.name} cannot be told apart numerically")
+    return [rows * np.sign(rows[:, group.identity]) if len(rows) == 1 else rows for rows in found]

@@ -1,7 +1,7 @@
-"""The operations: what is computed on two elements, which elements there are, and the blocks of their harmonics.
+"""The operations on residues: what is computed on two of them, which elements there are, and the blocks of their harmonics.
 
-An operation is one value below, and its place in `OPERATIONS` at the foot of this file. Everything else asks the task
-that it makes with a modulus (`tasks.task`).
+An operation is one value below, and its place in `OPERATIONS` at the foot of this file. Everything else asks the law that it
+makes with a modulus (`tasks.law`).
 """
 
 import math
@@ -13,7 +13,8 @@ from jaxtyping import Int
 
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
-from grokviz.tasks.blocks import Blocks, cyclic_blocks, permuted_blocks
+from grokviz.tasks.blocks import Blocks, cyclic_blocks, cyclic_blocks_and_zero, permuted_blocks
+from grokviz.tasks.law import Law
 
 Residues = Int[np.ndarray, "*place"]
 Compose = Callable[[Residues, Residues, int], Residues]
@@ -63,6 +64,12 @@ def waves_of_logarithms(p: int) -> Blocks | None:
     return None if logarithms is None else cyclic_blocks(logarithms, said="waves of the discrete logarithm")
 
 
+def waves_of_logarithms_and_zero(p: int) -> Blocks | None:
+    """The frequencies of the units of a prime p, which are 0 at the residue 0, and that residue by itself; None for another p."""
+    logarithms = discrete_logarithms(p)
+    return cyclic_blocks_and_zero(logarithms) if logarithms is not None and len(logarithms) == p - 1 else None
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation on two elements, with all that is known of it."""
@@ -79,6 +86,21 @@ class Operation:
     known group, and then it has none."""
     why_no_blocks: str = "no harmonics are known for this operation"
     """What to tell where there are none."""
+
+    def mod(self, p: int) -> Law:
+        """The law that it is with a modulus."""
+        elements = self.elements(p)
+
+        def table() -> Int[np.ndarray, "a b"]:
+            composed = self.compose(elements[:, None], elements, p)
+            strays = np.setdiff1d(composed, elements)
+            if strays.size:
+                raise GrokvizError(
+                    f"operation {self.name} mod {p} gives {strays[0]}, which is not one of its elements; let it be closed"
+                )
+            return np.searchsorted(elements, composed)
+
+        return Law(self.name, p, self.formula, elements, table, lambda: self.blocks(p), self.why_no_blocks)
 
 
 ADDITION = Operation(
@@ -102,6 +124,14 @@ MULTIPLICATION = Operation(
     elements=units,
     blocks=waves_of_logarithms,
     why_no_blocks="the units of this modulus are not cyclic: it has no primitive root",
+)
+
+MULTIPLICATION_WITH_ZERO = Operation(
+    name="multiplication_with_zero",
+    formula="a * b mod p",
+    compose=lambda a, b, p: a * b % p,
+    blocks=waves_of_logarithms_and_zero,
+    why_no_blocks="p is no prime, so that some residues but 0 have no inverse",
 )
 
 X2_XY_Y2 = Operation(
@@ -153,4 +183,10 @@ def operation_named(name: str) -> Operation:
     return by_name[name]
 
 
-OPERATIONS: tuple[Operation, ...] = (ADDITION, SUBTRACTION, MULTIPLICATION, X2_XY_Y2)
+OPERATIONS: tuple[Operation, ...] = (
+    ADDITION,
+    SUBTRACTION,
+    MULTIPLICATION,
+    MULTIPLICATION_WITH_ZERO,
+    X2_XY_Y2,
+)

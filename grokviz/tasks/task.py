@@ -1,6 +1,6 @@
-"""A task: an operation with its modulus, seen by its tokens. It owns what is asked, what is right, and the harmonics.
+"""A task: a law of composition, seen by its tokens. It owns what is asked, what is right, and the harmonics.
 
-Tokens are numbered 0 to n - 1 for the n elements in ascending order, and n for '='. For addition, element and token are the
+Tokens are numbered 0 to n - 1 for the n elements in their order, and n for '='. For addition, element and token are the
 same number; for multiplication mod a prime p, token 0 is the residue 1.
 """
 
@@ -10,9 +10,13 @@ from functools import cache, cached_property
 import numpy as np
 from jaxtyping import Int
 
+from grokviz.checks import shown
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.blocks import Blocks
-from grokviz.tasks.operations import Operation, operation_named
+from grokviz.tasks.group_law import law_of_group
+from grokviz.tasks.groups import group_named, is_name_of_group
+from grokviz.tasks.law import Elements, Law
+from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own_operation import OwnOperation
 
 MIRROR_SPLITS = ("test_mirrored", "test_unmirrored")
@@ -20,25 +24,30 @@ MIRROR_SPLITS = ("test_mirrored", "test_unmirrored")
 
 @dataclass(frozen=True)
 class Task:
-    """An operation with its modulus, and whether its answers are shuffled over the pairs."""
+    """A law of composition, and whether its answers are shuffled over the pairs."""
 
-    operation: Operation
-    p: int
+    law: Law
     labels_seed: int | None = None
-    """Of the shuffling of its answers over the pairs; None where they are the operation's own."""
+    """Of the shuffling of its answers over the pairs; None where they are the law's own."""
 
     @property
     def formula(self) -> str:
         """What is asked, such as 'a + b mod p'; and whether that is what is right."""
-        permuted = (
-            "" if self.labels_seed is None else f", its answers shuffled over all pairs with seed {self.labels_seed}"
-        )
-        return f"{self.operation.formula}{permuted}"
+        return f"{self.law.formula}{self._permuted}"
 
-    @cached_property
-    def elements(self) -> Int[np.ndarray, "token"]:
-        """The residue that each token stands for, ascending."""
-        return self.operation.elements(self.p)
+    @property
+    def spelt_out(self) -> str:
+        """The formula with the modulus as it is: 'a + b mod 113'."""
+        return f"{self.law.spelt_out}{self._permuted}"
+
+    @property
+    def _permuted(self) -> str:
+        return "" if self.labels_seed is None else f", its answers shuffled over all pairs with seed {self.labels_seed}"
+
+    @property
+    def elements(self) -> Elements:
+        """What each token stands for: a residue, ascending; or the name of an element."""
+        return self.law.elements
 
     @property
     def n(self) -> int:
@@ -57,15 +66,7 @@ class Task:
         Raises:
             GrokvizError: the operation leads out of its elements.
         """
-        a, b = self.elements[self.pairs].T
-        composed = self.operation.compose(a, b, self.p)
-        strays = np.setdiff1d(composed, self.elements)
-        if strays.size:
-            raise GrokvizError(
-                f"operation {self.operation.name} mod {self.p} gives {strays[0]}, which is not one of its elements; "
-                "let it be closed"
-            )
-        own = np.searchsorted(self.elements, composed)
+        own = self.law.table.flatten()
         if self.labels_seed is None:
             return own
         return own[np.random.RandomState(self.labels_seed).permutation(len(own))]  # whose stream is fixed for good
@@ -83,10 +84,10 @@ class Task:
         """
         return ("train", "test", "all", *(MIRROR_SPLITS if self.is_commutative else ()))
 
-    @cached_property
+    @property
     def known_blocks(self) -> Blocks | None:
         """The blocks of its harmonics; None where it has none."""
-        return self.operation.blocks(self.p)
+        return self.law.blocks
 
     @property
     def blocks(self) -> Blocks:
@@ -102,21 +103,38 @@ class Task:
     @property
     def why_no_harmonics(self) -> str:
         """Why the task has no harmonics; '' where it has."""
-        if self.known_blocks is not None:
-            return ""
-        return f"{self.operation.name} mod {self.p}: {self.operation.why_no_blocks}"
+        return "" if self.known_blocks is not None else f"{self.law.said}: {self.law.why_no_blocks}"
+
+    @property
+    def why_no_components(self) -> str:
+        """Why no single row of its blocks is something of its own; '' where each is, as cos and sin of a frequency are."""
+        if self.known_blocks is None or self.known_blocks.rows_are_fixed:
+            return self.why_no_harmonics
+        return f"{self.law.said}: the rows of an irrep's block are free up to a rotation, and this depends on it"
 
 
 @cache
-def task_of(operation: str | OwnOperation, p: int, labels_seed: int | None = None) -> Task:
-    """The task of the operation called `operation`, or of one's own, with modulus p; its labels shuffled with a seed.
+def task_of(operation: str | OwnOperation, p: int | None, labels_seed: int | None = None) -> Task:
+    """The task of the operation called `operation`, or of one's own, with modulus p; or of the group that is called so, which has
+    none. Its labels are shuffled with a seed, if one is given.
 
     >>> task_of("multiplication", 7).elements.tolist()
     [1, 2, 3, 4, 5, 6]
     >>> task_of("multiplication", 7).blocks.coordinates.tolist()  # 3 is a primitive root: 3^0 = 1, 3^2 = 2, 3^1 = 3, ...
     [0, 2, 1, 4, 5, 3]
+    >>> task_of("S3", None).elements.tolist()
+    ['()', '(2 3)', '(1 2)', '(1 2 3)', '(1 3 2)', '(1 3)']
 
     Raises:
-        GrokvizError: there is no such operation.
+        GrokvizError: there is no such operation, or it lacks its modulus.
     """
-    return Task(operation_named(operation) if isinstance(operation, str) else operation.operation(), p, labels_seed)
+    return Task(_law(operation, p), labels_seed)
+
+
+def _law(operation: str | OwnOperation, p: int | None) -> Law:
+    if isinstance(operation, str) and is_name_of_group(operation):
+        return law_of_group(group_named(operation))
+    known = operation_named(operation) if isinstance(operation, str) else operation.operation()
+    if p is None:
+        raise GrokvizError(f"operation {shown(known.name)} needs a modulus: p is None")
+    return known.mod(p)

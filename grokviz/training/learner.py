@@ -58,7 +58,7 @@ def learner_at(config: RunConfig, state: State | None) -> Learner:
         engine = engine_for(config, parameters, train_batch, test_batch)
     except torch.OutOfMemoryError as error:  # of a GPU; that of the machine was asked before
         raise GrokvizError(
-            f"training p = {config.task.p} needs more memory than {device} has; choose a smaller p or model, or "
+            f"training {config.task.task.law.said} needs more memory than {device} has; choose a smaller task or model, or "
             f"{argument('device')} cpu"
         ) from error
     trained = {name: values for name, values in parameters.items() if values.requires_grad}
@@ -133,7 +133,7 @@ def batches(config: RunConfig, device: torch.device) -> tuple[Batch, Batch]:
     Raises:
         GrokvizError: there is not enough memory to train on them.
     """
-    what = f"training on the {config.task.n_pairs:,} pairs of p = {config.task.p}"
+    what = f"training on the {config.task.n_pairs:,} pairs of {config.task.task.law.said}"
     refuse_beyond_memory(what, training_bytes(config.blueprint))
     pairs = torch.from_numpy(config.task.task.pairs)
     answers = torch.from_numpy(config.task.task.answers)

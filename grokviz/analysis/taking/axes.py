@@ -30,13 +30,15 @@ AXES: Mapping[str, Labels] = {
 }
 """The labels of each axis that every network has; an axis of a user's own measure goes without."""
 
-OF_BLOCKS: Mapping[str, Labels] = {
+OF_COMPONENTS: Mapping[str, Labels] = {
     "component": lambda snapshot, keys: snapshot.harmonics.blocks.components,
     "other_component": lambda snapshot, keys: snapshot.harmonics.blocks.components,
     "key_component": _key_components,
     "other_key_component": _key_components,
 }
-"""The labels of the axes that a network has whose task has harmonics, besides that of the blocks, which has the task's name."""
+"""The labels of the axes that a network has each of whose task's harmonics is something of its own; the axis of the blocks has the
+task's name.
+"""
 
 
 def labels_of(snapshot: Snapshot, keys: Sequence[Label]) -> dict[str, Any]:
@@ -45,17 +47,14 @@ def labels_of(snapshot: Snapshot, keys: Sequence[Label]) -> dict[str, Any]:
     blocks = snapshot.task.known_blocks
     if blocks is None:
         return of_all
-    return {
-        **of_all,
-        blocks.axis: blocks.labels,
-        **{axis: labels(snapshot, keys) for axis, labels in OF_BLOCKS.items()},
-    }
+    of_rows = OF_COMPONENTS if blocks.rows_are_fixed else {}
+    return {**of_all, blocks.axis: blocks.labels, **{axis: labels(snapshot, keys) for axis, labels in of_rows.items()}}
 
 
 FACTS: Mapping[str, str] = {
     "status": "how the training ended, or that it goes on",
     "operation": "",
-    "p": "modulus",
+    "p": "modulus; 0 where the task has none",
     "n_answers": "number of possible answers; chance is a loss of its logarithm",
     "config": "the configuration, as JSON",
     "split_check": "what the losses of the pairs say of the split",
@@ -69,6 +68,8 @@ OF_THE_TASK: Mapping[str, str] = {
     "readout_share_of_largest": "readout power per component as a share of the largest: what the rule decides by",
     "harmonic_of_key": "the key frequency of which this one is a harmonic with 1 % of the largest or more; 0 for none",
     "harmonic_multiple": "which multiple of that key: 2, 3; 0 for none",
+    "key_similarity": "trace similarity of an irrep with the logits: what the rule decides by",
+    "key_similarity_null": "what that is to lie above: its 95 % quantile over permutations of the tokens; NaN where none is left",
     "token_coordinate": "place of the token on the circle of all elements; a wave of frequency k has k periods round it",
 }
 """What measurements say of the task's blocks, of a cyclic group frequencies, and of its tokens."""

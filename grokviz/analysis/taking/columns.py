@@ -11,7 +11,7 @@ import xarray as xr
 
 from grokviz.analysis.taking.axes import FACTS, OF_THE_TASK
 from grokviz.analysis.taking.hooks import hook_pairs, names_of
-from grokviz.analysis.taking.keys import KEY_FREQUENCY_RULE, Keys
+from grokviz.analysis.taking.keys import Keys
 from grokviz.analysis.taking.sources import Source
 from grokviz.analysis.taking.specs import MeasureSpec
 from grokviz.errors import GrokvizError
@@ -116,7 +116,7 @@ def dataset_of(
         history = source.history.rename({"epoch": "history_epoch"})
         variables |= {f"history_{name}": variable.variable for name, variable in history.data_vars.items()}
         coordinates["history_epoch"] = history["history_epoch"].values
-    variables |= _facts(source, key_epoch, split_check)
+    variables |= _facts(source, keys, key_epoch, split_check)
     coordinates["run"] = ((), source.name, {"description": "name of the run"})
     attributes: dict[str, Any] = {
         "grokviz_version": version("grokviz"),
@@ -156,6 +156,7 @@ def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
         "readout_share_of_largest": np.array(keys.shares_of_largest),
         "harmonic_of_key": harmonic_of,
         "harmonic_multiple": multiples,
+        **({"key_similarity": keys.similarities, "key_similarity_null": keys.nulls} if keys.similarities else {}),
     }
     found = {name: (blocks.axis, values) for name, values in by_block.items()}
     if blocks.coordinates is not None:
@@ -163,17 +164,17 @@ def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
     return {name: (axis, values, {"description": OF_THE_TASK[name]}) for name, (axis, values) in found.items()}
 
 
-def _facts(source: Source, key_epoch: int, split_check: str) -> dict[str, Any]:
+def _facts(source: Source, keys: Keys, key_epoch: int, split_check: str) -> dict[str, Any]:
     """What the networks are, with what each fact means: one value each, so that runs can be concatenated."""
     task = source.task.task
     values = {
         "status": source.status,
-        "operation": task.operation.name,
-        "p": task.p,
+        "operation": task.law.operation,
+        "p": task.law.p or 0,
         "n_answers": task.n,
         "config": json.dumps({"task": source.task.to_dict(), **source.config}, sort_keys=True),
         "split_check": split_check,
-        "key_frequency_rule": KEY_FREQUENCY_RULE,
+        "key_frequency_rule": keys.rule,
         "key_frequency_epoch": key_epoch,
     }
     return {name: ((), values[name], {"description": text or task.formula}) for name, text in FACTS.items()}

@@ -234,7 +234,7 @@ def snapshot_of(
         hooks = ready_hooks(network, hooks)
     blueprint = weights.blueprint
     _refuse_another_task(blueprint, task_config)
-    refuse_beyond_memory(f"measuring p = {task.p} at epoch {epoch:,}", snapshot_bytes(blueprint))
+    refuse_beyond_memory(f"measuring {task.law.said} at epoch {epoch:,}", snapshot_bytes(blueprint))
     pairs = torch.from_numpy(task.pairs)
     if isinstance(network, Weights):
         forward = blueprint.computation.forward
@@ -294,7 +294,7 @@ def _refuse_another_task(blueprint: Blueprint, task_config: TaskConfig) -> None:
     if vocabulary != tokens or classes not in (n, tokens):
         elements = f"{n} elements" + (" of each operand" if apart > 1 else "") + (" and '='" if positions == 3 else "")
         raise GrokvizError(
-            f"the model has {vocabulary} tokens and {classes} classes, but {task_config.operation} mod {task_config.p} "
+            f"the model has {vocabulary} tokens and {classes} classes, but {task_config.task.law.said} "
             f"asks for {tokens} tokens ({elements}) and {' or '.join(str(c) for c in dict.fromkeys((n, tokens)))} classes; "
             "give the task of the model"
         )

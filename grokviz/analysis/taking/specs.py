@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grokviz.analysis.taking.axes import AXES, OF_BLOCKS, OF_THE_DATASET
+from grokviz.analysis.taking.axes import AXES, OF_COMPONENTS, OF_THE_DATASET
 from grokviz.analysis.taking.code import is_grokviz
 from grokviz.analysis.taking.fingerprints import Reached, reached_by, reached_by_own
 from grokviz.analysis.taking.measures import MEASURES, Measure
@@ -126,7 +126,7 @@ def specs_of(measures: Measures) -> list[MeasureSpec]:
 def _refuse_names(spec: MeasureSpec, measures: set[str]) -> None:
     """Refuse a measure, or an axis of it, with a name that something else in the measurements has."""
     taken = {
-        **dict.fromkeys((*AXES, *OF_BLOCKS, BLOCK, "frequency"), "the name of an axis"),
+        **dict.fromkeys((*AXES, *OF_COMPONENTS, BLOCK, "frequency"), "the name of an axis"),
         **dict.fromkeys(OF_THE_DATASET, "a name of the dataset's own"),
     }
     if why := _why_no_name(spec.name) or taken.get(spec.name, ""):

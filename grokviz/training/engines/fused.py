@@ -67,7 +67,7 @@ class FusedEngine:
         weights = _pointers(by_short_name)
         gradients = _pointers({name: values.grad for name, values in by_short_name.items() if values.grad is not None})
         self._network = ctypes.c_void_p()
-        self._threads, self._p = threads, config.task.p
+        self._threads, self._p = threads, config.task.task.n
         batches = (part for batch in (train_batch, test_batch) for part in _batch(config, batch))
         self._call(self._library.network_new, *batches, weights, gradients, threads, ctypes.byref(self._network))
         self._scores = (ctypes.c_double * 2)()

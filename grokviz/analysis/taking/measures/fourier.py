@@ -174,8 +174,8 @@ def token_plane(snapshot: Snapshot) -> Float[Tensor, "block token axis"]:
     """Tokens seen in the plane that each block spans in d_model: of a frequency a circle, once the network uses it.
 
     Formula: centred W_E projected on an orthonormal basis of span(F_cos_k W_E, F_sin_k W_E), x along F_cos_k W_E. All
-        of W_E is projected, so what other blocks put into the plane is seen as scatter. k = n/2 has no y: 0. Of a block of
-        more than two rows, on the two strongest directions of the span of its F_i W_E.
+        of W_E is projected, so what other blocks put into the plane is seen as scatter. k = n/2 has no y: 0. Of an irrep of
+        another group, on the two strongest directions of the span of its F_i W_E.
     Unit: embedding norm
     Range: any; noise at initialisation, a circle on which neighbours stand k steps apart after grokking.
     Source: Liu et al. 2022, arXiv 2205.10343, figure 1, with planes found by Fourier transform
@@ -185,7 +185,7 @@ def token_plane(snapshot: Snapshot) -> Float[Tensor, "block token axis"]:
     planes = []
     for label in snapshot.harmonics.labels:
         directions = components[blocks.rows(label)].T
-        if len(directions[0]) > 2:
+        if len(directions[0]) > 2 or not blocks.rows_are_fixed:
             directions = _strongest_two(directions)
         axes, _ = torch.linalg.qr(directions)
         coordinates = W_E @ axes
@@ -226,7 +226,7 @@ def _shares(power: Float[Tensor, "block"]) -> Float[Tensor, "block"]:
     return power / power.sum()
 
 
-@needs("harmonics")
+@needs("components")
 def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_component"]:
     """Share of the logits' variance over pairs at each product of a component of a and one of b.
 

@@ -67,6 +67,8 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     Source: Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
     harmonics, answers = snapshot.harmonics, snapshot.answers
+    if len(answers.bincount(minlength=snapshot.n).unique()) > 1:
+        return _one_by_one(snapshot)
     by_answer = answers.argsort()  # each of the n answers has n pairs
     removed = harmonics.along_answer(snapshot.logits, harmonics.labels)
     # sum_c exp(L_c - R_c) = sum_c exp(L_c) exp(-R_c): one matrix product per answer for all frequencies, in place of
@@ -78,13 +80,17 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     factors = rearrange((shift - removed).exp(), "block answer c -> answer c block")
     log_totals = rearrange((kept @ factors).log(), "answer pair block -> (answer pair) block")
     if log_totals.min() < SAFE_LOG:
-        train = list(snapshot.splits).index("train")
-        return torch.stack([excluded_loss(snapshot, (k,))[train] for k in harmonics.labels])
+        return _one_by_one(snapshot)
     rows = torch.empty_like(log_totals)
     rows[by_answer] = log_totals  # back to row-major order
     log_totals = rows + largest[:, None] - shift[:, answers, 0].T
     right = snapshot.logits.gather(1, answers[:, None]) - removed[:, answers, answers].T
     return (log_totals - right)[snapshot.known_train_mask].mean(dim=0)
+
+
+def _one_by_one(snapshot: Snapshot) -> Float[Tensor, "block"]:
+    train = list(snapshot.splits).index("train")
+    return torch.stack([excluded_loss(snapshot, (label,))[train] for label in snapshot.harmonics.labels])
 
 
 @needs("harmonics")
@@ -98,7 +104,8 @@ def logit_cosine(snapshot: Snapshot) -> Float[Tensor, "block"]:
     Source: Chughtai, Chan & Nanda 2023, arXiv 2302.03025, section 4: the trace similarity of logits
     """
     rows = torch.from_numpy(snapshot.harmonics.blocks.dimensions).double()
-    return snapshot.cube_projections * (rows * snapshot.n).sqrt() / snapshot.centred_logits.norm()
+    squared_norms = rows * snapshot.harmonics.pairs_of_an_answer
+    return snapshot.cube_projections * squared_norms.sqrt() / snapshot.centred_logits.norm()
 
 
 MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency, logit_cosine)
