@@ -6,9 +6,14 @@ import pytest
 import torch
 
 import grokviz
-from fixtures import CLOCK_FREQUENCIES, initial_model, perfect, random_snapshot
+from fixtures import CLOCK_FREQUENCIES, blank, initial_model, perfect, random_snapshot
 from grokviz.analysis.taking.measures.performance import accuracy, loss
-from grokviz.analysis.taking.measures.progress import excluded_loss, excluded_loss_by_frequency, restricted_loss
+from grokviz.analysis.taking.measures.progress import (
+    excluded_loss,
+    excluded_loss_by_frequency,
+    logit_cosine,
+    restricted_loss,
+)
 from grokviz.analysis.taking.needs import needs_of
 from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
@@ -19,12 +24,13 @@ from grokviz.tasks.split import split_masks, train_mask
 from grokviz.tasks.task import task_of
 
 ALL = pytest.mark.parametrize("operation", [operation.name for operation in OPERATIONS])
-WITH_HARMONICS = pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication"])
+WITH_HARMONICS = pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication", "multiplication_with_zero"])
 
 BY_HAND = {
     "addition": lambda a, b: (a + b) % 7,
     "subtraction": lambda a, b: (a - b) % 7,
     "multiplication": lambda a, b: (a * b) % 7,
+    "multiplication_with_zero": lambda a, b: (a * b) % 7,
     "x2_xy_y2": lambda a, b: (a**2 + a * b + b**2) % 7,
 }
 
@@ -45,7 +51,7 @@ def test_the_elements_of_multiplication_are_the_units_and_tokens_count_them() ->
     assert config.task.n_train == int(0.3 * 112**2)
 
 
-@pytest.mark.parametrize(("operation", "expected"), list(zip(BY_HAND, (True, False, True, True), strict=True)))
+@pytest.mark.parametrize(("operation", "expected"), list(zip(BY_HAND, (True, False, True, True, True), strict=True)))
 def test_commutativity_is_a_property_of_the_task(operation: str, expected: bool) -> None:
     assert task_of(operation, 11).is_commutative == expected
 
@@ -76,7 +82,7 @@ def test_the_waves_of_an_answer_are_products_of_waves_of_the_operands(operation:
         assert inside.square().sum().item() == pytest.approx(of_answer.square().sum().item())
 
 
-@WITH_HARMONICS
+@pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication"])
 def test_a_perfect_network_is_all_in_its_key_frequencies_whatever_it_has_learnt(operation: str) -> None:
     snapshot = perfect(operation, 113)
     assert set(accuracy(snapshot).tolist()) == {1}
@@ -88,6 +94,24 @@ def test_a_perfect_network_is_all_in_its_key_frequencies_whatever_it_has_learnt(
         [chance] * len(snapshot.splits), abs=1e-10
     )
     assert excluded_loss_by_frequency(snapshot)[13].item() == pytest.approx(excluded_loss(snapshot, (14,))[0].item())
+
+
+def test_what_multiplication_with_zero_holds_of_its_units_is_told_from_what_it_holds_of_zero() -> None:
+    snapshot = blank(13, operation="multiplication_with_zero")
+    harmonics, keys = snapshot.harmonics, (2, 5)
+    assert harmonics.blocks.components[:2] == ["constant", "zero"]
+    assert (harmonics.of_answer[2:, 0] == 0).all()
+    rows = torch.cat([harmonics.of_answer[harmonics.blocks.rows(label)] for label in keys])
+    snapshot = replace(snapshot, logits=60 * (rows.T @ rows)[snapshot.answers])
+    right = snapshot.logits.argmax(dim=1) == snapshot.answers
+    np.testing.assert_array_equal(right[snapshot.answers > 0], True)
+    torch.testing.assert_close(restricted_loss(snapshot, keys), loss(snapshot), rtol=0, atol=1e-10)
+    assert excluded_loss(snapshot, keys).tolist() == pytest.approx([math.log(13)] * len(snapshot.splits), abs=1e-10)
+    by_block = excluded_loss_by_frequency(snapshot)
+    assert by_block[1].item() == pytest.approx(excluded_loss(snapshot, (2,))[0].item())
+    assert logit_cosine(snapshot)[[1, 4]].tolist() == pytest.approx([2**-0.5] * 2)
+    with pytest.raises(LackingError, match="multiplication_with_zero mod 9: p is no prime"):
+        harmonics_of(task_of("multiplication_with_zero", 9))
 
 
 def test_an_operation_without_harmonics_gives_no_number_that_needs_them_and_says_why() -> None:

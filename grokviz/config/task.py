@@ -77,10 +77,10 @@ class TaskConfig(Section):
                 f"labels_seed is {shown(self.labels_seed)}, but labels are own; leave it out, or choose permuted labels"
             )
         if self.task.n < 3:
-            larger = "group" if self.p is None else "p"
-            raise GrokvizError(
-                f"{self.task.law.said} has {self.task.n} elements; choose a larger {larger}: a frequency needs at least three"
-            )
+            n, needs = self.task.n, "a frequency needs at least three"
+            if self.p is None:
+                raise GrokvizError(f"group {self.operation} has {n} elements; choose a larger one: {needs}")
+            raise GrokvizError(f"p is {self.p}, which leaves {self.operation} {n} elements; choose a larger p: {needs}")
         if isinstance(self.split, str) and self.split.startswith(GIVEN):
             put(self, split=GivenSplit.from_word(self.split))
         if isinstance(self.split, GivenSplit) or self.split == "unknown":

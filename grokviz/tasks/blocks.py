@@ -314,11 +314,12 @@ def permuted_blocks(blocks: Blocks, order: Tokens) -> Blocks:
         was = blocks.turns(label)
         return None if was is None else was[order]
 
+    told_by = blocks.told_by
     return replace(
         blocks,
-        said=f"{blocks.said}, of the element that each token was permuted from",
         make_rows=rows,
         order=np.argsort(order)[blocks.order],
         coordinates=None if blocks.coordinates is None else blocks.coordinates[order],
         turns=turns,
+        told_by=None if told_by is None else lambda: [*told_by(), order],
     )

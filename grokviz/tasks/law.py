@@ -4,13 +4,13 @@ It is what is learned, once all is chosen: an operation with its modulus, or a g
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from grokviz.tasks.blocks import Blocks
+from grokviz.tasks.blocks import Blocks, Tokens, permuted_blocks
 
 Elements = Shaped[np.ndarray, "token"]
 """What each token stands for: whole numbers, or texts."""
@@ -57,3 +57,17 @@ class Law:
     def blocks(self) -> Blocks | None:
         """The blocks of its harmonics; None where it has none."""
         return self.make_blocks()
+
+
+def permuted_law(law: Law, order: Tokens) -> Law:
+    """The law on the same elements in another order: token t stands for what token `order[t]` stood for."""
+
+    def blocks() -> Blocks | None:
+        return None if law.blocks is None else permuted_blocks(law.blocks, order)
+
+    return replace(
+        law,
+        elements=law.elements[order],
+        make_table=lambda: np.argsort(order)[law.table[np.ix_(order, order)]],
+        make_blocks=blocks,
+    )

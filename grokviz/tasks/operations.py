@@ -6,14 +6,14 @@ makes with a modulus (`tasks.law`).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
-from grokviz.tasks.blocks import Blocks, cyclic_blocks, cyclic_blocks_and_zero, permuted_blocks
+from grokviz.tasks.blocks import Blocks, cyclic_blocks, cyclic_blocks_and_zero
 from grokviz.tasks.law import Law
 
 Residues = Int[np.ndarray, "*place"]
@@ -92,7 +92,7 @@ class Operation:
         elements = self.elements(p)
 
         def table() -> Int[np.ndarray, "a b"]:
-            composed = self.compose(elements[:, None], elements, p)
+            composed = self.compose(*np.meshgrid(elements, elements, indexing="ij"), p)
             strays = np.setdiff1d(composed, elements)
             if strays.size:
                 raise GrokvizError(
@@ -139,31 +139,6 @@ X2_XY_Y2 = Operation(
     formula="a² + ab + b² mod p",
     compose=lambda a, b, p: (a * a + a * b + b * b) % p,
 )
-
-
-def permuted(operation: Operation, permutation: Callable[[int], Residues]) -> Operation:
-    """The operation with its tokens permuted: token t stands for the element that `permutation(p)[t]` stood for. The same group
-    under other names, so the waves stay; they are those of the elements that the tokens were permuted from.
-    """
-
-    def compose(a: Residues, b: Residues, p: int) -> Residues:
-        elements = operation.elements(p)
-        order = permutation(p)
-        was, now = elements[order], elements[np.argsort(order)]
-        place = np.searchsorted
-        return now[place(elements, operation.compose(was[place(elements, a)], was[place(elements, b)], p))]
-
-    def blocks(p: int) -> Blocks | None:
-        found = operation.blocks(p)
-        return None if found is None else permuted_blocks(found, permutation(p))
-
-    return replace(
-        operation,
-        name=f"{operation.name}_permuted",
-        formula=f"{operation.formula}, of permuted elements",
-        compose=compose,
-        blocks=blocks,
-    )
 
 
 def operation_named(name: str) -> Operation:

@@ -107,9 +107,11 @@ class Task:
 
     @property
     def why_no_components(self) -> str:
-        """Why no single row of its blocks is something of its own; '' where each is, as cos and sin of a frequency are."""
+        """Why no single row of its blocks is something of its own; '' where each is, as cos and sin of a frequency are; or where it
+        has no blocks.
+        """
         if self.known_blocks is None or self.known_blocks.rows_are_fixed:
-            return self.why_no_harmonics
+            return ""
         return f"{self.law.said}: the rows of an irrep's block are free up to a rotation, and this depends on it"
 
 

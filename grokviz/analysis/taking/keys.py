@@ -48,12 +48,12 @@ class Keys:
     """Why there are no key frequencies; '' where there are some."""
     shares_of_largest: tuple[float, ...] = ()
     """Readout power per component of each frequency, as a share of the largest; empty for a task without harmonics."""
+    blocks: Blocks | None = None
+    """Those of the task; None where it has no harmonics."""
     similarities: tuple[float, ...] = ()
     """Of irreps: the trace similarity of each with the logits, by which the rule decides."""
     nulls: tuple[float, ...] = ()
-    """Of irreps: what that is to lie above; NaN where no permutation is left."""
-    blocks: Blocks | None = None
-    """Those of the task; None where it has no harmonics."""
+    """Of irreps: what that is not to lie below; NaN where no permutation is left."""
 
     @property
     def rule(self) -> str:
@@ -113,7 +113,7 @@ def _key_irreps(snapshot: Snapshot, shares: tuple[float, ...]) -> Keys:
     labels = [label for label, is_one in zip(snapshot.harmonics.labels, is_key.tolist(), strict=True) if is_one]
     why_none = "" if labels else _why_no_irreps(snapshot)
     numbers = tuple(similarities.tolist()), tuple(nulls.tolist())
-    return Keys(tuple(labels), why_none, shares, *numbers, snapshot.harmonics.blocks)
+    return Keys(tuple(labels), why_none, shares, snapshot.harmonics.blocks, *numbers)
 
 
 def null_similarities(snapshot: Snapshot) -> Float[Tensor, "block"]:

@@ -226,7 +226,7 @@ def _shares(power: Float[Tensor, "block"]) -> Float[Tensor, "block"]:
     return power / power.sum()
 
 
-@needs("components")
+@needs("harmonics", "components")
 def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_component"]:
     """Share of the logits' variance over pairs at each product of a component of a and one of b.
 

@@ -53,7 +53,7 @@ def features_per_dimension(snapshot: Snapshot) -> Float[Tensor, ""]:
     return (D > 0).sum() / D.sum()
 
 
-@needs("components", "embedding")
+@needs("harmonics", "components", "embedding")
 def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
     """Share of a dimension that each component of the embedding, of a cyclic group cos and sin of a frequency, has for itself.
 
@@ -67,7 +67,7 @@ def component_dimensionality(snapshot: Snapshot) -> Float[Tensor, "component"]:
     return _dimensionality(_components(snapshot))
 
 
-@needs("components", "embedding")
+@needs("harmonics", "components", "embedding")
 def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
     """Norm of each component of the embedding, of a cyclic group cos and sin of a frequency.
 
@@ -79,7 +79,7 @@ def component_norm(snapshot: Snapshot) -> Float[Tensor, "component"]:
     return _components(snapshot).norm(dim=1)
 
 
-@needs("components", "embedding")
+@needs("harmonics", "components", "embedding")
 def fourier_interference(
     snapshot: Snapshot, key_frequencies: Sequence[Label]
 ) -> Float[Tensor, "key_component other_key_component"]:
