@@ -11,8 +11,7 @@ from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.config import MAX_P
 from grokviz.errors import GrokvizError
-from grokviz.tasks.own_operation import OwnOperation
-from grokviz.tasks.task import Task, task_of
+from grokviz.tasks.task import Task, operation_of, task_of
 
 HISTORY_COLUMNS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 """What a history has of each epoch."""
@@ -113,8 +112,7 @@ def _task(config: str, p: int) -> Task:
         raise GrokvizError(f"its p is {p}, but must be 3 to {MAX_P:,}; or 0, of a task that has none")
     section = _object("its config", config)["task"]
     given = section.get("operation")
-    operation = OwnOperation.from_dict(given) if isinstance(given, dict) else given
-    return task_of(operation, p or None, section.get("labels_seed"))
+    return task_of(operation_of(given), p or None, section.get("labels_seed"))
 
 
 def block_axis(task: Task) -> str:

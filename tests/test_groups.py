@@ -24,7 +24,7 @@ from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.tasks.blocks import cyclic_blocks
-from grokviz.tasks.group_law import blocks_of_group, law_of_group
+from grokviz.tasks.group_law import law_of_group
 from grokviz.tasks.groups import Group, group_named, why_no_group
 from grokviz.tasks.harmonics import harmonics_of
 from grokviz.tasks.irrep_names import character_of_partition, names_of_irreps, partitions
@@ -89,7 +89,7 @@ def test_the_general_way_makes_of_a_cyclic_group_its_waves(n: int) -> None:
 
 
 def test_a_cyclic_group_has_frequencies_whatever_it_is_called() -> None:
-    blocks = blocks_of_group(group_named("C5xC7"))
+    blocks = law_of_group(group_named("C5xC7")).blocks
     assert (blocks.axis, blocks.labels.tolist()) == ("frequency", list(range(1, 18)))
     table = group_named("C5xC7").table
     waves = blocks.rows_by_place
@@ -97,7 +97,7 @@ def test_a_cyclic_group_has_frequencies_whatever_it_is_called() -> None:
         own = blocks.rows(k)
         inside = np.einsum("wab,ia,jb->wij", waves.answer[own][:, table], waves.first[own], waves.second[own])
         assert np.square(inside).sum() == pytest.approx(2 * 35)
-    assert blocks_of_group(group_named("C4xC6")).axis == "irrep"
+    assert law_of_group(group_named("C4xC6")).blocks.axis == "irrep"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import Blueprint
 from grokviz.models.architectures import ARCHITECTURES
 from grokviz.tasks.given_split import GivenSplit
-from grokviz.tasks.operations import operation_named
-from grokviz.tasks.own_operation import OwnOperation
+from grokviz.tasks.task import operation_of
 
 SECTIONS = {"task": TaskConfig, "model": ModelConfig, "training": TrainingConfig}
 
@@ -120,11 +119,9 @@ class RunConfig:
 
 
 def _read(name: str, value: Any) -> Any:
-    """The value of a field as a file has it. An operation there is a name, or one's own with its answers: nothing that a
-    file names is imported. A split is a recipe, or given pair by pair.
-    """
+    """The value of a field as a file has it. A split is a recipe, or given pair by pair."""
     if name == "operation":
-        return operation_named(value).name if isinstance(value, str) else OwnOperation.from_dict(value)
+        return operation_of(value)
     if name == "split" and not isinstance(value, str):
         return GivenSplit.from_dict(value)
     return value

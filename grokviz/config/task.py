@@ -8,6 +8,7 @@ from grokviz.checks import number, one_of, seed_number, shown, whole
 from grokviz.config.section import Section, put, refusing_unknown_fields
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.given_split import GIVEN, SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.groups import group_named, is_name_of_group
 from grokviz.tasks.operations import operation_named
 from grokviz.tasks.own_operation import OwnOperation, recorded
@@ -27,9 +28,10 @@ SPLITS = (*RECIPES, "unknown")
 Split = str | GivenSplit
 """How a split is given: by the recipe that draws it, or pair by pair."""
 
-Operation = str | Callable[[int, int, int], int]
-"""How an operation is given: by its name, as 'package.module:function', or as a function (a, b, p) -> residue mod p. The last
-two become an `OwnOperation`, which holds the answers.
+Operation = str | GroupOperation | Callable[[int, int, int], int]
+"""How an operation is given: by its name, or that of a group; as the group that was read off a network; as
+'package.module:function', or as a function (a, b, p) -> residue mod p. The last two become an `OwnOperation`, which holds the
+answers.
 """
 
 
@@ -60,7 +62,9 @@ class TaskConfig(Section):
     """Seed of the shuffling of permuted labels; 0 if not given."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.operation, str) and is_name_of_group(self.operation):
+        if isinstance(self.operation, GroupOperation):
+            put(self, p=None)
+        elif isinstance(self.operation, str) and is_name_of_group(self.operation):
             put(self, p=None, operation=group_named(self.operation).name)
         else:
             why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
@@ -130,13 +134,15 @@ class TaskConfig(Section):
     @property
     def task(self) -> Task:
         """What is learned, with its pairs, answers and harmonics."""
-        assert isinstance(self.operation, str | OwnOperation)
+        assert isinstance(self.operation, str | OwnOperation | GroupOperation)
         return task_of(self.operation, self.p, self.labels_seed)
 
     def to_dict(self) -> dict[str, Any]:
         """The section as a dictionary of plain values, for JSON."""
         own = {
-            name: value.to_dict() for name, value in vars(self).items() if isinstance(value, OwnOperation | GivenSplit)
+            name: value.to_dict()
+            for name, value in vars(self).items()
+            if isinstance(value, OwnOperation | GroupOperation | GivenSplit)
         }
         return {**vars(self), **own}
 

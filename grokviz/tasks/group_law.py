@@ -1,7 +1,6 @@
 """The law of a group, with the blocks of its irreducible representations. No torch."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -12,9 +11,9 @@ from grokviz.tasks.irreps import Irrep, irreps, rows_of
 from grokviz.tasks.law import Law
 
 
-@cache
-def law_of_group(group: Group) -> Law:
-    """The law of a group: a b, where token t is element number t.
+def law_of_group(group: Group, places: Places | None = None) -> Law:
+    """The law of a group, for tokens that are these of its elements where they may stand; those of their own number, if none are
+    given.
 
     >>> from grokviz.tasks.groups import group_named
     >>> law_of_group(group_named("D3")).blocks.labels.tolist()
@@ -22,27 +21,29 @@ def law_of_group(group: Group) -> Law:
     >>> law_of_group(group_named("C2xC3")).blocks.labels.tolist()  # it is cyclic
     [1, 2, 3]
     """
+    own = np.arange(len(group))
+    at = places or Places(own, own, own)
+    names = np.array(group.names)
+    is_direct = at.first is at.answer and at.second is at.answer
     return Law(
         operation=group.name,
         p=None,
-        formula=f"a b in {group.name}",
-        elements=np.array(group.names),
-        make_table=lambda: group.table,
-        make_blocks=lambda: blocks_of_group(group),
+        formula=f"a b in {group.name}" if is_direct else f"φ(a) ψ(b) in {group.name}",
+        elements=names[at.answer] if is_direct else own,
+        make_table=lambda: np.argsort(at.answer)[group.table[np.ix_(at.first, at.second)]],
+        make_blocks=lambda: blocks_of_group(group, at),
     )
 
 
-def blocks_of_group(group: Group, places: Places | None = None) -> Blocks:
-    """The blocks of a group's irreps, for tokens that are these of its elements; that of their own number, if none are given.
-    Of a cyclic group they are frequencies, whatever it is called.
+def blocks_of_group(group: Group, at: Places) -> Blocks:
+    """The blocks of a group's irreps, for tokens that are these of its elements. Of a cyclic group they are frequencies, whatever
+    it is called.
     """
-    own = np.arange(len(group))
-    at = places or Places(own, own, own)
     if group.generator is not None:
         logarithm = np.argsort(group.powers(group.generator))
-        first, second, answer = (logarithm[each] for each in (at.first, at.second, at.answer))
-        said = f"waves of the exponent of {group.names[group.generator]}"
-        return cyclic_blocks(first, second, answer, said=said) if places else cyclic_blocks(first, said=said)
+        first = logarithm[at.first]
+        second, answer = (first if each is at.first else logarithm[each] for each in (at.second, at.answer))
+        return cyclic_blocks(first, second, answer, said=f"waves of the exponent of {group.names[group.generator]}")
     those = irreps(group)
     names = names_of_irreps(group, those)
     return Blocks(

@@ -20,7 +20,7 @@ from jaxtyping import Int
 from grokviz.bounded import packed, unpacked
 from grokviz.checks import plain_number, same_names, shown
 from grokviz.errors import GrokvizError
-from grokviz.tasks.operations import Operation
+from grokviz.tasks.law import Law
 
 Function = Callable[[int, int, int], int]
 
@@ -65,9 +65,9 @@ class OwnOperation:
         """
         return _table(self.answers, self.p)
 
-    def operation(self) -> Operation:
-        """The operation as tasks know it."""
-        return _operation(self)
+    def law(self) -> Law:
+        """The law as tasks know it."""
+        return _law(self)
 
     def at(self, p: int) -> "OwnOperation":
         """The same function mod p. Where it comes from a file, what the file names is not imported for that.
@@ -185,13 +185,14 @@ def _source_hash(function: Any) -> str:
 
 
 @cache
-def _operation(own: OwnOperation) -> Operation:
-    table = own.table()
-    name = own.function.rpartition(":")[2]
-    return Operation(
-        name=own.function,
-        formula=f"{name}(a, b) mod p",
-        compose=lambda a, b, p: table[a, b],
+def _law(own: OwnOperation) -> Law:
+    return Law(
+        operation=own.function,
+        p=own.p,
+        formula=f"{own.function.rpartition(':')[2]}(a, b) mod p",
+        elements=np.arange(own.p),
+        make_table=own.table,
+        make_blocks=lambda: None,
         why_no_blocks=NO_HARMONICS,
     )
 

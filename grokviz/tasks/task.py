@@ -4,8 +4,10 @@ Tokens are numbered 0 to n - 1 for the n elements in their order, and n for '='.
 same number; for multiplication mod a prime p, token 0 is the residue 1.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -14,6 +16,7 @@ from grokviz.checks import shown
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.group_law import law_of_group
+from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.groups import group_named, is_name_of_group
 from grokviz.tasks.law import Elements, Law
 from grokviz.tasks.operations import operation_named
@@ -116,9 +119,9 @@ class Task:
 
 
 @cache
-def task_of(operation: str | OwnOperation, p: int | None, labels_seed: int | None = None) -> Task:
-    """The task of the operation called `operation`, or of one's own, with modulus p; or of the group that is called so, which has
-    none. Its labels are shuffled with a seed, if one is given.
+def task_of(operation: str | OwnOperation | GroupOperation, p: int | None, labels_seed: int | None = None) -> Task:
+    """The task of the operation called `operation` with modulus p; of the group that is called so, which has none; or of an
+    operation that brings its law along. Its labels are shuffled with a seed, if one is given.
 
     >>> task_of("multiplication", 7).elements.tolist()
     [1, 2, 3, 4, 5, 6]
@@ -133,10 +136,24 @@ def task_of(operation: str | OwnOperation, p: int | None, labels_seed: int | Non
     return Task(_law(operation, p), labels_seed)
 
 
-def _law(operation: str | OwnOperation, p: int | None) -> Law:
-    if isinstance(operation, str) and is_name_of_group(operation):
+def _law(operation: str | OwnOperation | GroupOperation, p: int | None) -> Law:
+    if not isinstance(operation, str):
+        return operation.law()
+    if is_name_of_group(operation):
         return law_of_group(group_named(operation))
-    known = operation_named(operation) if isinstance(operation, str) else operation.operation()
+    known = operation_named(operation)
     if p is None:
-        raise GrokvizError(f"operation {shown(known.name)} needs a modulus: p is None")
+        raise GrokvizError(f"operation {shown(operation)} needs a modulus: p is None")
     return known.mod(p)
+
+
+def operation_of(given: Any) -> str | OwnOperation | GroupOperation:
+    """The operation as a file has it: a name; one's own with its answers, or that of a group with what tokens are. Nothing that a
+    file names is imported.
+
+    Raises:
+        GrokvizError: it is none.
+    """
+    if not isinstance(given, Mapping):
+        return group_named(given).name if isinstance(given, str) and is_name_of_group(given) else operation_named(given).name
+    return GroupOperation.from_dict(given) if "group" in given else OwnOperation.from_dict(given)
