@@ -12,7 +12,10 @@ from grokviz.config import Operation, TaskConfig
 from grokviz.errors import GrokvizError, argument
 from grokviz.models.loss import correct, cross_entropies
 from grokviz.models.weights import Weights
+from grokviz.tasks.groups import group_named, is_name_of_group
+from grokviz.tasks.isomorphisms import known_group
 from grokviz.tasks.operations import OPERATIONS
+from grokviz.tasks.reading import Reading, read_table
 from grokviz.tasks.task import Task
 
 C = TypeVar("C", bound=Hashable)
@@ -79,15 +82,18 @@ def find_task(
 ) -> FoundTask:
     """The operation that a network computes, and its modulus.
 
-    What is given holds. Otherwise it is the operation whose answers the network gives, of those with as many elements as it
-    has tokens: at least 10 % of what chance leaves, and twice as much as the answers of any other. Otherwise what its
-    configuration states.
+    What is given holds; of a group, which element each token is is read off the answers, where they are that group's. Otherwise
+    it is the operation whose answers the network gives, of those with as many elements as it has tokens: at least 10 % of what
+    chance leaves, and twice as much as the answers of any other. Otherwise the group whose table the answers are. Otherwise
+    what its configuration states.
 
     Raises:
         GrokvizError: none can be told, or it does not fit the network.
     """
     n = weights.blueprint.n
     given = [task for task in _candidates(n, p) if operation in (None, str(task.operation))]
+    if isinstance(operation, str) and is_name_of_group(operation):
+        return _as_read(operation, weights, n)
     if operation is not None:
         config = given[0] if given else _without_split(operation, p or n)
         _refuse_another_size(config, n)
@@ -100,6 +106,10 @@ def find_task(
         if best >= LEAST_BEYOND_CHANCE and best >= AHEAD * second:
             right = (answers == torch.from_numpy(ranked[0].task.answers)).double().mean().item()
             return FoundTask(ranked[0], f"found: it answers {right:.1%} of all pairs so")
+    try:
+        return _found(read_table(answers.reshape(n, n).numpy()))
+    except GrokvizError as error:
+        why_no_group = str(error)
     for name in ("fn_name", "operation", "group", "fn"):
         named = NAMES_ELSEWHERE.get(str(stated.get(name)))
         match = next((task for task in given if task.operation == named), None)
@@ -107,9 +117,30 @@ def find_task(
             return FoundTask(match, f"as its configuration states ({name} {stated[name]})")
     tried = ", ".join(task.task.law.said for task in ranked) or "none with so many elements"
     raise GrokvizError(
-        f"what it was trained on cannot be told: of {n} elements, its answers are those of none of {tried}; say so with "
-        f"{argument('operation')} (one of your own: package.module:function) and {argument('p')}"
+        f"what it was trained on cannot be told: of {n} elements, its answers are those of none of {tried}, and {why_no_group}; "
+        f"say so with {argument('operation')} (one of your own: package.module:function) and {argument('p')}"
     )
+
+
+def _as_read(name: str, weights: Weights, n: int) -> FoundTask:
+    """The group of this name, on tokens as they are read off the answers, where these are its table; else in its own order."""
+    config = _without_split(name, None)
+    _refuse_another_size(config, n)
+    try:
+        reading = read_table(answers_of(weights, n).reshape(n, n).numpy())
+    except GrokvizError:
+        return FoundTask(config, "given, and its elements in their own order: its answers are the table of no group")
+    known = group_named(name)
+    found = known_group(known)
+    assert found is not None
+    if found[0].name != reading.group.name:
+        raise GrokvizError(f"the group is given as {name}, but its answers are the table of {reading.group.name}")
+    return _found(reading)
+
+
+def _found(reading: Reading) -> FoundTask:
+    because = f"read off its answers, of which {reading.n_wrong:,} of {reading.table.size:,} are others"
+    return FoundTask(_without_split(reading.operation, None), f"{because}; {reading.numbering}")
 
 
 def _candidates(n: int, p: int | None) -> Iterator[TaskConfig]:
@@ -121,7 +152,7 @@ def _candidates(n: int, p: int | None) -> Iterator[TaskConfig]:
                 break
 
 
-def _without_split(operation: Operation, p: int) -> TaskConfig:
+def _without_split(operation: Operation, p: int | None) -> TaskConfig:
     return TaskConfig(operation=operation, p=p, split="unknown", train_fraction=None, split_seed=None)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from grokviz.errors import GrokvizError
 from grokviz.tasks.blocks import Places
+from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.groups import Group, is_latin, why_no_group
 from grokviz.tasks.isomorphisms import known_group
 
@@ -46,6 +47,20 @@ class Reading:
         places = self.places
         products = self.group.table[np.ix_(places.first, places.second)]
         return np.argsort(places.answer)[products]
+
+    @property
+    def operation(self) -> GroupOperation | str:
+        """The operation of a task with this table: the group's name, where tokens are numbered as its elements."""
+        return self.group.name if self.is_known and self.was_numbered else GroupOperation.of(self.group, self.places)
+
+    @property
+    def numbering(self) -> str:
+        """How it is known which element a token is, in words."""
+        if self.was_numbered:
+            return "tokens are in the group's own order"
+        if self.is_direct:
+            return "which element each token is was found up to an automorphism of the group"
+        return "a token is another element as operand than as answer, found up to an automorphism of the group"
 
 
 def read_table(answers: Table) -> Reading:

@@ -156,8 +156,9 @@ def _task_variables(source: Source, keys: Keys) -> dict[str, Any]:
         "readout_share_of_largest": np.array(keys.shares_of_largest),
         "harmonic_of_key": harmonic_of,
         "harmonic_multiple": multiples,
-        **({"key_similarity": keys.similarities, "key_similarity_null": keys.nulls} if keys.similarities else {}),
     }
+    if keys.similarities:
+        by_block |= {"key_similarity": np.array(keys.similarities), "key_similarity_null": np.array(keys.nulls)}
     found = {name: (blocks.axis, values) for name, values in by_block.items()}
     if blocks.coordinates is not None:
         found["token_coordinate"] = ("token", blocks.coordinates)
