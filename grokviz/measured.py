@@ -52,9 +52,10 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
 """The axes of each of grokviz's measures, besides `epoch`."""
 
 LABELS = {
-    **dict.fromkeys(("split", "component", "other_component", "key_component", "other_key_component"), "texts"),
+    **dict.fromkeys(("split", "component", "other_component", "key_component", "other_key_component", "irrep"), "texts"),
     **dict.fromkeys(("source", "parameter", "axis"), "texts"),
-    **dict.fromkeys(("frequency", "token", "other_token", "head", "neuron"), "whole numbers"),
+    **dict.fromkeys(("frequency", "head", "neuron"), "whole numbers"),
+    **dict.fromkeys(("token", "other_token"), "whole numbers or texts"),
     **dict.fromkeys(("epoch", "history_epoch"), "whole numbers that ascend"),
 }
 """What is along each axis that grokviz knows."""
@@ -144,7 +145,8 @@ def _refuse_labels(dataset: xr.Dataset, axis: str, kind: str) -> None:
     if axis not in dataset.coords:
         raise GrokvizError(f"{what}, but nothing is")
     labels = dataset[axis].values
-    if labels.ndim != 1 or not (_is_text(labels) if kind == "texts" else labels.dtype.kind in "iu"):
+    is_right = ("texts" in kind and _is_text(labels)) or ("numbers" in kind and labels.dtype.kind in "iu")
+    if labels.ndim != 1 or not is_right:
         raise GrokvizError(f"{what}, but there is {shown(labels[:3].tolist())}")
     if len(set(labels.tolist())) < len(labels) or (kind.endswith("ascend") and not (np.diff(labels) > 0).all()):
         raise GrokvizError(f"{what}, each once")

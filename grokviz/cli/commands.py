@@ -28,9 +28,10 @@ from grokviz.cli.arguments import (
     VerifyArguments,
     WatchArguments,
 )
-from grokviz.cli.parsing import parsed, print_completion
+from grokviz.cli.parsing import flag_value, parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
 from grokviz.cli.watched import open_in_browser, wait_for_run, watched
+from grokviz.config import has_modulus
 from grokviz.config.presets import PRESETS, preset
 from grokviz.durable import write_file
 from grokviz.errors import GrokvizError, Interrupted
@@ -56,7 +57,10 @@ def call(command: Command, arguments: Sequence[str]) -> int:
     begins_with_preset = bool(arguments) and not arguments[0].startswith("-")
     name, rest = (arguments[0], arguments[1:]) if begins_with_preset else ("default", arguments)
     note = f"PRESET comes first and is one of: {', '.join(PRESETS)}."
-    given = parsed(command, TrainArguments, rest, preset_note=note, default=TrainArguments(preset(name)))
+    operation = flag_value("--operation", rest)
+    group = None if operation is None or has_modulus(operation) else operation
+    base = TrainArguments(preset(name, operation=group))  # of a group, the preset's modulus is none of its own
+    given = parsed(command, TrainArguments, rest, preset_note=note, default=base)
     return function(given, Path("runs") / name)
 
 

@@ -51,6 +51,17 @@ def parsed(
         raise GrokvizError(f"{said}{hint}{see}") from None
 
 
+def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
+    """The value that a flag has, the last if it is there twice; None where it has none."""
+    found = None
+    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found
+
+
 def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
     """Print the script that completes commands and flags in `shell`, which may be bash or zsh."""
     branches = tuple(

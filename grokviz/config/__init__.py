@@ -3,7 +3,7 @@
 from grokviz.config.model import PURE_NEURON, Initialisation, ModelConfig, OutputVocabulary
 from grokviz.config.run import SECTIONS, RunConfig
 from grokviz.config.section import without_defaults
-from grokviz.config.task import MAX_P, SPLITS, Operation, Split, TaskConfig
+from grokviz.config.task import MAX_P, SPLITS, Operation, Split, TaskConfig, has_modulus
 from grokviz.config.training import HELD_EVALUATIONS, WHERE, EngineName, TrainingConfig
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "Split",
     "TaskConfig",
     "TrainingConfig",
+    "has_modulus",
     "without_defaults",
 ]

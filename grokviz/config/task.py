@@ -17,6 +17,7 @@ from grokviz.tasks.task import Task, task_of
 from grokviz.tasks.train_pairs import TrainPairs, train_indices
 
 MAX_P = 2**15
+DEFAULT_P = 97
 
 Labels = Literal["own", "permuted"]
 
@@ -44,8 +45,8 @@ class TaskConfig(Section):
     """Operation on the pair (a, b): addition, subtraction, multiplication (of the residues that have an inverse),
     multiplication_with_zero (of all), x2_xy_y2 (a² + ab + b²); all mod p. Or the product of a group: C12, D59, S5, A5, Q8, C4xC6.
     Or a function of your own, package.module:function, called as function(a, b, p)."""
-    p: int | None = 97
-    """Modulus: operands and answers are residues mod p. A group has none, and then it is None, whatever is given."""
+    p: int | None = None
+    """Modulus: operands and answers are residues mod p; 97 if not given. A group has none."""
     train_fraction: float | None = 0.3
     """Fraction of all pairs used for training; the rest form the test set. None where the split is given or unknown."""
     split_seed: int | None = 1412388651
@@ -62,14 +63,14 @@ class TaskConfig(Section):
     """Seed of the shuffling of permuted labels; 0 if not given."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.operation, GroupOperation):
-            put(self, p=None)
-        elif isinstance(self.operation, str) and is_name_of_group(self.operation):
-            put(self, p=None, operation=group_named(self.operation).name)
-        else:
+        if has_modulus(self.operation):
             why, limit = "a frequency needs at least three elements", "every step handles all p² pairs"
-            p = whole("p", self.p, least=3, most=MAX_P, why=why, limit=limit)
+            p = whole("p", DEFAULT_P if self.p is None else self.p, least=3, most=MAX_P, why=why, limit=limit)
             put(self, p=p, operation=_operation(self.operation, p))
+        elif self.p is not None:
+            raise GrokvizError(f"p is {shown(self.p)}, but a group, as operation {self.operation} is, has no modulus; leave it out")
+        elif isinstance(self.operation, str):
+            put(self, operation=group_named(self.operation).name)
         one_of("labels", self.labels, get_args(Labels))
         if self.labels == "permuted":
             seed = (
@@ -179,6 +180,11 @@ class TaskConfig(Section):
         if self.split == "unknown":
             return f"{self.n_pairs:,} pairs, of which it is not known which were trained on"
         return f"{self.n_train:,} of {self.n_pairs:,} pairs trained on"
+
+
+def has_modulus(operation: Operation) -> bool:
+    """Whether an operation is one on residues, and no group."""
+    return not isinstance(operation, GroupOperation) and not (isinstance(operation, str) and is_name_of_group(operation))
 
 
 def _operation(operation: Any, p: int) -> str | OwnOperation:

@@ -205,8 +205,8 @@ def _places(block: Block, where: str) -> Iterator[dict[str, Value]]:
 
 def _cell(study: Study, block: Block, place: Mapping[str, Value], where: str) -> Cell:
     given = {"training.geometric_until": GEOMETRIC_UNTIL, **block.set, **place}
-    base = preset(study.base)
     try:
+        base = preset(study.base, operation=cast(Any, given.get("task.operation")))
         parts = {
             section: replace(
                 getattr(base, section),
