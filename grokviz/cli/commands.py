@@ -59,7 +59,8 @@ def call(command: Command, arguments: Sequence[str]) -> int:
     note = f"PRESET comes first and is one of: {', '.join(PRESETS)}."
     operation = flag_value("--operation", rest)
     group = None if operation is None or has_modulus(operation) else operation
-    base = TrainArguments(preset(name, operation=group))  # of a group, the preset's modulus is none of its own
+    architecture = flag_value("--architecture", rest)  # begins with its own options; a group has no modulus
+    base = TrainArguments(preset(name, operation=group, architecture=architecture))
     given = parsed(command, TrainArguments, rest, preset_note=note, default=base)
     return function(given, Path("runs") / name)
 

@@ -20,7 +20,7 @@ PRESETS: dict[str, RunConfig] = {
 }
 
 
-def preset(name: str, *, operation: Operation | None = None) -> RunConfig:
+def preset(name: str, *, operation: Operation | None = None, architecture: str | None = None) -> RunConfig:
     """The preset called `name`: `default`, `nanda2023` or `quick` (groks within minutes).
 
     `default` is the run of the notebook, with its own split and initial weights; docs/notebook.md lays its losses beside the
@@ -28,7 +28,8 @@ def preset(name: str, *, operation: Operation | None = None) -> RunConfig:
     output columns, 10 epochs of warm-up. It departs in three points: its split comes from torch's generator, not from
     Python's; its weights are seeded, which those of the released code are not; and it takes the paper's 40,000 epochs.
 
-    With an `operation` it is of that one; of a group, which has no modulus, without p.
+    With an `operation` it is of that one; of a group, which has no modulus, without p. With another `architecture`, it is a
+    network of that, as it is by itself.
 
     >>> preset("quick").task.p
     59
@@ -44,6 +45,8 @@ def preset(name: str, *, operation: Operation | None = None) -> RunConfig:
     if not isinstance(name, str) or name not in PRESETS:
         raise GrokvizError(f"preset {shown(name)} is unknown; {choose(name, PRESETS)}")
     config = PRESETS[name]
+    if architecture not in (None, config.model.architecture):
+        config = replace(config, model=ModelConfig(architecture=architecture, seed=config.model.seed))
     if operation is None:
         return config
     p = config.task.p if has_modulus(operation) else None

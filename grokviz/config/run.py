@@ -46,6 +46,7 @@ class RunConfig:
     def blueprint(self) -> Blueprint:
         """What the network is made of, with all sizes."""
         model = self.model
+        widths = {"d_model": model.d_model, "head": model.n_heads, "d_head": model.d_head, "neuron": model.d_mlp}
         return Blueprint(
             architecture=ARCHITECTURES[model.architecture],
             n=self.task.task.n,
@@ -54,7 +55,7 @@ class RunConfig:
             answers_alone=model.output_vocabulary == "answers",
             activation=ACTIVATIONS[model.activation],
             biases=model.biases,
-            widths={"d_model": model.d_model, "head": model.n_heads, "d_head": model.d_head, "neuron": model.d_mlp},
+            widths={axis: size for axis, size in widths.items() if size is not None},
         )
 
     @property

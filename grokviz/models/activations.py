@@ -1,4 +1,4 @@
-"""The activations of neurons: each is one value here, by the name that torch and TransformerLens have for it. No torch."""
+"""The activations of neurons: each is one value here, by its name. No torch."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ class Activation:
     """What a neuron makes of its input."""
 
     name: str
-    """As torch.nn.functional and TransformerLens call it."""
+    """As configurations call it; as TransformerLens does, where it has it."""
     said: str
     """What neurons with it are called."""
     of: Callable[[Numbers], Numbers]
@@ -37,10 +37,16 @@ def gelu(x: Numbers) -> Numbers:
     return x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2
 
 
+def square(x: Numbers) -> Numbers:
+    """x²."""
+    return np.square(x)
+
+
 RELU = Activation("relu", "ReLU", relu)
 GELU = Activation("gelu", "GELU", gelu)
+SQUARE = Activation("square", "square", square)
 
-ACTIVATIONS: Mapping[str, Activation] = {activation.name: activation for activation in (RELU, GELU)}
+ACTIVATIONS: Mapping[str, Activation] = {activation.name: activation for activation in (RELU, GELU, SQUARE)}
 """All activations, by their names."""
 
 

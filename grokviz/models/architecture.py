@@ -16,6 +16,8 @@ from grokviz.errors import GrokvizError
 from grokviz.models.activations import Activation
 
 if TYPE_CHECKING:
+    from transformer_lens.hook_points import HookedRootModule
+
     from grokviz.models.computation import Computation
 
 Biases = Literal["none", "mlp_in", "mlp", "all"]
@@ -27,8 +29,10 @@ logits.
 """
 
 
-Settings = dict[str, Any]
-"""The arguments of TransformerLens' HookedTransformerConfig."""
+
+def no_reason(blueprint: "Blueprint", role: str) -> str:
+    """None."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,10 @@ class Site:
     """Besides the pairs."""
     hook: str
     """The hook point of the hooked model that sees them."""
-    position: int
-    """Which dimension of what passes there is that of the positions, of which the last is read."""
     said: str
     """What lies there, in words."""
+    position: int | None = None
+    """Which dimension of what passes there is that of the positions, of which the last is read; None where there are none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +84,24 @@ class Architecture:
     sites: tuple[Site, ...]
     roles: tuple[Role, ...]
     """The roles that some of its weights have."""
-    last_alone: str
-    """The hook point from which on the last position alone may be passed, for no other is read any more; '' for none."""
-    settings: Callable[["Blueprint"], "Settings"]
-    """The settings of the hooked model."""
+    defaults: Mapping[str, Any]
+    """The fields of the model's configuration that an architecture may have as its own, with what they are if not given."""
+    allowed: Mapping[str, tuple[Any, ...]]
+    """Those that may only be some of what there is."""
+    told_by_sizes: Callable[[Mapping[str, int], OperandTokens], Mapping[str, Any]]
+    """The fields of a blueprint that the sizes of the axes tell, given whether both operands have the same tokens."""
+    settings: Callable[["Blueprint"], dict[str, Any]]
+    """The settings of the hooked model: of a transformer the arguments of HookedTransformerConfig."""
+    hooked: Callable[["Blueprint"], "HookedRootModule"]
+    """The hooked model with memory for its weights, not yet filled."""
     pair_bytes: Callable[["Blueprint"], int]
     """About the bytes that the hooked model holds at most for each pair that passes it."""
     computation: Callable[[], "Computation"]
     """What computes it, imported when it is first asked for: whoever reads a run needs no torch."""
+    last_alone: str = ""
+    """The hook point from which on the last position alone may be passed, for no other is read any more; '' for none."""
+    why_no_role: Callable[["Blueprint", str], str] = no_reason
+    """Why a blueprint's options leave it without one of its roles; '' where they do not."""
 
     def __reduce__(self) -> Any:
         """Pickled by its name where it is one of `ARCHITECTURES`, of which there is one each, in every process."""
@@ -128,7 +142,7 @@ class Blueprint:
     activation: Activation
     biases: Biases
     widths: Mapping[str, int]
-    """The sizes of the axes that are free: d_model, head, d_head, neuron."""
+    """The sizes of the axes that are free: d_model, neuron; of a transformer head and d_head, too."""
 
     @property
     def reads_equals(self) -> bool:
@@ -150,7 +164,8 @@ class Blueprint:
         """The size of every axis of a parameter or a site."""
         vocab = self.n_operand_tokens + self.reads_equals
         classes = self.n if self.answers_alone else vocab
-        return {**self.widths, "vocab": vocab, "position": self.positions, "source": self.positions, "class": classes}
+        of_tokens = {"vocab": vocab, "position": self.positions, "source": self.positions, "class": classes}
+        return {**self.widths, **of_tokens, "element": self.n, "both": 2 * self.widths["d_model"]}
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -168,7 +183,7 @@ class Blueprint:
         return self.architecture.computation()
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> dict[str, Any]:
         """The settings of the hooked model."""
         return self.architecture.settings(self)
 
@@ -183,8 +198,8 @@ class Blueprint:
 
     def why_lacking(self, name: str) -> str:
         """Why there is no site or role called `name`; '' where there is one."""
-        if name == "second_embedding" and self.operand_tokens == "shared":
-            return "both operands have the same tokens, and so one embedding"
+        if why := self.architecture.why_no_role(self, name):
+            return why
         if name in self.architecture.roles or self.site(name):
             return ""
         words = name.replace("_", " ")

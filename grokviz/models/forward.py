@@ -21,7 +21,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokviz.models.activations import RELU, Activation
+from grokviz.models.activations import RELU, SQUARE, Activation
 from grokviz.models.architecture import Blueprint
 from grokviz.models.computation import Activations, Computation
 from grokviz.models.transformer import TRANSFORMER
@@ -65,7 +65,9 @@ def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activ
 
 def activated(activation: Activation, inputs: Float[Tensor, "pair neuron"]) -> Float[Tensor, "pair neuron"]:
     """What neurons make of their inputs, which may be changed in place."""
-    return inputs.relu_() if activation is RELU else getattr(torch.nn.functional, activation.name)(inputs)
+    if activation is RELU:
+        return inputs.relu_()
+    return inputs.square() if activation is SQUARE else getattr(torch.nn.functional, activation.name)(inputs)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ It reads a, b and '=', or a and b alone. Its parameters are those of Transformer
 orientation. No torch: what computes it is `models/forward.py`.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from grokviz.models.architecture import Architecture, Blueprint, Parameter, Settings, Site
+from grokviz.models.architecture import Architecture, Blueprint, OperandTokens, Parameter, Site
 
 if TYPE_CHECKING:
+    from transformer_lens.hook_points import HookedRootModule
+
     from grokviz.models.computation import Computation
 
 PARAMETERS = (
@@ -32,13 +35,48 @@ PARAMETERS = (
 """All parameters."""
 
 SITES = (
-    Site("scores", ("head", "source"), "blocks.0.attn.hook_attn_scores", 2, "attention scores"),
-    Site("pattern", ("head", "source"), "blocks.0.attn.hook_pattern", 2, "attention pattern"),
-    Site("neurons", ("neuron",), "blocks.0.mlp.hook_post", 1, "activations of the neurons"),
+    Site("scores", ("head", "source"), "blocks.0.attn.hook_attn_scores", "attention scores", position=2),
+    Site("pattern", ("head", "source"), "blocks.0.attn.hook_pattern", "attention pattern", position=2),
+    Site("neurons", ("neuron",), "blocks.0.mlp.hook_post", "activations of the neurons", position=1),
 )
 
 
-def settings_of(blueprint: Blueprint) -> Settings:
+DEFAULTS: Mapping[str, Any] = {
+    "n_heads": 4,
+    "d_head": 32,
+    "positions": 3,
+    "output_vocabulary": "tokens",
+    "biases": "mlp_in",
+    "initialisation": "notebook",
+}
+ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    "activation": ("relu", "gelu"),
+    "initialisation": ("notebook", "nanda2023", "transformer_lens", "unknown"),
+}
+
+
+def told_by_sizes(sizes: Mapping[str, int], operand_tokens: OperandTokens) -> Mapping[str, Any]:
+    """The fields of a blueprint that the sizes of its axes tell."""
+    widths = dict(sizes)
+    vocab, positions, classes = widths.pop("vocab"), widths.pop("position", 2), widths.pop("class")
+    tokens = vocab - (positions == 3)
+    return {
+        "n": tokens if operand_tokens == "shared" else tokens // 2,
+        "positions": positions,
+        "operand_tokens": operand_tokens,
+        "answers_alone": classes != vocab,
+        "widths": widths,
+    }
+
+
+def why_no_role(blueprint: Blueprint, role: str) -> str:
+    """Why it has no second embedding, where it has none."""
+    if role == "second_embedding" and blueprint.operand_tokens == "shared":
+        return "both operands have the same tokens, and so one embedding"
+    return ""
+
+
+def settings_of(blueprint: Blueprint) -> dict[str, Any]:
     """The arguments of TransformerLens' HookedTransformerConfig that make a network of `blueprint`."""
     sizes = blueprint.sizes
     return {
@@ -69,14 +107,25 @@ def _computation() -> "Computation":
     return COMPUTATION
 
 
+def _hooked(blueprint: Blueprint) -> "HookedRootModule":
+    from grokviz.models.hooked import bare_transformer
+
+    return bare_transformer(blueprint)
+
+
 TRANSFORMER = Architecture(
     name="transformer",
     said="one layer of attention and MLP, without normalisation",
     parameters=PARAMETERS,
     sites=SITES,
     roles=("embedding", "second_embedding", "readout"),
-    last_alone="blocks.0.hook_resid_mid",
+    defaults=DEFAULTS,
+    allowed=ALLOWED,
+    told_by_sizes=told_by_sizes,
     settings=settings_of,
+    hooked=_hooked,
     pair_bytes=pair_bytes,
     computation=_computation,
+    last_alone="blocks.0.hook_resid_mid",
+    why_no_role=why_no_role,
 )

@@ -1,9 +1,9 @@
 """The weights of a network as tensors, by the short names of the literature."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import RELU, Activation
-from grokviz.models.architecture import Architecture, Biases, Blueprint, OperandTokens
+from grokviz.models.architecture import Architecture, Biases, Blueprint, OperandTokens, Parameter
 from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.transformer import TRANSFORMER
 
@@ -96,18 +96,11 @@ class Weights:
     @cached_property
     def blueprint(self) -> Blueprint:
         """What network they are of."""
-        sizes = dict(self._sizes)
-        vocab, positions, classes = sizes.pop("vocab"), sizes.pop("position", 2), sizes.pop("class")
-        tokens = vocab - (positions == 3)
         return Blueprint(
             architecture=self.architecture,
-            n=tokens if self.operand_tokens == "shared" else tokens // 2,
-            positions=positions,
-            operand_tokens=self.operand_tokens,
-            answers_alone=classes != vocab,
             activation=self.activation,
-            biases=biases_that_hold({name for name in self.values if self.architecture.by_short_name[name].is_bias}),
-            widths=sizes,
+            biases=biases_that_hold([self.architecture.by_short_name[name] for name in self.values]),
+            **self.architecture.told_by_sizes(self._sizes, self.operand_tokens),
         )
 
     @cached_property
@@ -131,6 +124,8 @@ class Weights:
 
     def for_elements(self, n: int) -> "Weights":
         """The weights, with tokens of their own for each operand where there are as many as `n` elements ask for then."""
+        if "vocab" not in self._sizes:
+            return self
         tokens = self.blueprint.sizes["vocab"] - self.blueprint.reads_equals
         return replace(self, operand_tokens="apart" if tokens == 2 * n else "shared")
 
@@ -153,10 +148,7 @@ class Weights:
         return values[name]
 
 
-def biases_that_hold(short_names: set[str]) -> Biases:
-    """The setting of `biases` under which these are trained, and as few others as there can be."""
-    if not short_names:
-        return "none"
-    if short_names == {"b_in"}:
-        return "mlp_in"
-    return "mlp" if short_names <= {"b_in", "b_out"} else "all"
+def biases_that_hold(parameters: Iterable[Parameter]) -> Biases:
+    """The setting of `biases` under which all of these are trained, and as few others as there can be."""
+    settings: list[set[Biases]] = [set(parameter.trained_with) for parameter in parameters]
+    return next(each for each in get_args(Biases) if all(each in those for those in settings))

@@ -206,7 +206,8 @@ def _places(block: Block, where: str) -> Iterator[dict[str, Value]]:
 def _cell(study: Study, block: Block, place: Mapping[str, Value], where: str) -> Cell:
     given = {"training.geometric_until": GEOMETRIC_UNTIL, **block.set, **place}
     try:
-        base = preset(study.base, operation=cast(Any, given.get("task.operation")))
+        operation, architecture = (cast(Any, given.get(name)) for name in ("task.operation", "model.architecture"))
+        base = preset(study.base, operation=operation, architecture=architecture)
         parts = {
             section: replace(
                 getattr(base, section),

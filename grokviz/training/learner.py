@@ -10,7 +10,9 @@ from torch import Tensor
 
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError, LackingError, argument
+from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.machine import cpu_threads, refuse_beyond_memory, training_bytes
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.store import Run
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.split import generator_after_split, train_mask
@@ -75,11 +77,12 @@ def _refuse_untrainable(config: RunConfig) -> None:
         GrokvizError: the message names it.
     """
     model = config.model
+    draws = " or ".join(ARCHITECTURES[model.architecture].allowed["initialisation"][:-1])
     for name, value, refused, ways in (
         ("split", config.task.split, "unknown", " or ".join(RECIPES)),
-        ("initialisation", model.initialisation, "unknown", "notebook, nanda2023 or transformer_lens"),
+        ("initialisation", model.initialisation, "unknown", draws),
         ("biases", model.biases, "all", "none, mlp_in or mlp"),
-        ("positions", model.positions, 2, "3"),
+        *([("positions", model.positions, 2, "3")] if model.architecture == TRANSFORMER.name else []),
     ):
         if value == refused:
             raise GrokvizError(f"{name} is {value}, which only an imported network has; to train, choose {ways}")

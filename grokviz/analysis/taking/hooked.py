@@ -10,18 +10,18 @@ from torch import Tensor
 from grokviz.analysis.taking.hooks import Hook, guarded, refuse_idle_hooks
 from grokviz.models.architecture import Blueprint, Site
 from grokviz.models.computation import Activations
-from grokviz.models.hooked import HookedTransformer, tokens_of
+from grokviz.models.hooked import HookedRootModule, read_logits, tokens_of
 
 
 def activations_by_hooks(
-    model: HookedTransformer, blueprint: Blueprint, pairs: Int[Tensor, "pair operand"], hooks: Sequence[Hook]
+    model: HookedRootModule, blueprint: Blueprint, pairs: Int[Tensor, "pair operand"], hooks: Sequence[Hook]
 ) -> Activations:
     """The activations at the position that is read, on the CPU, for each pair of elements."""
     seen: dict[str, Tensor] = {}
 
     def keeping(site: Site) -> Hook:
         def keep(activation: Float[Tensor, "pair ..."], hook: Any) -> None:
-            seen[site.name] = activation.select(site.position, -1).cpu()
+            seen[site.name] = (activation if site.position is None else activation.select(site.position, -1)).cpu()
 
         return site.hook, keep
 
@@ -34,20 +34,20 @@ def activations_by_hooks(
     ours = [keeping(site) for site in blueprint.architecture.sites]
     tokens = tokens_of(blueprint, pairs).to(next(model.parameters()).device)
     logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
-    return Activations(blueprint.computation.as_seen(seen), logits[:, -1].cpu())
+    return Activations(blueprint.computation.as_seen(seen), read_logits(logits).cpu())
 
 
-def ready_hooks(model: HookedTransformer, hooks: Sequence[Hook]) -> list[Hook]:
+def ready_hooks(model: HookedRootModule, blueprint: Blueprint, hooks: Sequence[Hook]) -> list[Hook]:
     """The user's `hooks`, each of which will be called in `model`, and says what is wrong where it fails.
 
     Raises:
         GrokvizError: a hook would never be called.
     """
-    refuse_idle_hooks(hooks, passed_hooks(model) if hooks else ())
+    refuse_idle_hooks(hooks, passed_hooks(model, blueprint) if hooks else ())
     return [guarded(name, hook) for name, hook in hooks]
 
 
-def passed_hooks(model: HookedTransformer) -> list[str]:
+def passed_hooks(model: HookedRootModule, blueprint: Blueprint) -> list[str]:
     """The names of the hook points that activations pass in this network. A HookedTransformer has others, too, for settings that
     it does not have, and a hook there would never be called.
     """
@@ -56,7 +56,7 @@ def passed_hooks(model: HookedTransformer) -> list[str]:
     def note(activation: Tensor, hook: Any) -> None:
         passed.append(hook.name)
 
-    tokens = torch.zeros(1, model.cfg.n_ctx, dtype=torch.long, device=next(model.parameters()).device)
+    tokens = torch.zeros(1, blueprint.positions, dtype=torch.long, device=next(model.parameters()).device)
     with torch.no_grad():
         model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[(lambda name: True, note)])
     return passed

@@ -231,7 +231,7 @@ def snapshot_of(
         from grokviz.models.hooked import weights_in
 
         weights = weights_in(network, task.n).detached()
-        hooks = ready_hooks(network, hooks)
+        hooks = ready_hooks(network, weights.blueprint, hooks)
     blueprint = weights.blueprint
     _refuse_another_task(blueprint, task_config)
     refuse_beyond_memory(f"measuring {task.law.said} at epoch {epoch:,}", snapshot_bytes(blueprint))

@@ -1,0 +1,34 @@
+"""The MLP of two embeddings as a hooked model of TransformerLens."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.hook_points import HookedRootModule, HookPoint
+
+from grokviz.models.architecture import Blueprint
+from grokviz.models.forward import activated
+
+
+class HookedMLP(HookedRootModule):
+    """The MLP with hook points at both embeddings, before and after the activation. Its parameters are called as they are
+    published: W_x, W_y (not where one embedding is for both), W, W_U, b.
+    """
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        for name, shape in blueprint.shapes.items():
+            setattr(self, name, nn.Parameter(torch.zeros(shape)))
+        self.hook_x = HookPoint()
+        self.hook_y = HookPoint()
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+        self.setup()
+
+    def forward(self, pairs: Int[Tensor, "pair operand"], return_type: str = "logits") -> Float[Tensor, "pair class"]:
+        """The logits of each pair (a, b) of elements."""
+        x = self.hook_x(self.W_x[pairs[:, 0]])
+        y = self.hook_y(getattr(self, "W_y", self.W_x)[pairs[:, 1]])
+        before = self.hook_pre(torch.cat([x, y], dim=1) @ self.W + self.b)
+        neurons = self.hook_post(activated(self.blueprint.activation, before.clone()))
+        return neurons @ self.W_U
