@@ -1,8 +1,7 @@
-"""The layouts in which networks of this architecture are published, told by their tensors: names, axes and sizes.
+"""The layouts in which networks are published, told by their tensors: names, axes and sizes.
 
-Each becomes the parameters of the HookedTransformer, by its names and in its orientation, all biases included. Nothing that a
-network computes with is dropped: what is not a parameter of this architecture, nor a buffer that is known to be none, refuses
-the file.
+Each becomes the parameters of a hooked model, by its names and in its orientation, all biases included. Nothing that a network
+computes with is dropped: what is not a parameter of its architecture, nor a buffer that is known to be none, refuses the file.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +15,8 @@ from torch import Tensor
 from grokviz.checks import number
 from grokviz.errors import GrokvizError, argument
 from grokviz.importing.files import StateDict
+from grokviz.models.architecture import Architecture
+from grokviz.models.mlp import MLP, MLP_TIED
 from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 
 Parameters = dict[str, Float[Tensor, "..."]]
@@ -82,10 +83,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Network:
-    """A network as the HookedTransformer holds it."""
+    """A network as its hooked model holds it."""
 
+    architecture: Architecture
     parameters: Mapping[str, Float[Tensor, "..."]]
-    """All parameters in float32, by the HookedTransformer's names, in its order."""
+    """All parameters in float32, by the hooked model's names, in its order."""
     layout: str
     """The layout that it came in, in words."""
     passed_over: tuple[str, ...]
@@ -101,7 +103,9 @@ class Layout:
     name: str
     recognises: Callable[[StateDict], bool]
     read: Callable[[StateDict, Choices], tuple[Parameters, set[str]]]
-    """The parameters by the HookedTransformer's names, and the names of the tensors that they were made of."""
+    """The parameters by the hooked model's names, and the names of the tensors that they were made of."""
+    architecture: Callable[[StateDict], Architecture] = lambda state: TRANSFORMER
+    """Of which architecture the networks are that come in it."""
 
 
 def read_network(state: StateDict, choices: Choices) -> Network:
@@ -115,15 +119,18 @@ def read_network(state: StateDict, choices: Choices) -> Network:
     if layout is not PROGRESS_MEASURES and choices.attention_coefficient not in (None, 1):
         coefficient = f"an attention coefficient of {choices.attention_coefficient:g} is given or stated"
         raise GrokvizError(f"{coefficient}, but the layout of {layout.name} knows none")
+    architecture = layout.architecture(state)
     parameters, used = layout.read(state, choices)
-    found_heads = parameters["blocks.0.attn.W_Q"].shape[0] // (2 if is_mixed(choices) else 1)
-    if choices.heads not in (None, found_heads):
-        raise GrokvizError(f"{choices.heads} heads are given or stated, but its tensors are of {found_heads}")
+    if architecture is TRANSFORMER:
+        found_heads = parameters["blocks.0.attn.W_Q"].shape[0] // (2 if is_mixed(choices) else 1)
+        if choices.heads not in (None, found_heads):
+            raise GrokvizError(f"{choices.heads} heads are given or stated, but its tensors are of {found_heads}")
     passed_over = tuple(name for name in state if name not in used)
     for name in passed_over:
-        _refuse_dropped(name, state, parameters)
+        _refuse_dropped(name, state, parameters, architecture)
     name = PIZZA if layout is PROGRESS_MEASURES and choices.attention_coefficient is not None else layout.name
-    return Network(_complete(parameters), name, passed_over, _remark(state, parameters, choices))
+    complete = _complete(parameters, architecture)
+    return Network(architecture, complete, name, passed_over, _remark(state, parameters, choices))
 
 
 def layout_of(state: StateDict) -> Layout:
@@ -139,7 +146,10 @@ def layout_of(state: StateDict) -> Layout:
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in list(state.items())[:6])
         more = f" and {len(state) - 6} more" if len(state) > 6 else ""
         expected = ", ".join(parameter.name for parameter in TRANSFORMER.matrices)
-        raise GrokvizError(f"its tensors are {found}{more}; expected were those of a one-layer transformer: {expected}")
+        raise GrokvizError(
+            f"its tensors are {found}{more}; expected were those of a one-layer transformer: {expected}; or of an MLP of two "
+            f"embeddings: {', '.join(parameter.name for parameter in MLP.matrices)}"
+        )
     return layout
 
 
@@ -232,6 +242,19 @@ def _read_native(state: StateDict, choices: Choices) -> tuple[Parameters, set[st
     return found, {NATIVE[name][0] for name in found}
 
 
+def _is_mlp(state: StateDict) -> bool:
+    return all(parameter.name in state for parameter in MLP_TIED.matrices)
+
+
+def _mlp_of(state: StateDict) -> Architecture:
+    return MLP if MLP.by_short_name["W_y"].name in state else MLP_TIED
+
+
+def _read_mlp(state: StateDict, choices: Choices) -> tuple[Parameters, set[str]]:
+    found = {p.name: state[p.name] for p in _mlp_of(state).parameters if p.name in state}
+    return found, set(found)
+
+
 def _turned(name: str, tensor: Tensor, axes: str | None, *, head: int) -> Tensor:
     """`tensor` with its axes as the HookedTransformer has them."""
     if axes is None:
@@ -288,7 +311,7 @@ def _refuse_another_architecture(state: StateDict) -> None:
             raise GrokvizError(f"it has no {'attention' if part == 'attn' else 'MLP'}; {wanted}")
 
 
-def _refuse_dropped(name: str, state: StateDict, parameters: Parameters) -> None:
+def _refuse_dropped(name: str, state: StateDict, parameters: Parameters, architecture: Architecture) -> None:
     """Refuse a tensor that is no parameter, but for what is known to be none.
 
     Raises:
@@ -296,24 +319,24 @@ def _refuse_dropped(name: str, state: StateDict, parameters: Parameters) -> None
     """
     if name.rsplit(".", 1)[-1] in BUFFERS:
         return
-    alias = ALIASES.get(name)
+    alias = ALIASES.get(name) if architecture is TRANSFORMER else None
     if alias and torch.equal(state[name], parameters[alias]):
         return
     reason = f"is not {alias}, as which it was expected" if alias else "is no parameter of this architecture"
     raise GrokvizError(
         f"its tensor {name} {tuple(state[name].shape)} {reason}, and is not dropped silently; expected were only "
-        f"{', '.join(p.short_name for p in PARAMETERS)}"
+        f"{', '.join(p.short_name for p in architecture.parameters)}"
     )
 
 
-def _complete(parameters: Parameters) -> Parameters:
+def _complete(parameters: Parameters, architecture: Architecture) -> Parameters:
     """All parameters in float32 and in order; biases that are not there are zero.
 
     Raises:
         GrokvizError: one has another shape than the others ask for, or holds what is not a finite number.
     """
     sizes: dict[str, tuple[int, str]] = {}
-    for parameter in PARAMETERS:  # shapes first: a tensor may claim many numbers with few behind them
+    for parameter in architecture.parameters:  # shapes first: a tensor may claim many numbers with few behind them
         tensor = parameters.get(parameter.name)
         if tensor is None:
             continue
@@ -328,8 +351,11 @@ def _complete(parameters: Parameters) -> Parameters:
                 raise GrokvizError(f"{parameter.name} has {axis} = {length}, but {where} has {known}")
             if not length:
                 raise GrokvizError(f"{parameter.name} has {axis} = 0: it is empty")
+    if "both" in sizes and sizes["both"][0] != 2 * sizes["d_model"][0]:
+        (both, where), (d_model, _) = sizes["both"], sizes["d_model"]
+        raise GrokvizError(f"{where} reads {both} numbers, but both embeddings together are {2 * d_model} wide")
     complete: Parameters = {}
-    for parameter in PARAMETERS:
+    for parameter in architecture.parameters:
         tensor = parameters.get(parameter.name)
         if tensor is None:
             tensor = torch.zeros([sizes[axis][0] for axis in parameter.axes])
@@ -347,4 +373,6 @@ TRANSFORMER_LENS_4 = Layout("TransformerLens 4 (native state dict)", _is_native,
 PIZZA = "pizza (Zhong et al. 2023), transposed as progress measures"
 """The name of that layout where attention has a coefficient."""
 
-LAYOUTS = (TRANSFORMER_LENS, PROGRESS_MEASURES, TRANSFORMER_LENS_4)
+UNIVERSALITY_MLP = Layout("universality (Chughtai et al. 2023), MLP of two embeddings", _is_mlp, _read_mlp, _mlp_of)
+
+LAYOUTS = (TRANSFORMER_LENS, PROGRESS_MEASURES, TRANSFORMER_LENS_4, UNIVERSALITY_MLP)

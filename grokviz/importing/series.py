@@ -18,8 +18,8 @@ from grokviz.importing.layouts import Choices, Network, heads_left_open, is_mixe
 from grokviz.importing.options import ImportOptions
 from grokviz.importing.tasks import best_choice
 from grokviz.models.activations import ACTIVATIONS, RELU, Activation
-from grokviz.models.architecture import OperandTokens
-from grokviz.models.transformer import PARAMETERS
+from grokviz.models.architecture import OperandTokens, Parameter
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.models.weights import Weights, biases_that_hold
 from grokviz.store import Origin
 
@@ -93,17 +93,27 @@ class Series:
             GrokvizError: they are not alike.
         """
         shapes = {name: tuple(tensor.shape) for name, tensor in self.last.parameters.items()}
-        used: set[str] = set()
+        architecture, used = self.last.architecture, set[Parameter]()
         for network in networks:
-            for parameter in PARAMETERS:
+            for parameter in architecture.parameters:
                 tensor = network.parameters[parameter.name]
                 if tuple(tensor.shape) != shapes[parameter.name]:
                     raise GrokvizError(
                         f"the networks are not of one run: {parameter.name} has the shape {tuple(tensor.shape)} in one and "
                         f"{shapes[parameter.name]} in the last"
                     )
-                if parameter.short_name.startswith("b_") and tensor.any():
-                    used.add(parameter.short_name)
+                if parameter.is_bias and tensor.any():
+                    used.add(parameter)
+        if architecture is not TRANSFORMER:
+            _, d_model = shapes["W_x"]
+            return ModelConfig(
+                architecture=architecture.name,
+                d_model=d_model,
+                d_mlp=shapes["W"][1],
+                activation=self.kind.activation.name,
+                biases=biases_that_hold(used),
+                initialisation="unknown",
+            )
         heads, d_model, d_head = shapes["blocks.0.attn.W_Q"]
         return ModelConfig(
             d_model=d_model,
@@ -152,20 +162,20 @@ def _refuse_stated(stated: Mapping[str, Any]) -> None:
                 )
 
 
-def refuse_contradictions(stated: Mapping[str, Any], model: ModelConfig, p: int, *, is_mixed: bool) -> None:
+def refuse_contradictions(stated: Mapping[str, Any], model: ModelConfig, p: int | None, *, is_mixed: bool) -> None:
     """Refuse a network whose configuration states another shape.
 
     Raises:
         GrokvizError: the message names what contradicts.
     """
-    heads = model.n_heads // 2 if is_mixed else model.n_heads
+    heads = model.n_heads // 2 if model.n_heads and is_mixed else model.n_heads
     found = {
         "p": p, "C": p, "d_model": model.d_model, "n_heads": heads, "num_heads": heads, "d_head": model.d_head,
         "d_mlp": model.d_mlp, "n_ctx": model.positions,
     }  # fmt: skip
     for name, value in found.items():
         given = plain_number(stated.get(name))
-        if given is not None and given != value:
+        if given is not None and value is not None and given != value:
             raise GrokvizError(
                 f"its configuration states {name} = {given}, but the network has {value}: it is of another"
             )
@@ -186,9 +196,9 @@ class Kind:
 
     def weights_of(self, network: Network) -> Weights:
         """The weights of a network of this kind, zero biases left out."""
-        found = {p.short_name: network.parameters[p.name] for p in PARAMETERS}
-        kept = {name: tensor for name, tensor in found.items() if not name.startswith("b_") or tensor.any()}
-        return Weights(kept, activation=self.activation, operand_tokens=self.operand_tokens)
+        found = {p: network.parameters[p.name] for p in network.architecture.parameters}
+        kept = {p.short_name: tensor for p, tensor in found.items() if not p.is_bias or tensor.any()}
+        return Weights(kept, network.architecture, self.activation, self.operand_tokens)
 
 
 def _by_epoch(
@@ -288,6 +298,8 @@ def _operand_tokens(network: Network, options: ImportOptions, stated: Mapping[st
     """Whether the operands have tokens of their own: as is given, stated, or told by the numbers of tokens and classes; else what
     it may be, the usual first.
     """
+    if network.architecture is not TRANSFORMER:
+        return ("shared",)
     if options.operand_tokens is not None:
         return (options.operand_tokens,)
     if stated.get("diff_vocab") is not None:

@@ -13,7 +13,12 @@ from jaxtyping import Float, Int
 from grokviz.errors import LackingError
 from grokviz.models.activations import Activation
 from grokviz.models.architecture import Blueprint
-from grokviz.models.transformer import PARAMETERS, TRANSFORMER
+from grokviz.models.mlp import MLP, MLP_TIED
+from grokviz.models.transformer import TRANSFORMER
+
+
+NEVER = -1e3
+"""An attention score that beside another of 0 leaves nothing: its exponential is 0."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,41 @@ class Tables:
 
 
 def tables_of(blueprint: Blueprint, weights: Mapping[str, np.ndarray]) -> Tables:
-    """The tables of a network of these `weights`, by their TransformerLens names, in float64.
+    """The tables of a network of these `weights`, by the names of its parameters, in float64.
 
     Raises:
-        LackingError: it reads a and b alone: then its scores are no table of tokens; or it is of another architecture.
+        LackingError: it reads a and b alone, with attention: then its scores are no table of tokens; or it is of an architecture
+            that has no tables.
     """
-    if blueprint.architecture is not TRANSFORMER:
-        raise LackingError(f"sums are worked for {TRANSFORMER.said}, and the network is {blueprint.architecture.said}")
+    architecture = blueprint.architecture
+    w = {parameter.short_name: weights[parameter.name].astype(np.float64) for parameter in architecture.parameters}
+    if architecture not in (TRANSFORMER, MLP, MLP_TIED):
+        raise LackingError(f"sums are worked for {TRANSFORMER.said}, and the network is {architecture.said}")
+    return _of_transformer(blueprint, w) if architecture is TRANSFORMER else _of_mlp(w)
+
+
+def _of_mlp(w: Mapping[str, np.ndarray]) -> Tables:
+    """An MLP is two heads, each of which looks at one operand alone, and reads its embedding as it is."""
+    first, second = w["W_x"], w.get("W_y", w["W_x"])
+    n, width = first.shape
+    scores = np.full((2, 3, n), NEVER)
+    scores[0, 0] = scores[1, 1] = 0.0
+    classes, nothing = w["W_U"].shape[1], np.zeros_like(first)
+    past_neurons = np.zeros((width, classes))
+    outputs = [np.concatenate([part, past_neurons], axis=1) for part in np.split(w["W"], 2)]
+    return Tables(
+        scores=scores,
+        values=np.stack([[first, nothing], [nothing, second]]),
+        places=np.zeros((2, 3, width)),
+        outputs=np.stack(outputs),
+        base=np.concatenate([w["b"], np.zeros(classes)]),
+        readout=w["W_U"],
+    )
+
+
+def _of_transformer(blueprint: Blueprint, w: Mapping[str, np.ndarray]) -> Tables:
     if not blueprint.reads_equals:
         raise LackingError("the network reads a and b alone, and sums are worked for those that read '=' after them")
-    w = {parameter.short_name: weights[parameter.name].astype(np.float64) for parameter in PARAMETERS}
     equals = w["W_E"][-1] + w["W_pos"][2]
     operands = w["W_E"][:-1].reshape(-1, blueprint.n, blueprint.sizes["d_model"])  # [table, token, d_model]
     query = (np.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])

@@ -101,7 +101,7 @@ def run_data(
         readings=[reading(measurements, epoch) for epoch in stops],
         short_readings=[short_reading(measurements, epoch) for epoch in stops],
         own_colour=own_colour,
-        heads=run.config.model.n_heads,
+        heads=run.config.model.n_heads or 0,
         task=_task(task),
         blocks=_blocks(blocks, buffer) if blocks else None,
         keys=KeysData(

@@ -116,8 +116,9 @@ def why_no_course(figure: FigureFunction, measurements: xr.Dataset) -> str:
 
 def most_stops(config: RunConfig) -> int:
     """How many stops a page has room for: at each there are two maps of all pairs, and the network's tables, most in 16 bits."""
-    n, model = config.task.task.n, config.model
-    tables = model.n_heads * model.d_head * (2 * n + model.d_mlp + n) + 2 * model.d_mlp * n
+    n, sizes = config.task.task.n, config.blueprint.sizes
+    read = sizes["head"] * sizes["d_head"] if "head" in sizes else sizes["both"]
+    tables = read * (2 * n + sizes["neuron"] + n) + 2 * sizes["neuron"] * n
     return min(MOST_STOPS, max(2, MOST_BYTES // (2 * n**2 + tables)))
 
 

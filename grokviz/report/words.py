@@ -189,7 +189,8 @@ def _layers(config: RunConfig) -> str:
     unusual = "" if blueprint.activation is RELU else f"{blueprint.activation.said} "
     apart = ", tokens of b after those of a" if blueprint.operand_tokens == "apart" else ""
     made = "one layer" if blueprint.architecture is TRANSFORMER else blueprint.architecture.said
-    return f"{made}, {model.n_heads} heads of {model.d_head}, {model.d_mlp} {unusual}neurons{apart}"
+    heads = f"{model.n_heads} heads of {model.d_head}, " if model.n_heads else f"embeddings of {model.d_model}, "
+    return f"{made}, {heads}{model.d_mlp} {unusual}neurons{apart}"
 
 
 def _seed_of_split(task: TaskConfig) -> str:

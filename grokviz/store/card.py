@@ -30,9 +30,10 @@ def card(directory: Path, config: RunConfig, status: str, epochs: Sequence[int],
     """The run as HTML: what it is, how far it has come, and its losses. It holds no script and asks for nothing."""
     task, model, training = config.task, config.model, config.training
     kept = f"{len(epochs)}, epochs {epochs[0]:,} to {epochs[-1]:,}" if epochs else "none yet"
+    heads = f"{model.n_heads} heads of {model.d_head}, " if model.n_heads else f"{model.architecture}, "
     rows = {
         "task": f"{task.task.law.said}, {task.split_in_words}",
-        "model": f"{model.n_heads} heads of {model.d_head}, d_model {model.d_model}, {model.d_mlp} neurons",
+        "model": f"{heads}d_model {model.d_model}, {model.d_mlp} neurons",
         "training": f"{training.optimizer}, learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
         if training
         else "elsewhere",
