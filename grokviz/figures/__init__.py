@@ -7,7 +7,7 @@ file, with its `TITLE`, goes into `FAMILIES` here.
 
 from grokviz.checks import choose
 from grokviz.errors import GrokvizError
-from grokviz.figures import attention, fourier, performance, progress, superposition, weights
+from grokviz.figures import attention, fourier, irreps, performance, progress, superposition, weights
 from grokviz.figures.comparison import compare
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import (
@@ -16,6 +16,7 @@ from grokviz.figures.figure import (
     draws,
     finding_of,
     measures_of,
+    shows_a_course,
     shows_an_epoch,
     title_of,
     view_of,
@@ -33,13 +34,14 @@ __all__ = [
     "figure_named",
     "finding_of",
     "measures_of",
+    "shows_a_course",
     "shows_an_epoch",
     "title_of",
     "view_of",
     "why_not",
 ]
 
-FAMILIES = (performance, fourier, progress, attention, superposition, weights)
+FAMILIES = (performance, fourier, irreps, progress, attention, superposition, weights)
 FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for figure in family.FIGURES)
 """All figures of a run's measurements."""
 

@@ -44,6 +44,7 @@ class Stated:
     measures: tuple[str, ...]
     key_frequencies: bool
     split: bool
+    course: bool
     why_empty: WhyNot | None
     view: str
     says: Says | None
@@ -54,13 +55,14 @@ def draws(
     *measures: str,
     key_frequencies: bool = False,
     split: bool = False,
+    course: bool = True,
     why_empty: WhyNot | None = None,
     view: str = "",
     says: Says | None = None,
 ) -> Callable[[DrawingFunction], FigureFunction]:
     """Marks a figure as one that needs these `measures` (or variables of the history, such as `history_test_loss`), and key
     frequencies if it shows those alone, and the `split` if it tells train pairs from test pairs. Where all are there and it
-    would still be empty, `why_empty(measurements)` says why.
+    would still be empty, `why_empty(measurements)` says why. Of what holds at every checkpoint alike it shows no `course`.
 
     On a page it is drawn by plotly, or by the page's own `view` of that name; its title then comes from `says`, which takes the
     same arguments, so that it is had without a trace being made, and the function returns its drawing without one.
@@ -75,7 +77,7 @@ def draws(
             return drawing_of(drawn, measurements, *arguments, **options).figure()
 
         drawn.__annotations__ = {**function.__annotations__, "return": go.Figure}
-        drawn.__dict__["stated"] = Stated(measures, key_frequencies, split, why_empty, view, says, function)
+        drawn.__dict__["stated"] = Stated(measures, key_frequencies, split, course, why_empty, view, says, function)
         return drawn
 
     return mark
@@ -136,6 +138,11 @@ def measures_of(function: FigureFunction) -> tuple[str, ...]:
 def view_of(function: FigureFunction) -> str:
     """The name of the page's own view that draws a figure there; '' where plotly does."""
     return _stated(function).view
+
+
+def shows_a_course(function: FigureFunction) -> bool:
+    """Whether a figure shows all of training, and nothing where there is one checkpoint."""
+    return _stated(function).course and not shows_an_epoch(function)
 
 
 def shows_an_epoch(function: FigureFunction) -> bool:

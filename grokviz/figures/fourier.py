@@ -144,12 +144,14 @@ def _what_circles_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> T
     (roundness,) = at_epoch(measurements, epoch, "circle_roundness")
     keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     axis = blocks.axis
-    colour = (
-        "k times the token's place on the circle of all elements" if blocks.coordinates is not None else "the token"
-    )
+    colour = "the token" if blocks.classes is None else "the token's conjugacy class"
+    if blocks.coordinates is not None:
+        colour = "k times the token's place on the circle of all elements"
     shown = f"Centred W_E at epoch {int(roundness['epoch']):,} projected on each key {axis}'s plane; colour: {colour}"
     if not np.isfinite(roundness.sel({axis: list(keys)})).any():
-        return Title(f"No key {axis} has a circle here", shown)
+        rows = listed([len(blocks.rows(key)) for key in keys])
+        none = f"The key {blocks.plural} have {rows} rows: of more than two, the strongest plane is shown"
+        return Title(f"No key {axis} has a circle here" if blocks.rows_are_fixed else none, shown)
     said = beside_start(
         measurements["circle_roundness"],
         roundness,
@@ -164,7 +166,7 @@ def _what_circles_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> T
 
 @draws("token_plane", "circle_roundness", key_frequencies=True, view="circles", says=_what_circles_say)
 def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """All tokens in the plane of each key frequency at an epoch, coloured by k times their place on the circle."""
+    """All tokens in the plane of each key frequency at an epoch, coloured by where they lie on its circle, or by their class."""
     (plane,) = at_epoch(measurements, epoch, "token_plane")
     keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     axis = blocks.axis
@@ -177,7 +179,8 @@ def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawi
         row, col = i // columns + 1, i % columns + 1
         xy = small(plane.sel({axis: k}))
         turns = blocks.turns(k)
-        colours = (np.arange(len(tokens)) if turns is None else turns).astype(np.float32)
+        numbers = np.arange(len(tokens)) if blocks.classes is None else blocks.classes
+        colours = (numbers if turns is None else turns).astype(np.float32)
         marker = {"color": colours, "colorscale": CYCLIC, "size": 6}
         hover = f"token %{{text}} in the plane of {axis} {k}<extra></extra>"
         points = {"text": [str(token) for token in tokens], "mode": "markers", "marker": marker, "showlegend": False}

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
-from grokviz.analysis.reading.evidence import WITNESSES, disagreements, labels_in
+from grokviz.analysis.reading.evidence import WITNESSES, decider_of, disagreements, labels_in, witnesses_of
 from grokviz.analysis.reading.evidence import key_evidence as evidence_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
@@ -109,10 +109,10 @@ def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawin
     evidence = evidence_of(measurements, "last" if epoch is None else epoch)
     names = [name for name in WITNESSES if name in evidence]
     blocks = blocks_in(measurements)
-    axis, x = blocks.axis, positions(blocks)
+    axis, x, said, decider = blocks.axis, positions(blocks), witnesses_of(blocks), decider_of(blocks)
     drawing = Drawing()
     drawing.add(
-        "heatmap", x=x, y=[WITNESSES[name] for name in names],
+        "heatmap", x=x, y=[said[name] for name in names],
         customdata=small(np.stack([evidence[name].values for name in names])),
         z=small(np.stack([evidence[f"strength_{name}"].values for name in names])), zmin=0, zmax=1,
         colorscale=SEQUENTIAL, colorbar={"title": {"text": "of the largest"}, "tickformat": ".0%"},
@@ -122,13 +122,13 @@ def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawin
     keys = [label for label, is_one in zip(labels_in(evidence), is_key.tolist(), strict=True) if is_one]
     marks = {"symbol": "square", "size": 10, "color": frequency_colours(measurements, keys)}
     drawing.add(
-        "scatter", x=x[is_key].tolist(), y=["key by the readout"] * len(keys), mode="markers", marker=marks, showlegend=False,
+        "scatter", x=x[is_key].tolist(), y=[f"key by the {decider}"] * len(keys), mode="markers", marker=marks, showlegend=False,
         hovertemplate=f"{axis} %{{x}} is key<extra></extra>",
     )  # fmt: skip
     along_blocks(drawing, "x", blocks)
     drawing.axis("x", title=axis)
     drawing.axis("y", automargin=True)
-    shows = f"Each as a share of its largest, at epoch {int(evidence['epoch']):,}; the readout decides which are key"
+    shows = f"Each as a share of its largest, at epoch {int(evidence['epoch']):,}; the {decider} decides which are key"
     return titled(drawing, _evidence_finding(evidence, keys, len(names), blocks), shows)
 
 

@@ -105,7 +105,8 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
             colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
             drawn = figures_drawn(part, stops, figures, buffer)
             data.append(run_data(run, part, phases_of(part), stops, figures, drawn.spoken, buffer, own_colour=colour))
-            panels = [panel_of(figure, suffix=f"-{i}", why_absent=reasons[figure]) for figure in wanted]
+            blocks = run.config.task.task.known_blocks
+            panels = [panel_of(figure, blocks, suffix=f"-{i}", why_absent=reasons[figure]) for figure in wanted]
             columns.append(RunColumn(names[i], colour, panels))
             bar.update()
     timelines, drawings = _timelines(measured, buffer)

@@ -136,8 +136,14 @@ def _task(task: Task) -> TaskData:
         answers=task.answers.tolist(),
         asked=_asked(task),
         order=blocks.order.tolist() if blocks else list(range(task.n)),
+        hues=_hues(task),
         first_pair=(task.n // 3, task.n // 2),
     )
+
+
+def _hues(task: Task) -> list[float]:
+    numbers = np.arange(task.n) if task.known_blocks is None or task.known_blocks.classes is None else task.known_blocks.classes
+    return (numbers / (numbers.max() + 1)).round(4).tolist()
 
 
 def _asked(task: Task) -> str:
@@ -154,6 +160,7 @@ def _blocks(blocks: Blocks, buffer: Buffer) -> BlocksData:
         labels=blocks.labels.tolist(),
         rows=[blocks.rows(label) for label in blocks.labels.tolist()],
         components=blocks.components,
+        rows_are_fixed=blocks.rows_are_fixed,
         basis=kept_rows(blocks.rows_by_place, buffer),
     )
 

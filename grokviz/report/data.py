@@ -20,14 +20,16 @@ class TaskData:
     """What is learned: pairs and answers by token."""
 
     n: int
-    elements: Sequence[int]
-    """The number that each token stands for."""
+    elements: Sequence[int] | Sequence[str]
+    """The number that each token stands for, or the name of its element."""
     answers: Sequence[int]
     """The token of the answer for each pair of tokens, that of (a, b) at a n + b."""
     asked: str
     """The operation as it is asked: 'a + b mod 113'."""
     order: Sequence[int]
-    """All tokens in the order of the circle of all elements."""
+    """All tokens in the order of the circle of all elements, or of their classes."""
+    hues: Sequence[float]
+    """Of each token, from 0 to 1: where it lies on no circle of a block, its class, or its number."""
     first_pair: tuple[int, int]
     """The pair that is shown before one is chosen."""
 
@@ -53,6 +55,8 @@ class BlocksData:
     rows: Sequence[Sequence[int]]
     """The rows of each block among all components."""
     components: Sequence[str]
+    rows_are_fixed: bool
+    """Whether each component is something of its own, and not the blocks alone."""
     basis: RowsData
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from grokviz.analysis.reading.derived import blocks_in
-from grokviz.analysis.reading.evidence import WITNESSES, as_texts, key_evidence, labels_in
+from grokviz.analysis.reading.evidence import WITNESSES, as_texts, decider_of, key_evidence, labels_in, witnesses_of
 from grokviz.errors import LackingError
 
 
@@ -32,6 +32,8 @@ class EvidenceTable:
 
     plural: str
     """What they are called."""
+    decider: str
+    """What decides which are key."""
     epoch: int
     heads: Sequence[str]
     rows: Sequence[EvidenceRow]
@@ -61,5 +63,6 @@ def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
         for i, label in enumerate(labels_in(evidence))
     ]
     order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
-    heads = [blocks.axis, *(WITNESSES[name] for name in names), "witnesses", "what it is"]
-    return EvidenceTable(blocks.plural, int(evidence["epoch"]), heads, [rows[i] for i in order])
+    said = witnesses_of(blocks)
+    heads = [blocks.axis, *(said[name] for name in names), "witnesses", "what it is"]
+    return EvidenceTable(blocks.plural, decider_of(blocks), int(evidence["epoch"]), heads, [rows[i] for i in order])

@@ -12,6 +12,8 @@ from grokviz.report.data import NetworkData, RunData
 from grokviz.report.evidence import EvidenceTable, evidence_table
 from grokviz.report.words import Said, command_again, facts, python_again, stops_note
 from grokviz.store import Run
+from grokviz.tasks.blocks import Blocks
+from grokviz.tasks.task import Task
 
 LEFT, RIGHT = ("token_circles", "spectrum"), ("attention_patterns", "neurons_by_frequency")
 """The figures that are always in view, in two columns."""
@@ -19,6 +21,7 @@ LEFT, RIGHT = ("token_circles", "spectrum"), ("attention_patterns", "neurons_by_
 TABS = (
     ("losses", "Losses", ("performance",)),
     ("fourier", "Fourier structure", ("fourier",)),
+    ("irreps", "Irreps", ("irreps",)),
     ("neurons", "One neuron", ()),
     ("algorithm", "Algorithm", ("progress",)),
     ("attention", "Attention", ("attention",)),
@@ -71,7 +74,10 @@ class Tab:
 class WorkedSum:
     """The section of the worked sum: what its steps show, and in which words."""
 
+    title: str
     steps: Sequence[tuple[str, str]]
+    names: Sequence[str] = ()
+    """Of the elements, where they are no numbers, to choose among."""
     why_absent: str = ""
 
 
@@ -116,20 +122,20 @@ def run_page(
     reasons: Mapping[str, str],
 ) -> RunPage:
     """The page of a run whose `figures` are drawn; `reasons` say why others are not, and `network` may be why it is not there."""
-    task = run.config.task
+    task, blocks = run.config.task, run.config.task.task.known_blocks
     evidence = evidence_table(measurements)
     filled = {"tables", "reproduce", *(["algorithm"] if evidence else [])}
-    panels = {name: _panels_of(name, families, figures) for name, _, families in TABS}
+    panels = {name: _panels_of(name, families, figures, blocks) for name, _, families in TABS}
     panels["neurons"] = list(_neuron_panels(data)) if isinstance(network, NetworkData) else []
     return RunPage(
         name=run.directory.resolve().name,
         about=f"{task.task.spelt_out}, {task.split_in_words}",
         headline=list(headline),
         sides=[
-            [panel_of(figure) for name in names for figure in figures if figure.__name__ == name]
+            [panel_of(figure, blocks) for name in names for figure in figures if figure.__name__ == name]
             for names in (LEFT, RIGHT)
         ],
-        sum=WorkedSum(_steps(data)) if isinstance(network, NetworkData) else WorkedSum((), network),
+        sum=_worked_sum(task.task, data, network),
         findings=list(findings),
         tabs=[Tab(name, title, panels[name]) for name, title, _ in TABS if panels[name] or name in filled],
         neurons=data.neurons.count,
@@ -144,16 +150,21 @@ def run_page(
     )
 
 
-def panel_of(figure: FigureFunction, *, suffix: str = "", why_absent: str = "") -> Panel:
-    """The place of a figure; of one of several runs, with a `suffix` to its ids; or in its stead why it is not there."""
+def panel_of(figure: FigureFunction, blocks: Blocks | None, *, suffix: str = "", why_absent: str = "") -> Panel:
+    """The place of a figure of a task with these blocks; of one of several runs, with a `suffix` to its ids; or in its stead why
+    it is not there.
+    """
     caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
+    caption = caption if blocks is None else blocks.in_words(caption)
     return Panel(figure.__name__, caption, view_of(figure), suffix, why_absent=why_absent)
 
 
-def _panels_of(tab: str, families: Sequence[str], figures: Sequence[FigureFunction]) -> list[Panel]:
+def _panels_of(
+    tab: str, families: Sequence[str], figures: Sequence[FigureFunction], blocks: Blocks | None
+) -> list[Panel]:
     family_of = {figure: family.__name__.rsplit(".", 1)[-1] for family in FAMILIES for figure in family.FIGURES}
     return [
-        panel_of(figure)
+        panel_of(figure, blocks)
         for figure in figures
         if figure.__name__ not in (*LEFT, *RIGHT)
         and (
@@ -167,18 +178,20 @@ def _panels_of(tab: str, families: Sequence[str], figures: Sequence[FigureFuncti
 def _neuron_panels(data: RunData) -> Iterator[Panel]:
     """What one neuron does, and the readouts of all."""
     blocks = data.blocks
+    order = "the circle of all elements" if blocks is None or blocks.rows_are_fixed else "their classes"
     yield Panel("activation", "Its activation for every pair (a, b).", "activation", heading="Activation")
     if blocks:
-        order = ", ".join(blocks.components[1:4])
+        shown = blocks.components[1:4] if blocks.rows_are_fixed else blocks.labels[:3]
+        what = "components" if blocks.rows_are_fixed else f"parts {blocks.at} each {blocks.axis}"
         yield Panel(
             "neuron-spectrum",
-            f"Norms of the components of its activation over a and b, in the order {order}, ...",
+            f"Norms of the {what} of its activation over a and b, in the order {', '.join(map(str, shown))}, ...",
             "neuron-spectrum",
-            heading="Two-dimensional Fourier spectrum",
+            heading="Two-dimensional Fourier spectrum" if blocks.rows_are_fixed else f"Spectrum by {blocks.axis} of a and of b",
         )
     yield Panel(
         "readout",
-        "What it writes into the logit of each answer, these in the order of the circle of all elements.",
+        f"What it writes into the logit of each answer, these in the order of {order}.",
         "readout",
         heading="Readout",
     )
@@ -191,14 +204,23 @@ def _neuron_panels(data: RunData) -> Iterator[Panel]:
         )
 
 
+def _worked_sum(task: Task, data: RunData, network: NetworkData | str) -> WorkedSum:
+    title = "One worked sum" if task.law.p is not None else "One worked product"
+    if isinstance(network, str):
+        return WorkedSum(title, (), why_absent=network)
+    names = [str(each) for each in data.task.elements]
+    return WorkedSum(title, _steps(data), names=[] if isinstance(data.task.elements[0], int) else names)
+
+
 def _steps(data: RunData) -> list[tuple[str, str]]:
     """The steps of the worked sum that the page draws, each with what it shows."""
     keys, blocks = data.keys.labels, data.blocks
-    circles = blocks and keys and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
+    small = blocks and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
+    circles = keys and small and blocks.rows_are_fixed
     parts = f"{'cosines' if circles else 'parts'} that add up to the " if keys else ""
     return [
         *([("lies", "Where a, b and the answer lie on the circles")] if circles else []),
-        ("attends", "What each head attends to"),
+        *([("attends", "What each head attends to")] if data.heads else []),
         ("fires", "The neurons that fire"),
         ("adds", f"The {parts}logits over the answers"),
     ]

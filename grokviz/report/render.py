@@ -109,7 +109,7 @@ def _led(said: Iterable[Said], reasons: Mapping[str, str]) -> list[Said]:
 def why_no_course(figure: FigureFunction, measurements: xr.Dataset) -> str:
     """Why a figure of all of training shows nothing of these `measurements`: they are of one moment. '' where it does."""
     by_history = any(name.startswith("history_") for name in measures_of(figure))
-    if shows_an_epoch(figure) or measurements.sizes["history_epoch" if by_history else "epoch"] > 1:
+    if not shows_a_course(figure) or measurements.sizes["history_epoch" if by_history else "epoch"] > 1:
         return ""
     return "it shows a course over training, and there is one checkpoint"
 

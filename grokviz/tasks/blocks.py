@@ -110,6 +110,10 @@ class Blocks:
     multiples: Mapping[int, Mapping[Label, Label]] = field(default_factory=dict)
     """By factor (2, 3), of each block the one that is so many times it: what a nonlinearity makes of it. A property that cyclic
     blocks have; others have none."""
+    classes: Tokens | None = None
+    """The conjugacy class of each token as answer, by which it is coloured where it lies on no circle; None where there is none."""
+    quotients: Callable[[], Int[np.ndarray, "token token"]] | None = None
+    """The class of s c^-1 for each two tokens as answers, of which the logits of an ideal network are a function."""
     apart: tuple[str, ...] = ("constant",)
     """What the rows that belong to no block are called, which come first: the constant, first of all."""
     rows_are_fixed: bool = True
@@ -136,6 +140,10 @@ class Blocks:
     def dimensions(self) -> Int[np.ndarray, "block"]:
         """The number of rows of each block."""
         return np.array([len(block) for block in self.blocks])
+
+    def in_words(self, text: str) -> str:
+        """A text about frequencies, of what these blocks are called."""
+        return text if self.axis == "frequency" else text.replace("frequencies", self.plural).replace("frequency", self.axis)
 
     def per_component(self, power: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
         """Power of each block over the number of its rows: two of a frequency, one of k = n/2. By it blocks are compared."""
@@ -314,12 +322,14 @@ def permuted_blocks(blocks: Blocks, order: Tokens) -> Blocks:
         was = blocks.turns(label)
         return None if was is None else was[order]
 
-    told_by = blocks.told_by
+    told_by, quotients = blocks.told_by, blocks.quotients
     return replace(
         blocks,
         make_rows=rows,
         order=np.argsort(order)[blocks.order],
         coordinates=None if blocks.coordinates is None else blocks.coordinates[order],
         turns=turns,
+        classes=None if blocks.classes is None else blocks.classes[order],
+        quotients=None if quotients is None else lambda: quotients()[np.ix_(order, order)],
         told_by=None if told_by is None else lambda: [*told_by(), order],
     )

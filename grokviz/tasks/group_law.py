@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from grokviz.tasks.blocks import Block, Blocks, Places, Rows, cyclic_blocks
 from grokviz.tasks.groups import Group
@@ -57,6 +58,8 @@ def blocks_of_group(group: Group, at: Places) -> Blocks:
         n=len(group),
         make_rows=lambda: at.placed(_rows(group, those)),
         order=np.argsort(group.class_of[at.answer], kind="stable"),
+        classes=group.class_of[at.answer],
+        quotients=lambda: _quotients(group)[np.ix_(at.answer, at.answer)],
         rows_are_fixed=False,
         told_by=lambda: _told_by(group, those, at),
     )
@@ -73,6 +76,11 @@ def _rows(group: Group, those: Sequence[Irrep]) -> Rows:
 def _told_by(group: Group, those: Sequence[Irrep], at: Places) -> list[np.ndarray]:
     """The characters by class, and the class of x y^-1 for each two tokens, by place."""
     characters = [irrep.character for irrep in those]
-    of_quotient = group.class_of[group.table[:, group.inverses]]
+    of_quotient = _quotients(group)
     places = [of_quotient[np.ix_(each, each)] for each in (at.first, at.second, at.answer)]
     return [np.real(characters), np.imag(characters), *places]
+
+
+def _quotients(group: Group) -> Int[np.ndarray, "element element"]:
+    """The class of x y^-1 for each two elements."""
+    return group.class_of[group.table[:, group.inverses]]

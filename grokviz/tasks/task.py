@@ -117,6 +117,13 @@ class Task:
             return ""
         return f"{self.law.said}: the rows of an irrep's block are free up to a rotation, and this depends on it"
 
+    @property
+    def why_no_classes(self) -> str:
+        """Why its elements have no conjugacy classes that say more than its frequencies; '' where they have."""
+        if self.known_blocks is None or self.known_blocks.classes is not None:
+            return ""
+        return f"{self.law.said}: its blocks are frequencies, by which logits are shown"
+
 
 @cache
 def task_of(operation: str | OwnOperation | GroupOperation, p: int | None, labels_seed: int | None = None) -> Task:

@@ -31,7 +31,7 @@ WITNESSES = {
     "loss_without": "rise of the train loss without it",
     "logit_cosine": "cosine of the logits with its wave",
 }
-"""The witnesses, each with what it measures."""
+"""The witnesses, each with what it measures; see `witnesses_of`."""
 
 MEASURES = {
     "readout": "readout_power",
@@ -41,6 +41,16 @@ MEASURES = {
     "logit_cosine": "logit_cosine",
 }
 """The measure that each witness is read off."""
+
+
+def witnesses_of(blocks: Blocks) -> dict[str, str]:
+    """The witnesses, each with what it measures, of blocks that are frequencies or irreps."""
+    return WITNESSES if blocks.rows_are_fixed else {**WITNESSES, "logit_cosine": "trace similarity of the logits"}
+
+
+def decider_of(blocks: Blocks) -> str:
+    """What decides which blocks are key."""
+    return "readout" if blocks.rows_are_fixed else "trace similarity"
 
 
 def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Dataset:
@@ -59,8 +69,9 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
         raise LackingError(f"evidence for key frequencies cannot be given: {reason}")
     number = epoch_among(measurements["epoch"].values.tolist(), epoch, what="these measurements have")
     now, blocks = measurements.sel(epoch=number), blocks_in(measurements)
+    said = witnesses_of(blocks)
     values = {name: _values(now, name, blocks) for name, measure in MEASURES.items() if measure in now}
-    out = {name: (blocks.axis, value, {"description": WITNESSES[name]}) for name, value in values.items()}
+    out = {name: (blocks.axis, value, {"description": said[name]}) for name, value in values.items()}
     strengths = {name: _strength(_compared(now, name, value)) for name, value in values.items()}
     out |= {
         f"strength_{name}": (blocks.axis, strength, {"description": "share of the largest"})
@@ -77,7 +88,7 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
             each.frequency: f"{each}, in the embedding alone" for each in found if each.frequency not in harmonics
         }
     words = [
-        _in_words(label, bool(is_key[i]), harmonics, {name: bool(flags[i]) for name, flags in seen.items()})
+        _in_words(label, bool(is_key[i]), harmonics, {name: bool(flags[i]) for name, flags in seen.items()}, said)
         for i, label in enumerate(labels)
     ]
     return xr.Dataset(
@@ -88,7 +99,7 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
                 np.sum(list(seen.values()), axis=0),
                 {"description": "witnesses it stands out in"},
             ),
-            "is_key": (blocks.axis, is_key, {"description": "whether the readout rule makes it key"}),
+            "is_key": (blocks.axis, is_key, {"description": f"whether the {decider_of(blocks)} rule makes it key"}),
             "what": (blocks.axis, np.array(words, dtype=object), {"description": "what it is, in words"}),
         },
         coords={blocks.axis: blocks.labels, "epoch": number},
@@ -148,13 +159,15 @@ def _values(now: xr.Dataset, witness: str, blocks: Blocks) -> Float[np.ndarray, 
     return values
 
 
-def _in_words(label: Label, is_key: bool, harmonics: dict[Label, str], seen: dict[str, bool]) -> str:
-    silent = [WITNESSES[name] for name, stands in seen.items() if not stands]
-    speaking = [WITNESSES[name] for name, stands in seen.items() if stands]
+def _in_words(
+    label: Label, is_key: bool, harmonics: dict[Label, str], seen: dict[str, bool], said: dict[str, str]
+) -> str:
+    silent = [said[name] for name, stands in seen.items() if not stands]
+    speaking = [said[name] for name, stands in seen.items() if stands]
     if is_key:
         return "key" + (f", though not by {_listed(silent)}" if silent else "")
     if label in harmonics:
-        others = [WITNESSES[name] for name, stands in seen.items() if stands and name not in ("embedding", "readout")]
+        others = [said[name] for name, stands in seen.items() if stands and name not in ("embedding", "readout")]
         return f"harmonic: {harmonics[label]}" + (f"; stands out by {_listed(others)}" if others else "")
     if seen.get("embedding") and not seen["readout"]:
         return "passenger: in the embedding, and not read out"

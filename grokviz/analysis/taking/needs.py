@@ -13,7 +13,7 @@ from grokviz.tasks.given_split import SPLIT_UNKNOWN
 Need = str
 """A fact of the task or network, or the name of a site or role of an architecture."""
 
-FACTS = ("harmonics", "components", "key_frequencies", "split", "equals")
+FACTS = ("harmonics", "components", "classes", "key_frequencies", "split", "equals")
 NEEDS = (
     *FACTS,
     *dict.fromkeys(site.name for architecture in ARCHITECTURES.values() for site in architecture.sites),
@@ -28,7 +28,8 @@ def needs(*things: Need) -> Callable[[M], M]:
     """Marks a measure as one that needs these `things`. Where one is lacking, it is left out with the reason.
 
     `harmonics`: a task with `snapshot.harmonics`. `components`: each of their rows is something of its own, as cos and sin of a
-    frequency are; those of an irrep are free up to a rotation, and what depends on that is no measure. `split`: it is known which pairs were trained on. `equals`: the network reads
+    frequency are; those of an irrep are free up to a rotation, and what depends on that is no measure. `classes`: the task is
+    that of a group whose irreps are no frequencies, so that conjugacy classes say something. `split`: it is known which pairs were trained on. `equals`: the network reads
     '=' after the pair, so that a score depends on one operand. `scores`, `pattern`, `neurons`: the network has such activations.
     `embedding`, `second_embedding`, `readout`: some of its weights have that role. `key_frequencies` need not be marked: a
     measure that uses them has an argument of that name.
@@ -63,6 +64,8 @@ def lacking(snapshot: Snapshot, why_no_keys: str) -> Mapping[Need, str]:
         reasons["harmonics"] = snapshot.task.why_no_harmonics
     if why := snapshot.task.why_no_components:
         reasons["components"] = why
+    if why := snapshot.task.why_no_classes:
+        reasons["classes"] = why
     if snapshot.train_mask is None:
         reasons["split"] = SPLIT_UNKNOWN
     if not snapshot.blueprint.reads_equals:

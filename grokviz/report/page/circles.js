@@ -90,7 +90,7 @@ class Circles {
         if (!Number.isFinite(dotX)) return;
         surface.context.beginPath();
         surface.context.arc(dotX, dotY, Math.max(1.6, size / 70), 0, 7);
-        surface.context.fillStyle = hue(run.blocks.turn(label, token) ?? token / run.task.n);
+        surface.context.fillStyle = hue(run.blocks.turn(label, token) ?? run.task.hues[token]);
         surface.context.fill();
       });
       for (const [token, name] of pair) {

@@ -163,6 +163,19 @@ class Blocks {
     return this.symbol ? `${this.symbol} = ${label}` : String(label);
   }
 
+  // The norms over blocks, the constant first, of a map of components × components.
+  normsOf(map) {
+    const size = this.count + 1;
+    const placeOf = new Uint16Array(this.components.length);
+    this.rows.forEach((rows, place) => rows.forEach((row) => (placeOf[row] = place + 1)));
+    const squares = new Float32Array(size * size);
+    map.forEach((norm, at) => {
+      const [row, column] = [Math.floor(at / placeOf.length), at % placeOf.length];
+      squares[placeOf[row] * size + placeOf[column]] += norm * norm;
+    });
+    return squares.map(Math.sqrt);
+  }
+
   // The rows of a block among all components, and the block of a component; null for the constant.
   rowsOf(label) {
     return this.rows[this.place(label)] ?? [];
@@ -188,7 +201,7 @@ class Blocks {
   // Where a token lies round the circle of a block of one or two rows, in turns from 0 to 1; null where that is no circle.
   turn(label, token, where = "first") {
     const rows = this.rowsOf(label);
-    if (rows.length > 2) return null;
+    if (rows.length > 2 || !this.rowsAreFixed) return null;
     const at = (row) => (row === undefined ? 0 : this.basis[where][row * this.n + token]);
     const turn = Math.atan2(at(rows[1]), at(rows[0])) / (2 * Math.PI);
     return turn < -1e-9 ? turn + 1 : Math.max(0, turn);

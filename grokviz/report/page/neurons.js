@@ -128,11 +128,13 @@ class SquareMap {
   }
 }
 
-// The rows and columns of a block in a map of components, in its colour.
+// The rows and columns of a block in a map of components, or of blocks after the constant, in its colour.
 function marksOfBlock(run, label) {
   if (label === null) return [];
   const colour = run.colour(label) ?? ink("accent");
-  return run.blocks.rowsOf(label).flatMap((at) => [{ row: at, colour }, { column: at, colour }]);
+  const { blocks } = run;
+  if (!blocks.rowsAreFixed) return [{ row: blocks.place(label) + 1, colour }, { column: blocks.place(label) + 1, colour }];
+  return blocks.rowsOf(label).flatMap((at) => [{ row: at, colour }, { column: at, colour }]);
 }
 
 function largestOf(values) {

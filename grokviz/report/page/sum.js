@@ -11,10 +11,10 @@ class WorkedSum {
     const canvas = (name, label, draw) =>
       new Surface(section.querySelector(`[data-step=${name}]`), () => label, () => this.traced && draw());
     this.surfaces = {
-      attends: canvas("attends", "What each head attends to", () => this.paintAttention()),
       fires: canvas("fires", "The neurons that fire most", () => this.paintNeurons()),
       adds: canvas("adds", "The cosines that add up to the logits", () => this.paintLogits()),
     };
+    if (section.querySelector("[data-step=attends]")) this.surfaces.attends = canvas("attends", "What each head attends to", () => this.paintAttention());
     if (section.querySelector("[data-step=lies]")) this.surfaces.lies = canvas("lies", "Where the operands lie on the circles", () => this.paintCircles());
     answering(this.surfaces.fires, tip, state, (x) => this.pickNeuron(x));
     this.listen();
@@ -28,11 +28,12 @@ class WorkedSum {
     for (const operand of ["a", "b"]) {
       const input = this.section.querySelector(`#operand-${operand}`);
       input.addEventListener("input", () => {
-        const token = this.run.task.elements.indexOf(Number(input.value));
-        const known = input.value.trim() !== "" && token >= 0;
+        const { elements, n } = this.run.task;
+        const token = elements.findIndex((element) => String(element) === input.value.trim());
+        const known = token >= 0;
         input.setAttribute("aria-invalid", String(!known));
-        const [first, last] = [this.run.task.elements[0], this.run.task.elements[this.run.task.n - 1]];
-        this.section.querySelector("#operand-error").textContent = known ? "" : `${operand} must be a whole number from ${first} to ${last}`;
+        const wanted = typeof elements[0] === "number" ? `a whole number from ${elements[0]} to ${elements[n - 1]}` : `an element such as ${elements[1]}`;
+        this.section.querySelector("#operand-error").textContent = known ? "" : `${operand} must be ${wanted}`;
         if (known) this.state.set({ [operand]: token });
       });
     }

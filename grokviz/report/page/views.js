@@ -9,6 +9,7 @@ function measureViews(run, state, tip, suffix = "") {
     attention: (element) => new Attention(element, run, state, tip),
     neurons: (element) => new Neurons(element, run, state, tip),
     logits: (element) => logitSpectrum(element, run, state, tip),
+    "by-answer": (element) => logitsByAnswer(element, run, state, tip),
   };
   return made(makers, suffix);
 }
@@ -48,6 +49,27 @@ function logitSpectrum(element, run, state, tip) {
   });
 }
 
+// The mean logit of every class over the pairs of every answer, both in the order of conjugacy classes.
+function logitsByAnswer(element, run, state, tip) {
+  const { n, order, elements } = run.task;
+  return new SquareMap(element, state, tip, {
+    needs: ["epoch"],
+    label: () => "Mean logit of every class over the pairs of every answer",
+    numbers: () => {
+      const values = run.at("logit_by_answer", run.stopAt(state.get("epoch")));
+      return { values: Float32Array.from({ length: n * n }, (_, i) => values[order[Math.floor(i / n)] * n + order[i % n]]), n };
+    },
+    range: (values) => {
+      const [, most] = largestOf(values.map(Math.abs));
+      return [-most, most];
+    },
+    colours: "diverging",
+    words: (row, column, logit) => ({ words: `answer ${elements[order[row]]}, class ${elements[order[column]]}: ${inWords(logit)}` }),
+    marks: () => [],
+    axes: ["answer", "class"],
+  });
+}
+
 function activationMap(element, run, network, state, tip) {
   return new SquareMap(element, state, tip, {
     needs: ["epoch", "neuron", "a", "b"],
@@ -67,22 +89,26 @@ function activationMap(element, run, network, state, tip) {
   });
 }
 
+// The two-dimensional spectrum of a neuron: of its components; where rows are free within their block, of blocks, after the constant.
 function neuronSpectrum(element, run, network, state, tip) {
+  const { blocks } = run;
+  const named = (at) => (blocks.rowsAreFixed ? blocks.components[at] : at ? blocks.labels[at - 1] : "constant");
   return new SquareMap(element, state, tip, {
     needs: ["epoch", "neuron", "hovered", "pinned"],
-    label: () => `Two-dimensional Fourier spectrum of neuron ${state.get("neuron")}`,
+    label: () => `Two-dimensional spectrum of neuron ${state.get("neuron")}`,
     numbers: () => {
       const map = network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron"));
-      return { values: network.spectrum2d(map, run.blocks.basis), n: run.task.n };
+      const values = network.spectrum2d(map, blocks.basis);
+      return blocks.rowsAreFixed ? { values, n: run.task.n } : { values: blocks.normsOf(values), n: blocks.count + 1 };
     },
     range: largestOf,
     colours: "sequential",
     words: (row, column, norm) => ({
-      words: `${run.blocks.components[row]} of a × ${run.blocks.components[column]} of b: norm ${inWords(norm)}`,
-      block: run.blocks.blockOf(Math.max(row, column)),
+      words: `${named(row)} of a × ${named(column)} of b: norm ${inWords(norm)}`,
+      block: blocks.rowsAreFixed ? blocks.blockOf(Math.max(row, column)) : blocks.labels[Math.max(row, column) - 1] ?? null,
     }),
     marks: () => marksOfBlock(run, state.block),
-    axes: ["a", "component of b"],
+    axes: ["a", blocks.rowsAreFixed ? "component of b" : `${blocks.axis} of b`],
   });
 }
 

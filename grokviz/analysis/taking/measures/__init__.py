@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from grokviz.analysis.taking.measures import attention, fourier, performance, progress, superposition, weights
+from grokviz.analysis.taking.measures import attention, fourier, irreps, performance, progress, superposition, weights
 
 Measure = Callable[..., Tensor]
 
 MEASURES: tuple[Measure, ...] = (
     *performance.MEASURES,
     *fourier.MEASURES,
+    *irreps.MEASURES,
     *progress.MEASURES,
     *attention.MEASURES,
     *superposition.MEASURES,

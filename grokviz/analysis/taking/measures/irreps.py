@@ -1,0 +1,23 @@
+"""What a network of another group than a cyclic one makes of its answer: its logits by answer and class."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from grokviz.analysis.taking.needs import needs
+from grokviz.analysis.taking.snapshot import Snapshot
+
+
+@needs("harmonics", "classes")
+def logit_by_answer(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
+    """Mean logit of each class c over the pairs of each answer s, centred over c: how near each element seems to the right one.
+
+    Formula: mean over the n pairs with a b = s of L[a, b, c], L centred over c.
+    Unit: logit
+    Range: any; noise at initialisation. Of a network that computes sums of characters it is a function of the conjugacy class of
+        s c^-1 alone.
+    Source: Chughtai, Chan & Nanda 2023, arXiv 2302.03025, section 4: logits are chi(a b c^-1)
+    """
+    return snapshot.harmonics.means(snapshot.centred_logits).float()
+
+
+MEASURES = (logit_by_answer,)
