@@ -53,7 +53,9 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
 """The axes of each of grokviz's measures, besides `epoch`."""
 
 LABELS = {
-    **dict.fromkeys(("split", "component", "other_component", "key_component", "other_key_component", "irrep"), "texts"),
+    **dict.fromkeys(
+        ("split", "component", "other_component", "key_component", "other_key_component", "irrep"), "texts"
+    ),
     **dict.fromkeys(("source", "parameter", "axis"), "texts"),
     **dict.fromkeys(("frequency", "head", "neuron"), "whole numbers"),
     **dict.fromkeys(("token", "other_token"), "whole numbers or texts"),

@@ -128,3 +128,63 @@ def test_a_task_with_its_tokens_permuted_keeps_its_blocks(operation: str, p: int
     assert mixed.blocks.identity != plain.blocks.identity
     if plain.blocks.coordinates is not None:
         np.testing.assert_array_equal(mixed.blocks.coordinates[mixed.blocks.order], np.arange(plain.n))
+
+
+@pytest.fixture
+def made_up_run(tmp_path, known_operations) -> grokviz.Run:
+    config = RunConfig(
+        task=TaskConfig(operation="made_up", p=6, train_fraction=0.7),
+        model=ModelConfig(d_model=16, n_heads=2, d_head=8, d_mlp=24),
+        training=TrainingConfig(epochs=30, geometric_checkpoints=3, checkpoint_every=20),
+    )
+    with pytest.warns(grokviz.GrokvizWarning, match="may not grok"):
+        return grokviz.train(config, tmp_path / "run", progress=False)
+
+
+def test_a_made_up_task_is_measured_along_its_own_axis_and_has_keys(made_up_run) -> None:
+    snapshot = ideal(take_snapshot(made_up_run, "last"), ("standard",))
+    assert restricted_loss(snapshot, ("standard",)).tolist() == pytest.approx(loss(snapshot).tolist(), rel=1e-6)
+    assert excluded_loss(snapshot, ("standard",))[0].item() == pytest.approx(np.log(6))
+    assert logit_cosine(snapshot).tolist() == pytest.approx([0, 1], abs=1e-6)
+    assert find_keys(snapshot).blocks is snapshot.task.blocks
+    assert labels_of(snapshot, ("standard",))["key_component"].tolist() == [f"standard {i}" for i in range(1, 5)]
+    data = grokviz.measure(made_up_run, progress=False)
+    assert data["embedding_power"].dims == ("epoch", "irrep")
+    assert data["irrep"].values.tolist() == ["sign", "standard"]
+    assert "frequency" not in data.dims
+    assert data["token_plane"].sizes == {"epoch": data.sizes["epoch"], "irrep": 2, "token": 6, "axis": 2}
+    assert data["circle_roundness"].isnull().all()  # neither block is a circle
+    assert grokviz.measure(made_up_run, progress=False).identical(data)  # what is stored holds
+
+
+def test_every_figure_of_a_made_up_task_is_drawn_or_says_why_not(made_up_run) -> None:
+    data = grokviz.measure(made_up_run, progress=False)
+    data["is_key_frequency"].values[:] = [0, 1]  # as if the rule had found one
+    data = data.assign_coords(key_component=[f"standard {i}" for i in range(1, 5)])
+    for figure in FIGURES:
+        if not why_not(figure, data):
+            assert drawing_of(figure, data).figure()
+    assert "irrep" in drawing_of(grokviz.figures.spectrum, data).finding
+    assert "frequenc" not in drawing_of(grokviz.figures.spectrum, data).finding
+
+
+@pytest.mark.browser
+def test_the_page_of_a_made_up_task_calls_its_blocks_by_their_names(made_up_run, browser) -> None:
+    data = grokviz.measure(made_up_run, progress=False)
+    data["is_key_frequency"].values[:] = [0, 1]
+    data["readout_share_of_largest"].values[:] = [0.1, 1]
+    path = grokviz.write_report(made_up_run, data, progress=False)
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(path.as_uri() + "#k=standard&tab=neurons")
+    page.wait_for_selector("html[data-ready=yes]")
+    assert page.inner_text("#pin") == "irrep standard, key ×"
+    for tab in page.evaluate("[...document.querySelectorAll('[role=tab]')].map((tab) => tab.dataset.tab)"):
+        page.evaluate(f"grokviz.state.set({{ tab: '{tab}' }})")
+        page.wait_for_timeout(100)
+    page.evaluate("grokviz.state.set({ pinned: 'sign', epoch: 0 })")
+    page.wait_for_timeout(100)
+    assert page.inner_text("#pin") == "irrep sign ×"
+    assert problems == []

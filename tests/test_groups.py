@@ -220,7 +220,9 @@ def test_of_ideal_logits_every_number_is_as_worked_out_by_hand(name: str, keys: 
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("name", "keys"), [("S4", ["sign", "standard"]), ("A5", ["(3,1,1) a"]), ("C4xC6", ["1 a", "1 d"])])
+@pytest.mark.parametrize(
+    ("name", "keys"), [("S4", ["sign", "standard"]), ("A5", ["(3,1,1) a"]), ("C4xC6", ["1 a", "1 d"])]
+)
 def test_relabelled_tokens_give_the_same_numbers(name: str, keys: list[str], seed: int) -> None:
     """Of networks and tasks whose tokens are permuted alike: of any logits, and any weights."""
     plain = task_of(name, None)
@@ -240,8 +242,17 @@ def test_relabelled_tokens_give_the_same_numbers(name: str, keys: list[str], see
         sites={site: values[pairs] for site, values in noisy.sites.items()},
         weights=noisy.weights.replaced(W_E=W_E, W_U=noisy.weights.W_U[:, [*order.tolist(), plain.n]]),
     )
-    for measure in (logit_cosine, embedding_power, readout_power, neuron_purity, neuron_frequency, frequencies_per_neuron):
-        torch.testing.assert_close(measure(moved), measure(noisy), atol=1e-10 if measure is logit_cosine else 1e-6, rtol=0)
+    for measure in (
+        logit_cosine,
+        embedding_power,
+        readout_power,
+        neuron_purity,
+        neuron_frequency,
+        frequencies_per_neuron,
+    ):
+        torch.testing.assert_close(
+            measure(moved), measure(noisy), atol=1e-10 if measure is logit_cosine else 1e-6, rtol=0
+        )
     torch.testing.assert_close(restricted_loss(moved, keys), restricted_loss(noisy, keys), atol=1e-10, rtol=0)
     torch.testing.assert_close(token_plane(moved), token_plane(noisy)[:, torch.from_numpy(order)], atol=1e-5, rtol=0)
 

@@ -24,7 +24,9 @@ from grokviz.tasks.split import split_masks, train_mask
 from grokviz.tasks.task import task_of
 
 ALL = pytest.mark.parametrize("operation", [operation.name for operation in OPERATIONS])
-WITH_HARMONICS = pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication", "multiplication_with_zero"])
+WITH_HARMONICS = pytest.mark.parametrize(
+    "operation", ["addition", "subtraction", "multiplication", "multiplication_with_zero"]
+)
 
 BY_HAND = {
     "addition": lambda a, b: (a + b) % 7,

@@ -16,6 +16,9 @@ OutputVocabulary = Literal["tokens", "answers"]
 PURE_NEURON = 0.85
 """A neuron is pure if more than this share of its variance is at one frequency; an ideal ReLU neuron has 0.962."""
 
+AS_THE_ARCHITECTURE: Any = None
+"""The default of a field that each architecture has a value of its own for, which it then gets."""
+
 
 @refusing_unknown_fields
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,8 @@ class ModelConfig(Section):
     """What the network is made of: 'transformer', one layer of attention and MLP; 'mlp', an embedding for each operand and one
     hidden layer; 'mlp_tied', the same with one embedding for both."""
     activation: str = "relu"
-    """What neurons make of their input: 'relu', or 'gelu', which the engines torch and reference train; of an mlp also 'square'."""
+    """What neurons make of their input: 'relu', or 'gelu', which the engines torch and reference train; of an mlp also
+    'square'."""
     operand_tokens: OperandTokens = "shared"
     """Whether a and b have the same n tokens ('shared'), or those of b come after those of a ('apart'), which the engines torch
     and reference train."""
@@ -40,14 +44,15 @@ class ModelConfig(Section):
     """Width of a head; 32 if not given. An mlp has none."""
     d_mlp: int = 512
     """Neurons of the MLP."""
-    output_vocabulary: OutputVocabulary | None = None
-    """What the unembedding scores: 'tokens' (the n answers and '=') or 'answers' (those alone, as of an mlp); tokens if not given."""
-    positions: int | None = None
+    output_vocabulary: OutputVocabulary = AS_THE_ARCHITECTURE
+    """What the unembedding scores: 'tokens' (the n answers and '=') or 'answers' (those alone, as of an mlp); tokens if not
+    given."""
+    positions: int = AS_THE_ARCHITECTURE
     """What it reads: 3 for a, b and '='; 2 for a and b alone, as an mlp does and an imported network may; 3 if not given."""
-    biases: Biases | None = None
+    biases: Biases = AS_THE_ARCHITECTURE
     """Biases that are trained, from zero: 'mlp_in' (before the activation), 'mlp' (b_in and b_out) or 'none'; 'all' for an
     imported network with others. If not given, mlp_in of a transformer and none of an mlp."""
-    initialisation: Initialisation | None = None
+    initialisation: Initialisation = AS_THE_ARCHITECTURE
     """Initial weights: 'notebook' draws every matrix from N(0, 1/d_model) and W_U from N(0, 1/d_vocab), in the order and
     orientation of the notebook and of Nanda et al.'s code; 'nanda2023' draws from the same distributions in
     TransformerLens' orientation, so other numbers; 'transformer_lens' draws every matrix from N(0, 0.64/d_model); 'fan_in', of an
@@ -71,7 +76,9 @@ class ModelConfig(Section):
             self._refuse_other(name, allowed)
         for name in ("d_model", "n_heads", "d_head", "d_mlp"):
             if getattr(self, name) is not None:
-                put(self, **{name: whole(name, getattr(self, name), least=1, most=10**6, limit="no machine holds more")})
+                put(
+                    self, **{name: whole(name, getattr(self, name), least=1, most=10**6, limit="no machine holds more")}
+                )
         put(self, positions=whole("positions", self.positions, least=2, most=3, limit="a, b and '='"))
         if self.seed is not None:
             put(self, seed=seed_number("seed", self.seed))

@@ -48,7 +48,9 @@ def _place_of(name: str, names: list[str]) -> str:
 
 
 def without_defaults(section: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a section's `values` that are not what it has by itself: so that a new field makes no difference to what is old."""
+    """Those of a section's `values` that are not what it has by itself: so that a new field makes no difference to what is
+    old.
+    """
     defaults = fields_of(section())
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return {name: value for name, value in plain.items() if value != defaults.get(name)}

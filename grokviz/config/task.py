@@ -68,7 +68,9 @@ class TaskConfig(Section):
             p = whole("p", DEFAULT_P if self.p is None else self.p, least=3, most=MAX_P, why=why, limit=limit)
             put(self, p=p, operation=_operation(self.operation, p))
         elif self.p is not None:
-            raise GrokvizError(f"p is {shown(self.p)}, but a group, as operation {self.operation} is, has no modulus; leave it out")
+            raise GrokvizError(
+                f"p is {shown(self.p)}, but a group, as operation {self.operation} is, has no modulus; leave it out"
+            )
         elif isinstance(self.operation, str):
             put(self, operation=group_named(self.operation).name)
         one_of("labels", self.labels, get_args(Labels))
@@ -184,7 +186,9 @@ class TaskConfig(Section):
 
 def has_modulus(operation: Operation) -> bool:
     """Whether an operation is one on residues, and no group."""
-    return not isinstance(operation, GroupOperation) and not (isinstance(operation, str) and is_name_of_group(operation))
+    return not isinstance(operation, GroupOperation) and not (
+        isinstance(operation, str) and is_name_of_group(operation)
+    )
 
 
 def _operation(operation: Any, p: int) -> str | OwnOperation:

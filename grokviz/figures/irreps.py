@@ -24,8 +24,8 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     answers = task.answers.reshape(task.n, task.n)[np.ix_(blocks.order, blocks.order)]
     drawing = Drawing()
     drawing.add(
-        "heatmap", x=names, y=names, z=blocks.classes[answers].astype(np.float32), customdata=task.elements[answers].tolist(),
-        colorscale=CYCLIC, showscale=False, hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
+        "heatmap", x=names, y=names, z=blocks.classes[answers].astype(np.float32),
+        customdata=task.elements[answers].tolist(), colorscale=CYCLIC, showscale=False, hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
     drawing.axis("x", title="b", constrain="domain", showticklabels=task.n <= 24)
@@ -33,7 +33,9 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     right = measurements["accuracy"].sel(split="all")
     said = beside_start(right, right[-1], itself, "{:.1%}", unit=" of all pairs")
     classes = len(np.unique(blocks.classes))
-    shows = f"{task.n} elements in the order of their {classes} conjugacy classes; colour: the class of the right answer"
+    shows = (
+        f"{task.n} elements in the order of their {classes} conjugacy classes; colour: the class of the right answer"
+    )
     return titled(drawing, f"At the end the network answers {said} as {task.law.said} does", shows)
 
 
@@ -75,7 +77,9 @@ def logits_by_class(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     hover = "answer %{y}, class %{x}: %{z:.3f}<extra></extra>"
     drawing.add("heatmap", colours, z=small(logits.values[np.ix_(order, order)]), x=names, y=names, hovertemplate=hover)
     labelled = len(order) <= 24
-    drawing.axis("y", title="answer", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=labelled)
+    drawing.axis(
+        "y", title="answer", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=labelled
+    )
     drawing.axis("x", title="class", constrain="domain", showticklabels=labelled)
     drawing.layout["height"] = 560
     return drawing

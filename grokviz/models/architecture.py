@@ -29,7 +29,6 @@ logits.
 """
 
 
-
 def no_reason(blueprint: "Blueprint", role: str) -> str:
     """None."""
     return ""

@@ -19,7 +19,17 @@ from grokviz.models.hooked_mlp import HookedMLP
 from grokviz.models.transformer import TRANSFORMER
 from grokviz.models.weights import Weights
 
-__all__ = ["HookedRootModule", "HookedTransformer", "bare_model", "bare_transformer", "model_with_weights", "read_logits", "tokens_of", "weights_in", "weights_of"]
+__all__ = [
+    "HookedRootModule",
+    "HookedTransformer",
+    "bare_model",
+    "bare_transformer",
+    "model_with_weights",
+    "read_logits",
+    "tokens_of",
+    "weights_in",
+    "weights_of",
+]
 
 
 def tokens_of(blueprint: Blueprint, pairs: Int[Tensor, "pair operand"]) -> Int[Tensor, "pair position"]:

@@ -1,5 +1,5 @@
-"""The two-embedding MLP of Chughtai, Chan & Nanda 2023, arXiv 2302.03025: each operand is embedded by itself, and one hidden layer
-reads both.
+"""The two-embedding MLP of Chughtai, Chan & Nanda 2023, arXiv 2302.03025: each operand is embedded by itself, and one hidden
+layer reads both.
 
     neurons = act([W_x[a], W_y[b]] W), logits = neurons W_U
 

@@ -142,7 +142,11 @@ def _task(task: Task) -> TaskData:
 
 
 def _hues(task: Task) -> list[float]:
-    numbers = np.arange(task.n) if task.known_blocks is None or task.known_blocks.classes is None else task.known_blocks.classes
+    numbers = (
+        np.arange(task.n)
+        if task.known_blocks is None or task.known_blocks.classes is None
+        else task.known_blocks.classes
+    )
     return (numbers / (numbers.max() + 1)).round(4).tolist()
 
 

@@ -187,7 +187,9 @@ def _neuron_panels(data: RunData) -> Iterator[Panel]:
             "neuron-spectrum",
             f"Norms of the {what} of its activation over a and b, in the order {', '.join(map(str, shown))}, ...",
             "neuron-spectrum",
-            heading="Two-dimensional Fourier spectrum" if blocks.rows_are_fixed else f"Spectrum by {blocks.axis} of a and of b",
+            heading="Two-dimensional Fourier spectrum"
+            if blocks.rows_are_fixed
+            else f"Spectrum by {blocks.axis} of a and of b",
         )
     yield Panel(
         "readout",
@@ -215,8 +217,12 @@ def _worked_sum(task: Task, data: RunData, network: NetworkData | str) -> Worked
 def _steps(data: RunData) -> list[tuple[str, str]]:
     """The steps of the worked sum that the page draws, each with what it shows."""
     keys, blocks = data.keys.labels, data.blocks
-    small = blocks and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
-    circles = keys and small and blocks.rows_are_fixed
+    circles = (
+        blocks
+        and keys
+        and blocks.rows_are_fixed
+        and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
+    )
     parts = f"{'cosines' if circles else 'parts'} that add up to the " if keys else ""
     return [
         *([("lies", "Where a, b and the answer lie on the circles")] if circles else []),

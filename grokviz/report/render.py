@@ -14,7 +14,7 @@ from grokviz.bars import progress_of
 from grokviz.checks import as_path, refuse_unwritable, shown
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizError
-from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_an_epoch, why_not
+from grokviz.figures import FIGURES, FigureFunction, measures_of, shows_a_course, shows_an_epoch, why_not
 from grokviz.report.assembling import page_of
 from grokviz.report.buffer import Buffer
 from grokviz.report.contents import figures_drawn, network_data, run_data

@@ -111,7 +111,8 @@ class Blocks:
     """By factor (2, 3), of each block the one that is so many times it: what a nonlinearity makes of it. A property that cyclic
     blocks have; others have none."""
     classes: Tokens | None = None
-    """The conjugacy class of each token as answer, by which it is coloured where it lies on no circle; None where there is none."""
+    """The conjugacy class of each token as answer, by which it is coloured where it lies on no circle; None where there is
+    none."""
     quotients: Callable[[], Int[np.ndarray, "token token"]] | None = None
     """The class of s c^-1 for each two tokens as answers, of which the logits of an ideal network are a function."""
     apart: tuple[str, ...] = ("constant",)
@@ -143,7 +144,11 @@ class Blocks:
 
     def in_words(self, text: str) -> str:
         """A text about frequencies, of what these blocks are called."""
-        return text if self.axis == "frequency" else text.replace("frequencies", self.plural).replace("frequency", self.axis)
+        return (
+            text
+            if self.axis == "frequency"
+            else text.replace("frequencies", self.plural).replace("frequency", self.axis)
+        )
 
     def per_component(self, power: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
         """Power of each block over the number of its rows: two of a frequency, one of k = n/2. By it blocks are compared."""
@@ -186,8 +191,11 @@ class Blocks:
     @cached_property
     def identity(self) -> bytes:
         """What tells these harmonics from others; the same on every machine."""
-        rows = self.rows_by_place if self.told_by is None else None
-        told_by = self.told_by() if rows is None else (rows.first, rows.second, rows.answer)
+        if self.told_by is None:
+            rows = self.rows_by_place
+            told_by: Sequence[np.ndarray] = (rows.first, rows.second, rows.answer)
+        else:
+            told_by = self.told_by()
         whole = [np.rint(each * 1e6).astype(np.int32) for each in told_by]  # 0.0 as -0.0
         return repr((self.axis, self.labels.tolist(), self.components)).encode() + b"".join(w.tobytes() for w in whole)
 

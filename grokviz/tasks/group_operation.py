@@ -39,7 +39,8 @@ class GroupOperation:
         """The law as tasks know it.
 
         Raises:
-            GrokvizError: there is no such group, or what it says of tokens is no order of elements, which nothing of grokviz writes.
+            GrokvizError: there is no such group, or what it says of tokens is no order of elements, which nothing of grokviz
+                writes.
         """
         return _law(self)
 
@@ -93,7 +94,9 @@ def _group(said: str, n: int) -> Group:
         return group
     table = _numbers("the table of its group", said, n * n).reshape(n, n)
     if table.max() >= n or (why := why_no_group(table)):
-        raise GrokvizError(f"the table of its group is that of none: {why if table.max() < n else 'it holds others than its elements'}")
+        raise GrokvizError(
+            f"the table of its group is that of none: {why if table.max() < n else 'it holds others than its elements'}"
+        )
     group = Group("", tuple(map(str, range(n))), table)
     return Group(f"a group of {n} elements with {len(group.class_sizes)} classes", group.names, table)
 

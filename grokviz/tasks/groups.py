@@ -254,4 +254,3 @@ def _cycles(images: Permutation) -> Iterator[list[int]]:
 
 def _is_even(images: Permutation) -> bool:
     return sum(len(cycle) - 1 for cycle in _cycles(images)) % 2 == 0
-

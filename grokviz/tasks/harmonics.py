@@ -83,7 +83,8 @@ class Harmonics:
     def pairs_of_an_answer(self) -> int:
         """How many pairs have the same answer, if it is one at which the rows of blocks are not 0."""
         in_blocks = (self.of_answer[self.blocks.block_of_component > 0] != 0).any(dim=0)
-        return int(self.answers.bincount(minlength=self.n)[in_blocks].unique().item())
+        (count,) = set(self.answers.bincount(minlength=self.n)[in_blocks].tolist())
+        return int(count)
 
 
 @cache

@@ -56,14 +56,16 @@ def characters(group: Group) -> Complex[np.ndarray, "irrep conjugacy"]:
         weights = rng.normal(size=len(roots)) + 1j * rng.normal(size=len(roots))
         combination = np.tensordot(weights, scaled, axes=1)
         _, vectors = np.linalg.eigh(combination + combination.conj().T)
-        central = (vectors * roots[:, None] / vectors[0]).T if (abs(vectors[0]) > TOLERANCE).all() else None
-        if central is None:
+        if (np.abs(vectors[0]) <= TOLERANCE).any():
             continue
+        central = (vectors * roots[:, None] / vectors[0]).T
         degrees = np.sqrt(len(group) / (abs(central) ** 2 / group.class_sizes).sum(axis=1))
         found = degrees[:, None] * central / group.class_sizes
         if _are_characters(found, group):
             return found[_order(found)]
-    raise GrokvizError(f"the characters of {group.name} cannot be told apart numerically; its table may be that of no group")
+    raise GrokvizError(
+        f"the characters of {group.name} cannot be told apart numerically; its table may be that of no group"
+    )
 
 
 def class_constants(group: Group) -> Float[np.ndarray, "conjugacy conjugacy conjugacy"]:

@@ -91,6 +91,7 @@ def _simple_names(n: int) -> list[str]:
 
 def _abelian(n: int) -> Iterator[tuple[str, ...]]:
     """Cyclic groups each of whose orders divides the next."""
+
     def chains(rest: int, divisor: int) -> Iterator[tuple[int, ...]]:
         if rest == 1:
             yield ()
@@ -112,11 +113,9 @@ def isomorphism(group: Group, other: Group) -> Map | None:
         if found is None or len(images) == len(generators):
             return found
         wanted = own[generators[len(images)]]
-        for image in range(len(other)):
-            if theirs[image] == wanted and (images or image in firsts):
-                if (whole := extended([*images, image])) is not None:
-                    return whole
-        return None
+        may_be = (image for image in range(len(other)) if theirs[image] == wanted and (images or image in firsts))
+        tried = (extended([*images, image]) for image in may_be)
+        return next((whole for whole in tried if whole is not None), None)
 
     return extended([])
 

@@ -82,7 +82,9 @@ def read_table(answers: Table) -> Reading:
     return _read(loop, first, second, n_wrong, is_direct=False)
 
 
-def _read(table: Table, first: Int[np.ndarray, "token"], second: Int[np.ndarray, "token"], n_wrong: int, *, is_direct: bool) -> Reading:
+def _read(
+    table: Table, first: Int[np.ndarray, "token"], second: Int[np.ndarray, "token"], n_wrong: int, *, is_direct: bool
+) -> Reading:
     """What is read of the table of a group whose elements are called as the answers."""
     n = len(table)
     group = Group("", tuple(map(str, range(n))), table)
@@ -123,7 +125,8 @@ def corrected(answers: Table) -> Table:
 def _voted(table: Table, random: np.random.Generator) -> Table:
     """By each entry what most of some votes say; the entry itself where none has two."""
     n = len(table)
-    column_of, row_of = np.zeros((2, n, n), dtype=table.dtype)  # [row, value] and [column, value], wrong ones at random
+    column_of = np.zeros((n, n), dtype=table.dtype)  # [row, value]; of values that a row has twice, one
+    row_of = np.zeros((n, n), dtype=table.dtype)  # [column, value]
     places = np.arange(n)
     column_of[places[:, None], table] = places
     row_of[places[None, :].repeat(n, axis=0), table] = places[:, None]

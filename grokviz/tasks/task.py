@@ -110,8 +110,8 @@ class Task:
 
     @property
     def why_no_components(self) -> str:
-        """Why no single row of its blocks is something of its own; '' where each is, as cos and sin of a frequency are; or where it
-        has no blocks.
+        """Why no single row of its blocks is something of its own; '' where each is, as cos and sin of a frequency are; or where
+        it has no blocks.
         """
         if self.known_blocks is None or self.known_blocks.rows_are_fixed:
             return ""
@@ -162,5 +162,9 @@ def operation_of(given: Any) -> str | OwnOperation | GroupOperation:
         GrokvizError: it is none.
     """
     if not isinstance(given, Mapping):
-        return group_named(given).name if isinstance(given, str) and is_name_of_group(given) else operation_named(given).name
+        return (
+            group_named(given).name
+            if isinstance(given, str) and is_name_of_group(given)
+            else operation_named(given).name
+        )
     return GroupOperation.from_dict(given) if "group" in given else OwnOperation.from_dict(given)

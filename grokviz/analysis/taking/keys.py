@@ -33,8 +33,8 @@ KEY_FREQUENCY_RULE = (
 )
 
 KEY_IRREP_RULE = (
-    f"trace similarity with the logits at least {LEAST_SIMILARITY:g}, and not below the {QUANTILE:.0%} quantile of {PERMUTATIONS} "
-    "permutations of the tokens, without those that map the irrep's block onto a block of the group"
+    f"trace similarity with the logits at least {LEAST_SIMILARITY:g}, and not below the {QUANTILE:.0%} quantile of "
+    f"{PERMUTATIONS} permutations of the tokens, without those that map the irrep's block onto a block of the group"
 )
 
 

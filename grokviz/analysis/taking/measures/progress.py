@@ -67,7 +67,7 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     Source: Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
     harmonics, answers = snapshot.harmonics, snapshot.answers
-    if len(answers.bincount(minlength=snapshot.n).unique()) > 1:
+    if len(set(answers.bincount(minlength=snapshot.n).tolist())) > 1:
         return _one_by_one(snapshot)
     by_answer = answers.argsort()  # each of the n answers has n pairs
     removed = harmonics.along_answer(snapshot.logits, harmonics.labels)
