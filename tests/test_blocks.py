@@ -19,8 +19,8 @@ from grokviz.errors import GrokvizError
 from grokviz.figures import FIGURES, drawing_of, why_not
 from grokviz.tasks import operations
 from grokviz.tasks.blocks import Block, Blocks, RowsByPlace, cyclic_blocks
-from grokviz.tasks.operations import ADDITION, MULTIPLICATION, SUBTRACTION, Operation, residues
 from grokviz.tasks.law import permuted_law
+from grokviz.tasks.operations import ADDITION, MULTIPLICATION, SUBTRACTION, Operation, residues
 from grokviz.tasks.task import Task, task_of
 
 S3 = np.array([[p[q[i]] for i in range(3)] for p in permutations(range(3)) for q in permutations(range(3))])

@@ -44,7 +44,8 @@ def test_a_group_is_one_and_its_elements_have_names_of_their_own(name: str) -> N
     assert why_no_group(group.table) == ""
     assert len(set(group.names)) == len(group) == len(group.table)
     assert (group.table[np.arange(len(group)), group.inverses] == group.identity).all()
-    assert group.class_of[group.identity] == 0 and group.class_sizes[0] == 1
+    assert group.class_of[group.identity] == 0
+    assert group.class_sizes[0] == 1
     assert (len(group) % group.orders == 0).all()
 
 

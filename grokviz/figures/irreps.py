@@ -25,7 +25,8 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     drawing = Drawing()
     drawing.add(
         "heatmap", x=names, y=names, z=blocks.classes[answers].astype(np.float32),
-        customdata=task.elements[answers].tolist(), colorscale=CYCLIC, showscale=False, hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
+        customdata=task.elements[answers].tolist(), colorscale=CYCLIC, showscale=False,
+        hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
     drawing.axis("x", title="b", constrain="domain", showticklabels=task.n <= 24)
@@ -52,8 +53,8 @@ def _what_logits_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Ti
         unit=" of the logits' variance over answers s and classes c",
     )
     shows = (
-        f"Mean logit over the pairs of each answer at epoch {int(logits['epoch']):,}, centred over all {len(logits)} classes c; s and c "
-        "in the order of their conjugacy classes"
+        f"Mean logit over the pairs of each answer s at epoch {int(logits['epoch']):,}, centred over all {len(logits)} classes "
+        "c; s and c in the order of their conjugacy classes"
     )
     return Title(f"The conjugacy class of s c^-1 alone decides {said}", shows)
 

@@ -9,7 +9,7 @@ from grokviz.models.architecture import Blueprint
 from grokviz.models.forward import activated
 
 
-class HookedMLP(HookedRootModule):
+class HookedMLP(HookedRootModule):  # type: ignore[misc]  # of which transformer_lens states no types
     """The MLP with hook points at both embeddings, before and after the activation. Its parameters are called as they are
     published: W_x, W_y (not where one embedding is for both), W, W_U, b.
     """
@@ -19,16 +19,15 @@ class HookedMLP(HookedRootModule):
         self.blueprint = blueprint
         for name, shape in blueprint.shapes.items():
             setattr(self, name, nn.Parameter(torch.zeros(shape)))
-        self.hook_x = HookPoint()
-        self.hook_y = HookPoint()
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
+        for name in ("hook_x", "hook_y", "hook_pre", "hook_post"):
+            setattr(self, name, HookPoint())  # type: ignore[no-untyped-call]
         self.setup()
 
     def forward(self, pairs: Int[Tensor, "pair operand"], return_type: str = "logits") -> Float[Tensor, "pair class"]:
         """The logits of each pair (a, b) of elements."""
         x = self.hook_x(self.W_x[pairs[:, 0]])
-        y = self.hook_y(getattr(self, "W_y", self.W_x)[pairs[:, 1]])
+        of_second: Tensor = getattr(self, "W_y", self.W_x)
+        y = self.hook_y(of_second[pairs[:, 1]])
         before = self.hook_pre(torch.cat([x, y], dim=1) @ self.W + self.b)
         neurons = self.hook_post(activated(self.blueprint.activation, before.clone()))
         return neurons @ self.W_U

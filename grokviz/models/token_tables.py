@@ -16,7 +16,6 @@ from grokviz.models.architecture import Blueprint
 from grokviz.models.mlp import MLP, MLP_TIED
 from grokviz.models.transformer import TRANSFORMER
 
-
 NEVER = -1e3
 """An attention score that beside another of 0 leaves nothing: its exponential is 0."""
 

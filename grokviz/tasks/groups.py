@@ -119,7 +119,7 @@ def why_no_group(table: Table) -> str:
 def is_latin(table: Table) -> bool:
     """Whether every element stands once in each row and each column."""
     places = np.arange(len(table))
-    return bool((np.sort(table, axis=0).T == places).all() and (np.sort(table, axis=1) == places).all())
+    return bool((places == np.sort(table, axis=0).T).all() and (np.sort(table, axis=1) == places).all())
 
 
 @cache

@@ -92,7 +92,7 @@ def _are_characters(found: Complex[np.ndarray, "irrep conjugacy"], group: Group)
 
 def _order(found: Complex[np.ndarray, "irrep conjugacy"]) -> Int[np.ndarray, "irrep"]:
     rounded = np.round(found, 6) + 0.0  # no -0.0
-    is_trivial = (abs(found - 1) < TOLERANCE).all(axis=1)
+    is_trivial = [bool((np.abs(row - 1) < TOLERANCE).all()) for row in found]
     keys = [np.stack([-row.real, -row.imag], axis=1).ravel().tolist() for row in rounded]
     ranked = sorted(range(len(found)), key=lambda i: (not is_trivial[i], rounded[i, 0].real, keys[i]))
     return np.array(ranked)

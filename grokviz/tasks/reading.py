@@ -132,8 +132,8 @@ def _voted(table: Table, random: np.random.Generator) -> Table:
     row_of[places[None, :].repeat(n, axis=0), table] = places[:, None]
     candidate, count = table.copy(), np.ones(table.shape, dtype=int)  # Boyer and Moore: who outlives all others
     votes = []
+    a, b = places[:, None], places[None, :]
     for _ in range(VOTES):
-        a, b = np.indices(table.shape, sparse=True)
         apart = random.integers(1, n, (3, n, n))  # where two of these are the same, the entry says what it says
         other_row, other_column = (a + apart[0]) % n, (b + apart[1]) % n
         row = (other_row + apart[2]) % n

@@ -69,7 +69,7 @@ OF_THE_TASK: Mapping[str, str] = {
     "harmonic_of_key": "the key frequency of which this one is a harmonic with 1 % of the largest or more; 0 for none",
     "harmonic_multiple": "which multiple of that key: 2, 3; 0 for none",
     "key_similarity": "trace similarity of an irrep with the logits: what the rule decides by",
-    "key_similarity_null": "what that is not to lie below: its 95 % quantile over permutations of the tokens; NaN if none is left",
+    "key_similarity_null": "what that is not to lie below: its 95 % quantile over permuted tokens; NaN if no permutation is left",
     "token_coordinate": "place of the token on the circle of all elements; a wave of frequency k has k periods round it",
 }
 """What measurements say of the task's blocks, of a cyclic group frequencies, and of its tokens."""

@@ -30,7 +30,8 @@ def needs(*things: Need) -> Callable[[M], M]:
     `harmonics`: a task with `snapshot.harmonics`. `components`: each of their rows is something of its own, as cos and sin of a
     frequency are; those of an irrep are free up to a rotation, and what depends on that is no measure. `classes`: the task is
     that of a group whose irreps are no frequencies, so that conjugacy classes say something. `split`: it is known which pairs
-    were trained on. `equals`: the network reads '=' after the pair, so that a score depends on one operand. `scores`, `pattern`, `neurons`: the network has such activations.
+    were trained on. `equals`: the network reads '=' after the pair, so that a score depends on one operand. `scores`,
+    `pattern`, `neurons`: the network has such activations.
     `embedding`, `second_embedding`, `readout`: some of its weights have that role. `key_frequencies` need not be marked: a
     measure that uses them has an argument of that name.
 

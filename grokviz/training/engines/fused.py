@@ -153,9 +153,9 @@ def _batch(config: RunConfig, batch: Batch) -> tuple[ctypes.Array[ctypes.c_int],
     sizes = (
         len(batch.pairs),
         config.task.task.n,
-        model.n_heads,
+        model.n_heads or 0,
         model.d_model,
-        model.d_head,
+        model.d_head or 0,
         model.d_mlp,
         config.d_vocab_out,
     )
