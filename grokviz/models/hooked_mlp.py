@@ -1,5 +1,7 @@
 """The MLP of two embeddings as a hooked model of TransformerLens."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class HookedMLP(HookedRootModule):  # type: ignore[misc]  # of which transformer
     def forward(self, pairs: Int[Tensor, "pair operand"], return_type: str = "logits") -> Float[Tensor, "pair class"]:
         """The logits of each pair (a, b) of elements."""
         x = self.hook_x(self.W_x[pairs[:, 0]])
-        of_second: Tensor = getattr(self, "W_y", self.W_x)
+        of_second: Any = getattr(self, "W_y", self.W_x)
         y = self.hook_y(of_second[pairs[:, 1]])
         before = self.hook_pre(torch.cat([x, y], dim=1) @ self.W + self.b)
         neurons = self.hook_post(activated(self.blueprint.activation, before.clone()))
