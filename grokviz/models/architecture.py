@@ -16,7 +16,7 @@ from grokviz.errors import GrokvizError
 from grokviz.models.activations import Activation
 
 if TYPE_CHECKING:
-    from transformer_lens.hook_points import HookedRootModule
+    from transformer_lens import HookedRootModule
 
     from grokviz.models.computation import Computation
 

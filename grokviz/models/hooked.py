@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens import HookedTransformer, HookedTransformerConfig
-from transformer_lens.hook_points import HookedRootModule
+from transformer_lens import HookedRootModule
 
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS

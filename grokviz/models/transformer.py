@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokviz.models.architecture import Architecture, Blueprint, OperandTokens, Parameter, Site
 
 if TYPE_CHECKING:
-    from transformer_lens.hook_points import HookedRootModule
+    from transformer_lens import HookedRootModule
 
     from grokviz.models.computation import Computation
 
