@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def tiny_config() -> RunConfig:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A measured run of p = 7: 41 epochs of history, too short to learn anything. Not to be changed by a test."""
     run = grokviz.train(TINY, tmp_path_factory.mktemp("runs") / "tiny")
+    grokviz.measure(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_group_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A measured run of an MLP on S3, too short to learn anything. Not to be changed by a test."""
+    task = TaskConfig(operation="S3", train_fraction=0.6)
+    config = replace(TINY, task=task, model=ModelConfig(architecture="mlp", d_model=8, d_mlp=16, seed=1))
+    run = grokviz.train(config.with_training(engine="torch"), tmp_path_factory.mktemp("runs") / "group")
     grokviz.measure(run)
     return run
 

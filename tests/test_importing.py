@@ -116,7 +116,10 @@ def test_two_positions_without_a_coefficient_are_refused_with_what_to_give(tmp_p
 def test_a_configuration_that_states_another_kind_of_network_refuses_it(tmp_path: Path) -> None:
     path = saved(as_transformer_lens(random_parameters(7, biases=True)), tmp_path / "model.pt")
     for stated, says in (
-        ({"act_fn": "Tanh"}, "states act_fn = 'Tanh', but measures are of networks with ReLU or GELU neurons"),
+        (
+            {"act_fn": "Tanh"},
+            "states act_fn = 'Tanh', but measures are of networks with ReLU or GELU or square neurons",
+        ),
         ({"use_ln": True}, "states use_ln = True, but measures are of networks with attention and MLP"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(stated))

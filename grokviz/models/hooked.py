@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens import HookedTransformer, HookedTransformerConfig
-from transformer_lens import HookedRootModule
+from transformer_lens import HookedRootModule, HookedTransformer, HookedTransformerConfig
 
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS

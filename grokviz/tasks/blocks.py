@@ -42,6 +42,8 @@ class Block:
     label: Label
     components: tuple[str, ...]
     """What each of its rows is called, such as 'cos 3'."""
+    degree: int = 1
+    """Of the irreducible representation over the complex numbers, or of each of two that are conjugate."""
 
     def __len__(self) -> int:
         """Its dimension: the number of its rows."""

@@ -66,7 +66,7 @@ def blocks_of_group(group: Group, at: Places) -> Blocks:
 
 
 def _block(name: str, irrep: Irrep) -> Block:
-    return Block(name, tuple(f"{name}: {i}" for i in range(1, irrep.dimension + 1)))
+    return Block(name, tuple(f"{name}: {i}" for i in range(1, irrep.dimension + 1)), irrep.degree)
 
 
 def _rows(group: Group, those: Sequence[Irrep]) -> Rows:

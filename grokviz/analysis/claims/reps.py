@@ -59,7 +59,9 @@ def _told_apart(
     ours = [i for i, block in enumerate(blocks.blocks) if block.degree == degree and block.label not in named]
     alike = [name for name in _reps_of(published) if re.fullmatch(rf"(?:[a-z]+\d+_)?{degree}d(?:_[a-z])?", name)]
     if rep not in alike or len(alike) != len(ours) or len(ours) > MOST_TRIED:
-        raise GrokvizError(f"of degree {degree} there are {len(ours)} irreps without a name of their own, and {len(alike)} are published")
+        raise GrokvizError(
+            f"of degree {degree} there are {len(ours)} irreps without a name of their own, and {len(alike)} are published"
+        )
     theirs = np.array([published[SIMILARITY.format(name)] for name in alike])
     best = min(permutations(ours), key=lambda those: float(np.abs(np.take(similarities, those) - theirs).sum()))
     label: Label = blocks.labels[best[alike.index(rep)]]
@@ -69,4 +71,8 @@ def _told_apart(
 def _reps_of(published: Mapping[str, float]) -> list[str]:
     """The representations whose trace similarity is published."""
     before, after = SIMILARITY.split("{}")
-    return [name.removeprefix(before).removesuffix(after) for name in published if name.startswith(before) and name.endswith(after)]
+    return [
+        name.removeprefix(before).removesuffix(after)
+        for name in published
+        if name.startswith(before) and name.endswith(after)
+    ]

@@ -8,15 +8,18 @@ the reason.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from einops import rearrange
+from torch import Tensor
 
 from grokviz.analysis.claims.published import Claim, read_claims
+from grokviz.analysis.claims.reps import label_of
 from grokviz.analysis.taking.axes import labels_of
-from grokviz.analysis.taking.keys import find_keys
+from grokviz.analysis.taking.keys import LEAST_SIMILARITY, find_keys
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.needs import lacking
 from grokviz.analysis.taking.operators import OPERATORS
@@ -25,9 +28,12 @@ from grokviz.analysis.taking.specs import MeasureSpec, specs_of
 from grokviz.checks import Epoch
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import axes_on
+from grokviz.models.loss import cross_entropies
 from grokviz.store import Run
-from grokviz.tasks.blocks import ALTERNATING, Label
+from grokviz.tasks.blocks import Label
 from grokviz.tasks.given_split import SPLIT_UNKNOWN
+from grokviz.tasks.harmonics import block_power
+from grokviz.tasks.task import Task
 
 Verdict = Literal["agrees", "differs", "wrong in print", "not compared"]
 
@@ -35,10 +41,16 @@ WRONG_IN_PRINT = {
     r".*hidden.*": "the published code projects hidden activations on a basis that for cyclic groups is rank-deficient (its QR)",
     r"test_loss_restricted_loss_ratio": "made of total_hidden_restricted_loss, whose basis is rank-deficient",
 }
-"""By the pattern of their names, published values that are wrong, with the reason."""
+"""Of cyclic groups, by the pattern of their names, published values that are wrong, with the reason."""
+
+NO_UNIT_VECTOR = (
+    "made of A5's two irreps of degree 3, whose generator in the published code turns about (1/2, (1 + sqrt 5) / 5), which is no "
+    "unit vector, so that what it makes is no representation"
+)
+WRONG_OF_A5 = r".*a5_3d_[ab].*|.*explained|total_(logit|hidden)_.*|test_loss_restricted_loss_ratio"
+"""Of A5, the published values that are wrong: of those two irreps, and of all key irreps together, among which they are."""
 
 NOT_COMPARED = {
-    "sum_of_squared_weights": "the published code has written 0 for it",
     "epoch": "the epoch of a network is stated, and not measured",
 }
 
@@ -90,7 +102,7 @@ def verify(run: Run | str | Path, against: str | Path, *, epoch: Epoch = "last")
         GrokvizError: the file holds no values, or there is no such network.
     """
     claims = read_claims(against)
-    ours = _Ours(take_snapshot(run, epoch))
+    ours = _Ours(take_snapshot(run, epoch), {claim.name: claim.value for claim in claims})
     return Verification(tuple(_checked(claim, ours) for claim in claims))
 
 
@@ -123,8 +135,9 @@ def _cells(row: Checked) -> tuple[str, str, str, str, str]:
 class _Ours:
     """Our values of a network by their published names. A class, for each is computed once and only if it is asked for."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, published: Mapping[str, float]) -> None:
         self.snapshot = snapshot
+        self.published = published
         self.keys = find_keys(snapshot).frequencies
         self._measured: dict[str, np.ndarray] = {}
 
@@ -134,25 +147,31 @@ class _Ours:
         Raises:
             GrokvizError: no value is called so, or the network lacks what it needs.
         """
-        name = self._with_frequency(name)
         for pattern, compute in _SUMMARY.items():
             if match := re.fullmatch(pattern, name):
-                frequencies = [int(group) for group in match.groups()]
-                for k in frequencies:
-                    self.place(k)
-                return compute(self, *frequencies)
+                return compute(self, *(self.label(rep) for rep in match.groups()))
         return self._of_measure(name)
 
-    def _with_frequency(self, name: str) -> str:
-        """The name with the frequency n/2 in the place of `sign`, the representation (-1)^x of an even number of elements."""
-        if not re.search(_SIGN, name):
-            return name
-        signs = [block.label for block in self.snapshot.harmonics.blocks.blocks if block.components == ALTERNATING]
-        if not signs:
-            raise GrokvizError(
-                f"'sign' is frequency n/2 of an even number of elements, and there are {self.snapshot.n}"
-            )
-        return re.sub(_SIGN, f"freq_{signs[0]}_rep", name)
+    def label(self, rep: str) -> Label:
+        """The block that the paper calls so.
+
+        Raises:
+            GrokvizError: there is none.
+        """
+        similarities = self.of(_SPECS["logit_cosine"]).tolist()
+        return label_of(rep, self.snapshot.harmonics.blocks, self.published, similarities)
+
+    @cached_property
+    def their_keys(self) -> tuple[Label, ...]:
+        """The keys by the paper's rule: a trace similarity above 0.005."""
+        similarities = self.of(_SPECS["logit_cosine"])
+        labels = self.snapshot.harmonics.labels
+        return tuple(label for label, each in zip(labels, similarities, strict=True) if each > LEAST_SIMILARITY)
+
+    @cached_property
+    def neurons(self) -> Tensor:
+        """The activations of the neurons in float64."""
+        return self.snapshot.neurons.double()
 
     def place(self, frequency: Label) -> int:
         """The place of a frequency among all.
@@ -208,11 +227,12 @@ class _Ours:
 
 
 def _checked(claim: Claim, ours: _Ours) -> Checked:
-    for pattern, why in WRONG_IN_PRINT.items():
-        if re.fullmatch(pattern, claim.name):
-            return Checked(claim, None, "wrong in print", why)
+    if why := _why_wrong(claim.name, ours.snapshot.task):
+        return Checked(claim, None, "wrong in print", why)
     if claim.name in NOT_COMPARED:
         return Checked(claim, None, "not compared", NOT_COMPARED[claim.name])
+    if claim.name == "sum_of_squared_weights" and claim.value == 0:
+        return Checked(claim, None, "not compared", "the published code has written 0 for it")
     try:
         value = ours.value(claim.name)
     except GrokvizError as error:
@@ -222,6 +242,14 @@ def _checked(claim: Claim, ours: _Ours) -> Checked:
     return Checked(claim, value, "agrees" if agrees else "differs")
 
 
+def _why_wrong(name: str, task: Task) -> str:
+    """Why a published value is wrong; '' where it is not known to be."""
+    blocks = task.known_blocks
+    if blocks is not None and not blocks.rows_are_fixed:
+        return NO_UNIT_VECTOR if task.law.operation == "A5" and re.fullmatch(WRONG_OF_A5, name) else ""
+    return next((why for pattern, why in WRONG_IN_PRINT.items() if re.fullmatch(pattern, name)), "")
+
+
 def _kind(name: str) -> str:
     return re.sub(r"\d+", "K", name)
 
@@ -229,22 +257,79 @@ def _kind(name: str) -> str:
 _SPECS: Mapping[str, MeasureSpec] = {spec.name: spec for spec in specs_of((*MEASURES, *OPERATORS))}
 
 
-def _share(ours: _Ours, measure: str, k: Label) -> float:
-    """A frequency's share of the whole squared norm, constant included, as the paper has it."""
-    spec = _SPECS[f"{measure}_power"]
-    return float(ours.of(spec)[ours.place(k)]) * (1 - _constant(ours, measure))
+def _share(ours: _Ours, part: str, label: Label) -> float:
+    """A block's share of the whole squared norm of the embedding of an operand, or of the readout, constant included."""
+    snapshot = ours.snapshot
+    matrix, rows = _parts(snapshot)[part]
+    return float(
+        block_power(matrix, rows, snapshot.harmonics.blocks)[ours.place(label)] / matrix.double().square().sum()
+    )
 
 
-def _constant(ours: _Ours, measure: str) -> float:
-    if measure == "embedding":
-        return float(ours.of(_SPECS["embedding_constant_share"]))
-    W_L = ours.snapshot.W_L
-    return float(ours.snapshot.n * W_L.mean(dim=1).square().sum() / W_L.square().sum())
+def _constant(ours: _Ours, part: str) -> float:
+    matrix, _ = _parts(ours.snapshot)[part]
+    matrix = matrix.double()
+    return float(len(matrix) * matrix.mean(dim=0).square().sum() / matrix.square().sum())
+
+
+def _parts(snapshot: Snapshot) -> dict[str, tuple[Tensor, Tensor]]:
+    """The embeddings of both operands and the readout, each with the rows as functions of its tokens."""
+    harmonics, has_two = snapshot.harmonics, not snapshot.blueprint.why_lacking("second_embedding")
+    second = snapshot.role("second_embedding") if has_two else snapshot.W_E
+    return {
+        "x_embed": (snapshot.W_E, harmonics.of_first),
+        "y_embed": (second, harmonics.of_second),
+        "unembed": (snapshot.W_L.T, harmonics.of_answer),
+    }
+
+
+def _hidden(ours: _Ours, of: str, label: Label) -> float:
+    """The share of the neurons' variance over pairs that is a function of a, of b or of the answer in a block."""
+    snapshot, neurons = ours.snapshot, ours.neurons
+    variance = (neurons - neurons.mean(dim=0)).square().sum()
+    rows = snapshot.harmonics.blocks.rows(label)
+    grid = rearrange(neurons, "(a b) neuron -> a b neuron", a=snapshot.n)
+    if of == "xy":
+        power = snapshot.n * snapshot.harmonics.along_answer(neurons, (label,)).square().sum()
+    elif of == "x":
+        power = (snapshot.harmonics.of_first[rows] @ grid.sum(dim=1)).square().sum() / snapshot.n
+    else:
+        power = (snapshot.harmonics.of_second[rows] @ grid.sum(dim=0)).square().sum() / snapshot.n
+    return float(power / variance)
+
+
+def _hidden_loss(ours: _Ours, labels: Sequence[Label], *, split: str, excluded: bool) -> float:
+    """The loss of what the neurons write, restricted to their part along the answer in some blocks, or without it; what passes by
+    the neurons is left out.
+    """
+    snapshot = ours.snapshot
+    along = snapshot.harmonics.along_answer(ours.neurons, labels).sum(dim=0)[snapshot.answers]
+    kept = ours.neurons - along if excluded else along
+    by_split = snapshot.split_means(cross_entropies(kept @ snapshot.W_L, snapshot.answers))
+    return ours.on(split, by_split.numpy())
+
+
+def _hidden_loss_of_mean(ours: _Ours, *, split: str, excluded: bool) -> float:
+    """The same of the constant, which is the trivial representation: the mean of the neurons over all pairs."""
+    snapshot, mean = ours.snapshot, ours.neurons.mean(dim=0)
+    kept = ours.neurons - mean if excluded else mean.expand_as(ours.neurons)
+    by_split = snapshot.split_means(cross_entropies(kept @ snapshot.W_L, snapshot.answers))
+    return ours.on(split, by_split.numpy())
 
 
 def _split(measure: str, split: str) -> Callable[[_Ours], float]:
     return lambda ours: ours.on(split, ours.of(_SPECS[measure]))
 
+
+def _of_keys(measure: str, split: str) -> Callable[[_Ours], float]:
+    return lambda ours: ours.on(split, ours.of(_SPECS[measure], ours.their_keys))
+
+
+def _similarity(ours: _Ours, label: Label) -> float:
+    return float(ours.of(_SPECS["logit_cosine"])[ours.place(label)])
+
+
+REP = r"(\w+?)_rep"
 
 _SUMMARY: Mapping[str, Callable[..., float]] = {
     r"train_loss": _split("loss", "train"),
@@ -252,28 +337,41 @@ _SUMMARY: Mapping[str, Callable[..., float]] = {
     r"all_loss": _split("loss", "all"),
     r"train_acc": _split("accuracy", "train"),
     r"test_acc": _split("accuracy", "test"),
-    r"percent_[xy]_embed_freq_(\d{1,6})_rep": lambda ours, k: _share(ours, "embedding", k),
-    r"percent_[xy]_embed_trivial_rep": lambda ours: _constant(ours, "embedding"),
-    r"percent_[xy]_embed_explained": lambda ours: sum(_share(ours, "embedding", k) for k in ours.keys),
-    r"percent_unembed_freq_(\d{1,6})_rep": lambda ours, k: _share(ours, "readout", k),
-    r"percent_unembed_trivial_rep": lambda ours: _constant(ours, "readout"),
-    r"percent_unembed_explained": lambda ours: sum(_share(ours, "readout", k) for k in ours.keys),
-    r"logit_freq_(\d{1,6})_rep_trace_similarity": lambda ours, k: float(ours.of(_SPECS["logit_cosine"])[ours.place(k)]),
-    r"percent_logits_explained": lambda ours: sum(
-        float(ours.of(_SPECS["logit_cosine"])[ours.place(k)]) ** 2 for k in ours.keys
+    **{
+        name: compute
+        for part in ("x_embed", "y_embed", "unembed")
+        for name, compute in (
+            (f"percent_{part}_trivial_rep", partial(_constant, part=part)),
+            (f"percent_{part}_explained", lambda ours, part=part: sum(_share(ours, part, k) for k in ours.their_keys)),
+            (f"percent_{part}_{REP}", lambda ours, label, part=part: _share(ours, part, label)),
+        )
+    },
+    rf"logit_{REP}_trace_similarity": _similarity,
+    r"percent_logits_explained": lambda ours: sum(_similarity(ours, label) ** 2 for label in ours.their_keys),
+    rf"logit_excluded_loss_{REP}": lambda ours, k: ours.on("train", ours.of(_SPECS["excluded_loss_of_cube"], (k,))),
+    rf"logit_restricted_loss_{REP}": lambda ours, k: ours.on("all", ours.of(_SPECS["restricted_loss_of_cube"], (k,))),
+    r"total_logit_excluded_loss": _of_keys("excluded_loss_of_cube", "train"),
+    r"total_logit_restricted_loss": _of_keys("restricted_loss_of_cube", "all"),
+    r"(?:total_)?percent_hidden_(?:x_|y_|xy_)?trivial_rep": lambda ours: 0.0,
+    r"hidden_excluded_loss_trivial_rep": lambda ours: _hidden_loss_of_mean(ours, split="train", excluded=True),
+    r"hidden_restricted_loss_trivial_rep": lambda ours: _hidden_loss_of_mean(ours, split="all", excluded=False),
+    **{f"percent_hidden_{of}_{REP}": lambda ours, label, of=of: _hidden(ours, of, label) for of in ("x", "y", "xy")},
+    rf"total_percent_hidden_{REP}": lambda ours, label: sum(_hidden(ours, of, label) for of in ("x", "y", "xy")),
+    r"percent_hidden_explained": lambda ours: sum(
+        _hidden(ours, of, label) for label in ours.their_keys for of in ("x", "y", "xy")
     ),
-    r"logit_excluded_loss_freq_(\d{1,6})_rep": lambda ours, k: ours.on(
-        "train", ours.of(_SPECS["excluded_loss_of_cube"], (k,))
+    r"percent_hidden_xy_explained": lambda ours: sum(_hidden(ours, "xy", label) for label in ours.their_keys),
+    rf"hidden_excluded_loss_{REP}": lambda ours, k: _hidden_loss(ours, (k,), split="train", excluded=True),
+    rf"hidden_restricted_loss_{REP}": lambda ours, k: _hidden_loss(ours, (k,), split="all", excluded=False),
+    r"total_hidden_excluded_loss": lambda ours: _hidden_loss(ours, ours.their_keys, split="train", excluded=True),
+    r"total_hidden_restricted_loss": lambda ours: _hidden_loss(ours, ours.their_keys, split="all", excluded=False),
+    r"sum_of_squared_weights": lambda ours: float(ours.of(_SPECS["total_weight_norm"])) ** 2,
+    r"test_loss_restricted_loss_ratio": lambda ours: (
+        ours.on("test", ours.of(_SPECS["loss"])) / _hidden_loss(ours, ours.their_keys, split="all", excluded=False)
     ),
-    r"logit_restricted_loss_freq_(\d{1,6})_rep": lambda ours, k: ours.on(
-        "all", ours.of(_SPECS["restricted_loss_of_cube"], (k,))
-    ),
-    r"total_logit_excluded_loss": _split("excluded_loss_of_cube", "train"),
-    r"total_logit_restricted_loss": _split("restricted_loss_of_cube", "all"),
 }
-"""Our value of each name in the summary of Chughtai, Chan & Nanda 2023."""
-
-_SIGN = r"(?<=_)sign_rep"
-"""What the paper calls the one-dimensional representation of an even number of elements that is not trivial."""
+"""Our value of each name in the summary of Chughtai, Chan & Nanda 2023. Its hidden values are those of groups whose irreps are no
+frequencies; of others they are wrong in print.
+"""
 
 _ROUNDED = r"trace_similarity|percent_"
