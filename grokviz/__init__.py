@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokviz import figures as figures
+    from grokviz.analysis.claims.group import read_group as read_group
     from grokviz.analysis.claims.verifying import verify as verify
     from grokviz.analysis.reading.compared import compare as compare
     from grokviz.analysis.reading.derived import harmonics_of_keys as harmonics_of_keys
@@ -100,6 +101,7 @@ _HOME = {
     "open_run": "grokviz.store",
     "open_study": "grokviz.studies.opened",
     "preset": "grokviz.config.presets",
+    "read_group": "grokviz.analysis.claims.group",
     "repair_run": "grokviz.pipeline",
     "resume": "grokviz.training.resuming",
     "run": "grokviz.pipeline",

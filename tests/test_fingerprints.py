@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 import grokviz
-from grokviz.analysis.taking.fingerprints import described, reached_by
-from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.analysis.taking.fingerprints import _Walk, described, reached_by
+from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.analysis.taking.specs import specs_of
+from grokviz.models.architectures import ARCHITECTURES
 
 
 def fingerprint(measure: Callable[..., object]) -> str:
@@ -72,6 +73,29 @@ def test_a_comment_or_a_docstring_anywhere_stales_nothing(tmp_path: Path) -> Non
 def test_a_change_of_gini_stales_its_users_alone(tmp_path: Path) -> None:
     edit = replacing("tasks/harmonics.py", "(n - ranks + 0.5) / n", "(n - ranks + 0.4) / n")
     assert stale_after(tmp_path, edit) == {"embedding_gini", "readout_gini"}
+
+
+@pytest.mark.slow
+def test_how_a_law_is_made_stales_nothing_for_tasks_are_compared_by_their_tables(tmp_path: Path) -> None:
+    edit = replacing("tasks/groups.py", "np.where(flips[:, None] == 1, -turn, turn)", "(1 - 2 * flips[:, None]) * turn")
+    assert stale_after(tmp_path, edit) == set()
+
+
+def test_the_walk_through_grokvizs_own_code_does_not_go_round_in_it() -> None:
+    visited = 0
+
+    class Counting(_Walk):
+        def digest(self, value: object) -> str:
+            nonlocal visited
+            visited += 1
+            return super().digest(value)
+
+    walk = Counting()
+    for architecture in ARCHITECTURES.values():
+        walk.digest(architecture.computation())
+    for measure in (snapshot_of, *grokviz.MEASURES):
+        walk.digest(measure)
+    assert visited < 200_000
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_a_model_of_another_task_is_refused_with_what_the_task_asks_for(tiny_run
         GrokvizError, match="the model has 8 tokens and 8 classes, but addition mod 11 asks for 12 tokens"
     ):
         grokviz.measure_model(tiny_run.model(40), TaskConfig(p=11))
-    with pytest.raises(GrokvizError, match=r"measure_model needs a HookedTransformer and a TaskConfig, but got .*Run"):
+    with pytest.raises(GrokvizError, match=r"measure_model needs a hooked model and a TaskConfig, but got .*Run"):
         grokviz.measure_model(tiny_run, TaskConfig(p=11))
 
 
@@ -196,7 +196,7 @@ def test_what_is_no_source_is_refused_in_one_line(tiny_run: grokviz.Run, changes
 @pytest.mark.parametrize(
     ("network", "says"),
     [
-        (None, r"model\(0\) of x gave None, but must give a HookedTransformer, or its weights"),
+        (None, r"model\(0\) of x gave None, but must give a hooked model, or its weights"),
         ({"embed.W_X": np.ones(3)}, "the weights hold the unknown 'embed.W_X'; did you mean embed.W_E"),
         ({"embed.W_E": np.ones((8, 16))}, "the weights lack"),
         ({"embed.W_E": "no array"}, "the weights are no arrays"),

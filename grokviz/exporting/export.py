@@ -12,7 +12,7 @@ from grokviz.checks import Epoch, as_path, one_of, refuse_existing
 from grokviz.config import RunConfig
 from grokviz.durable import write_file
 from grokviz.exporting.hub import hub_files
-from grokviz.exporting.layouts import LAYOUTS, StateDict
+from grokviz.exporting.layouts import LAYOUTS, StateDict, refuse_another_architecture
 from grokviz.formats import NETWORK_FORMATS, NetworkFormat
 from grokviz.importing.epochs import PROGRESS_MEASURES
 from grokviz.store import Run, open_run
@@ -23,7 +23,8 @@ def export_run(
 ) -> Path:
     """Write the network of `epoch` to the new file `out`, and return its path.
 
-    transformer-lens: the parameters of a HookedTransformer (TransformerLens 1 to 3), for `load_state_dict(..., strict=False)`.
+    transformer-lens: the parameters of a HookedTransformer (TransformerLens 1 to 3), for `load_state_dict(..., strict=False)`; of
+    an MLP its own, as they are published: W_x, W_y, W, b, W_U. The next two are of transformers.
     transformer-lens-4: the state dict of `TransformerBridge.boot_native(config)`. progress-measures: the dictionary that the
     code of Nanda et al. 2023 saves, with 'model', 'config', 'epoch' and the losses. These are files of torch, or of safetensors
     where `out` ends so. hub: a folder with the weights, the configuration, and a model card with the findings and figures of the
@@ -40,6 +41,7 @@ def export_run(
         for name, content in hub_files(run, number):
             write_file(out / name, content, in_new_folder=True)
         return out
+    refuse_another_architecture(format, run.config.blueprint.architecture)
     parameters = {name: torch.from_numpy(values) for name, values in run.weights(number).items()}
     state = LAYOUTS[format](parameters)
     content = _safetensors(run, state, number) if out.suffix == ".safetensors" else _torch(run, state, number, format)

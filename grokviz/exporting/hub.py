@@ -10,10 +10,13 @@ from safetensors.torch import save
 from grokviz.analysis.reading.derived import key_frequencies_of, own_measurements
 from grokviz.analysis.reading.phases import Phases, phases_of
 from grokviz.errors import GrokvizError, LackingError, command
+from grokviz.exporting.usage import usage_of
 from grokviz.figures import FIGURES, Drawing, drawing_of, shows_an_epoch, why_not
 from grokviz.figures.encoding import facts_of, file_of
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.report.words import facts, findings, headline
 from grokviz.store import Run
+from grokviz.tasks.task import Task
 
 SHOWN = ("losses", "token_circles", "spectrum", "neurons_by_frequency", "progress_measures")
 """The figures of a card, as far as they can be drawn."""
@@ -41,7 +44,14 @@ def hub_files(run: Run, epoch: int) -> Iterator[tuple[str, bytes]]:
 
 def _config(run: Run, epoch: int) -> dict[str, object]:
     origin = {"origin": run.origin.to_dict()} if run.origin else {}
-    return {"architecture": run.config.blueprint.settings, "epoch": epoch, "grokviz": run.config.outline(), **origin}
+    elements = run.config.task.task.elements.tolist()
+    return {
+        "architecture": run.config.blueprint.settings,
+        "epoch": epoch,
+        "grokviz": run.config.outline(),
+        "elements": elements,
+        **origin,
+    }
 
 
 def _drawings(measurements: xr.Dataset, epoch: int) -> Iterator[tuple[str, Drawing]]:
@@ -85,27 +95,21 @@ def _card(
     about = "\n".join(f"- **{name}**: {text}" for name, text in facts(run, measurements, phases))
     shown = "\n\n".join(_shown(image, drawings) for image in images)
     keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
-    arguments = ", ".join(f"{name}={value!r}" for name, value in run.config.blueprint.settings.items())
-    elements = task.task.elements.tolist()
-    tokens = f"Token t is the residue t, from 0 to {elements[-1]}."
-    if elements != list(range(len(elements))):
-        first, last = elements[0], elements[-1]
-        tokens = (
-            f"Tokens are the {len(elements)} residues with an inverse, in order: token 0 is {first}, the last {last}."
-        )
-    reading = f"[a, b, {task.task.n}]" if run.config.model.positions == 3 else "[a, b]"
+    known = task.task.known_blocks
+    blocks = "frequencies" if known is None else known.plural
+    is_transformer = run.config.blueprint.architecture is TRANSFORMER
+    about_what = "group-composition" if task.p is None else "modular-arithmetic"
+    words = ("grokking", "mechanistic-interpretability", about_what, *(["transformer-lens"] if is_transformer else []))
+    tags = "\n".join(f"- {word}" for word in words)
     return f"""---
-library_name: transformer-lens
+library_name: {"transformer-lens" if is_transformer else "pytorch"}
 tags:
-- grokking
-- mechanistic-interpretability
-- modular-arithmetic
-- transformer-lens
+{tags}
 ---
 
 # {run.directory.resolve().name}: {formula}
 
-A one-layer transformer at epoch {epoch:,}, key frequencies {keys}. Measured with grokviz.
+Of {run.config.blueprint.architecture.said}, at epoch {epoch:,}; key {blocks}: {keys}. Measured with grokviz.
 
 | | |
 |---|---|
@@ -114,17 +118,10 @@ A one-layer transformer at epoch {epoch:,}, key frequencies {keys}. Measured wit
 ## Use
 
 ```python
-import torch
-from safetensors.torch import load_file
-from transformer_lens import HookedTransformer, HookedTransformerConfig
-
-model = HookedTransformer(HookedTransformerConfig({arguments}))
-model.load_state_dict(load_file("model.safetensors"), strict=False)
-a, b = 3, 4  # tokens
-logits = model(torch.tensor([{reading}]))[0, -1]
+{usage_of(run.config)}
 ```
 
-{tokens}
+{_tokens(task.task)}
 
 ## Findings
 
@@ -136,6 +133,23 @@ logits = model(torch.tensor([{reading}]))[0, -1]
 
 {about}
 """
+
+
+def _tokens(task: Task) -> str:
+    """Which elements the tokens are."""
+    elements = task.elements.tolist()
+    if elements == list(range(task.n)):
+        return (
+            f"Token t is the residue t, from 0 to {elements[-1]}."
+            if task.law.p
+            else f"Tokens are the {task.n} elements."
+        )
+    first, last = elements[0], elements[-1]
+    kind = "residues with an inverse" if task.law.p else f"elements of {task.law.operation}"
+    return (
+        f"Tokens are the {len(elements)} {kind}, in order: token 0 is {first}, the last {last}; all stand in config.json, under "
+        "elements."
+    )
 
 
 def _shown(image: str, drawings: dict[str, Drawing]) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor
 from grokviz.errors import GrokvizError
 from grokviz.formats import NetworkFormat
 from grokviz.importing.layouts import NATIVE, TRANSPOSED
-from grokviz.models.transformer import PARAMETERS
+from grokviz.models.architecture import Architecture
+from grokviz.models.transformer import PARAMETERS, TRANSFORMER
 
 StateDict = dict[str, Tensor]
 Parameters = Mapping[str, Float[Tensor, "..."]]
@@ -20,7 +21,7 @@ HELD_BY_PROGRESS_MEASURES = ("b_in", "b_out")
 
 
 def transformer_lens(parameters: Parameters) -> StateDict:
-    """The parameters of a HookedTransformer. The two buffers that it lists beside them differ by its version, and are no part of
+    """The parameters of a HookedTransformer, or of another hooked model, by its names. The two buffers that it lists beside them differ by its version, and are no part of
     the network: `load_state_dict(..., strict=False)` goes without.
     """
     return dict(parameters)
@@ -68,6 +69,22 @@ def _backwards(tensor: Tensor, axes: str) -> Tensor:
     there, here = axes.split(" -> ")
     return rearrange(tensor, f"{here} -> {there}").contiguous()
 
+
+def refuse_another_architecture(format: NetworkFormat, architecture: Architecture) -> None:
+    """Refuse a layout of other code for a network that it has not.
+
+    Raises:
+        GrokvizError: the message says which there are for it.
+    """
+    if format in OF_TRANSFORMERS and architecture is not TRANSFORMER:
+        raise GrokvizError(
+            f"format {format} is of {TRANSFORMER.said}, but the network is {architecture.said}; choose transformer-lens, which "
+            "holds the parameters of its hooked model, or hub"
+        )
+
+
+OF_TRANSFORMERS = ("transformer-lens-4", "progress-measures")
+"""The formats that only a transformer can have."""
 
 LAYOUTS: Mapping[NetworkFormat, Callable[[Parameters], StateDict]] = {
     "transformer-lens": transformer_lens,

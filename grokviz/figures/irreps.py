@@ -2,42 +2,58 @@
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from grokviz.analysis.reading.derived import blocks_in
 from grokviz.checks import Epoch
+from grokviz.errors import GrokvizError
 from grokviz.figures.baselines import beside_start, itself
 from grokviz.figures.drawing import Drawing, Title
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import CYCLIC, DIVERGING, at_epoch, small, titled
 from grokviz.measured import task_in
+from grokviz.tasks.reading import read_table
 
 TITLE = "Irreps"
 
 
-@draws("logit_by_answer", "accuracy", course=False)
+@draws("answer", course=False)
 def composition_table(measurements: xr.Dataset) -> Drawing:
-    """The table of the group, elements in the order of their conjugacy classes; colour: the class of the answer."""
+    """The last answers to all pairs, elements in the order of their conjugacy classes, and the group read off them alone."""
     task, blocks = task_in(measurements), blocks_in(measurements)
     assert blocks.classes is not None
-    names = [str(task.elements[token]) for token in blocks.order]
-    answers = task.answers.reshape(task.n, task.n)[np.ix_(blocks.order, blocks.order)]
+    order = blocks.order
+    names = [str(task.elements[token]) for token in order]
+    first, last = (measurements["answer"][epoch].values.astype(np.int64) for epoch in (0, -1))
+    shown, right = (table[np.ix_(order, order)] for table in (last, task.answers.reshape(task.n, task.n)))
     drawing = Drawing()
     drawing.add(
-        "heatmap", x=names, y=names, z=blocks.classes[answers].astype(np.float32),
-        customdata=task.elements[answers].tolist(), colorscale=CYCLIC, showscale=False,
+        "heatmap", x=names, y=names, z=np.where(shown == right, blocks.classes[shown], np.nan).astype(np.float32),
+        customdata=task.elements[shown].tolist(), colorscale=CYCLIC, showscale=False, hoverongaps=True,
         hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
     drawing.axis("x", title="b", constrain="domain", showticklabels=task.n <= 24)
     drawing.layout["height"] = 560
-    right = measurements["accuracy"].sel(split="all")
-    said = beside_start(right, right[-1], itself, "{:.1%}", unit=" of all pairs")
     classes = len(np.unique(blocks.classes))
     shows = (
-        f"{task.n} elements in the order of their {classes} conjugacy classes; colour: the class of the right answer"
+        f"Answers at epoch {int(measurements['epoch'][-1]):,}, a and b in the order of their {classes} conjugacy classes; colour: the "
+        "class of the answer, none where it is wrong"
     )
-    return titled(drawing, f"At the end the network answers {said} as {task.law.said} does", shows)
+    return titled(drawing, _what_is_read(last, first), shows)
+
+
+def _what_is_read(answers: Int[np.ndarray, "a b"], at_start: Int[np.ndarray, "a b"]) -> str:
+    """Which group the answers are the table of, and how sure that is; beside it what is read of them at the start."""
+    try:
+        reading = read_table(answers)
+    except GrokvizError as error:
+        return f"No group can be read off the network: {error}"
+    try:
+        before = f"that is read off it at the start, too ({read_table(at_start).n_wrong:,} others)"
+    except GrokvizError:
+        before = "at the start they are the table of no group"
+    return f"Read off its answers alone, the group is {reading.group.name}: {reading.how_sure}; {before}"
 
 
 def _what_logits_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:

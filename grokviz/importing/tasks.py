@@ -15,7 +15,7 @@ from grokviz.models.weights import Weights
 from grokviz.tasks.groups import group_named, is_name_of_group
 from grokviz.tasks.isomorphisms import known_group
 from grokviz.tasks.operations import OPERATIONS
-from grokviz.tasks.reading import Reading, read_table
+from grokviz.tasks.reading import GroupReading, read_table
 from grokviz.tasks.task import Task
 
 C = TypeVar("C", bound=Hashable)
@@ -138,7 +138,7 @@ def _as_read(name: str, weights: Weights, n: int) -> FoundTask:
     return _found(reading)
 
 
-def _found(reading: Reading) -> FoundTask:
+def _found(reading: GroupReading) -> FoundTask:
     because = f"read off its answers, of which {reading.n_wrong:,} of {reading.table.size:,} are others"
     return FoundTask(_without_split(reading.operation, None), f"{because}; {reading.numbering}")
 

@@ -6,6 +6,7 @@ ways, and a few wrong ones are outvoted.
 """
 
 from dataclasses import dataclass
+from math import floor, lgamma, log, log2
 
 import numpy as np
 from jaxtyping import Int
@@ -25,8 +26,8 @@ MOST_WRONG = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A group that was read off a table."""
+class GroupReading:
+    """A group that was read off a table of answers."""
 
     group: Group
     """The group; the known one, where it is one."""
@@ -49,6 +50,37 @@ class Reading:
         return np.argsort(places.answer)[products]
 
     @property
+    def n_right(self) -> int:
+        """Entries that are as the group has them."""
+        return len(self.group) ** 2 - self.n_wrong
+
+    @property
+    def log10_chance(self) -> float:
+        """Decimal logarithm of a bound on the chance that answers drawn at random agree with the table of some group, seen through
+        some coordinates, in so many entries.
+
+        Formula: n!^(2 + log2 n) C(n², r) n^-r, r of the n² entries being right. A table is given by what at most log2 n generators
+        make of the elements, each a permutation, and coordinates are two permutations more. At most 0.
+        """
+        n, right = len(self.group), self.n_right
+        tables = (2 + floor(log2(n))) * lgamma(n + 1)
+        ways = lgamma(n * n + 1) - lgamma(right + 1) - lgamma(self.n_wrong + 1)
+        return min(0.0, (tables + ways - right * log(n)) / log(10))
+
+    def __str__(self) -> str:
+        """
+        >>> from grokviz.tasks.groups import group_named
+        >>> str(read_table(group_named("S3").table))
+        'S3: 36 of 36 answers are in its table, by chance below 1e-14; tokens are in the group's own order'
+        """
+        return f"{self.group.name}: {self.how_sure}; {self.numbering}"
+
+    @property
+    def how_sure(self) -> str:
+        """How many answers are in its table, and how likely that is by chance, in words."""
+        return f"{self.n_right:,} of {len(self.group) ** 2:,} answers are in its table, by chance below 1e{floor(self.log10_chance) + 1}"
+
+    @property
     def operation(self) -> GroupOperation | str:
         """The operation of a task with this table: the group's name, where tokens are numbered as its elements."""
         return self.group.name if self.is_known and self.was_numbered else GroupOperation.of(self.group, self.places)
@@ -63,7 +95,7 @@ class Reading:
         return "a token is another element as operand than as answer, found up to an automorphism of the group"
 
 
-def read_table(answers: Table) -> Reading:
+def read_table(answers: Table) -> GroupReading:
     """The group whose table these answers are, where few of them are wrong.
 
     Raises:
@@ -84,7 +116,7 @@ def read_table(answers: Table) -> Reading:
 
 def _read(
     table: Table, first: Int[np.ndarray, "token"], second: Int[np.ndarray, "token"], n_wrong: int, *, is_direct: bool
-) -> Reading:
+) -> GroupReading:
     """What is read of the table of a group whose elements are called as the answers."""
     n = len(table)
     group = Group("", tuple(map(str, range(n))), table)
@@ -93,7 +125,7 @@ def _read(
     answer = becomes
     places = Places(answer if is_direct else becomes[first], answer if is_direct else becomes[second], answer)
     was_numbered = bool((becomes == np.arange(n)).all())
-    return Reading(known, found is not None, places, is_direct, was_numbered and is_direct, n_wrong)
+    return GroupReading(known, found is not None, places, is_direct, was_numbered and is_direct, n_wrong)
 
 
 def _why_none(table: Table, n_wrong: int) -> str:
@@ -113,35 +145,61 @@ def corrected(answers: Table) -> Table:
     table = answers
     random = np.random.default_rng(0)
     for _ in range(ROUNDS):
-        if is_latin(table):
-            break
-        voted = _voted(table, random)
+        voted = _voted(_filled(table), random)
         if (voted == table).all():
             break
         table = voted
     return table
 
 
-def _voted(table: Table, random: np.random.Generator) -> Table:
-    """By each entry what most of some votes say; the entry itself where none has two."""
+def _filled(table: Table) -> Table:
+    """With those entries that are there twice in their row and in their column replaced by the one that is in neither, where there
+    is one such. In small tables, where a wrong entry is asked by most votes, it is this that mends it.
+    """
     n = len(table)
-    column_of = np.zeros((n, n), dtype=table.dtype)  # [row, value]; of values that a row has twice, one
-    row_of = np.zeros((n, n), dtype=table.dtype)  # [column, value]
-    places = np.arange(n)
-    column_of[places[:, None], table] = places
-    row_of[places[None, :].repeat(n, axis=0), table] = places[:, None]
+    in_row, in_column = _counts(table), _counts(table.T)
+    rows, columns = np.nonzero((in_row[np.arange(n)[:, None], table] > 1) & (in_column[np.arange(n), table] > 1))
+    in_neither = (in_row[rows] == 0) & (in_column[columns] == 0)
+    alone = in_neither.sum(axis=1) == 1
+    filled = table.copy()
+    filled[rows[alone], columns[alone]] = in_neither[alone].argmax(axis=1)
+    return filled
+
+
+def _voted(table: Table, random: np.random.Generator) -> Table:
+    """By each entry what most of some votes say; the entry itself where none has most of those that were not abstained from."""
+    n = len(table)
+    column_of, row_of = _places(table), _places(table.T)
     candidate, count = table.copy(), np.ones(table.shape, dtype=int)  # Boyer and Moore: who outlives all others
     votes = []
-    a, b = places[:, None], places[None, :]
+    a, b = np.arange(n)[:, None], np.arange(n)
     for _ in range(VOTES):
         apart = random.integers(1, n, (3, n, n))  # where two of these are the same, the entry says what it says
         other_row, other_column = (a + apart[0]) % n, (b + apart[1]) % n
         row = (other_row + apart[2]) % n
         column = column_of[row, table[other_row, other_column]]
         fourth_row = row_of[column, table[a, other_column]]
-        votes.append(table[fourth_row, column_of[row, table[other_row, b]]])
+        fourth_column = column_of[row, table[other_row, b]]
+        abstains = (column < 0) | (fourth_row < 0) | (fourth_column < 0)
+        votes.append(np.where(abstains, -1, table[fourth_row, fourth_column]))
         agrees = votes[-1] == candidate
-        candidate = np.where(count == 0, votes[-1], candidate)
-        count = np.where(agrees | (count == 0), count + 1, count - 1)
+        candidate = np.where((count == 0) & ~abstains, votes[-1], candidate)
+        count = np.where(abstains, count, np.where(agrees | (count == 0), count + 1, count - 1))
     supporters = sum((vote == candidate).astype(int) for vote in votes)
-    return np.where(2 * supporters > VOTES, candidate, table)
+    cast = sum((vote >= 0).astype(int) for vote in votes)
+    return np.where(2 * supporters > cast, candidate, table)
+
+
+def _places(table: Table) -> Int[np.ndarray, "row value"]:
+    """Where in its row each value stands; -1 where that is nowhere, or not in one place alone."""
+    n = len(table)
+    rows = np.arange(n)[:, None]
+    places = np.full((n, n), -1)
+    places[rows, table] = np.arange(n)
+    return np.where(_counts(table) == 1, places, -1)
+
+
+def _counts(table: Table) -> Int[np.ndarray, "row value"]:
+    """How often each value is in each row."""
+    n = len(table)
+    return np.bincount((np.arange(n)[:, None] * n + table).ravel(), minlength=n * n).reshape(n, n)

@@ -117,7 +117,7 @@ run.config.with_training(p=31) | TrainingConfig has no field 'p'; TaskConfig has
 grokviz.figures.compare([run, grokviz.measure_model(run.model(40), run.config, "loss")], "accuracy") | 'model' has not been
 grokviz.measure(run, label=3) | label is 3, but must be a text
 grokviz.measure(run, out="folder/thesis.txt") | folder/thesis.txt exists and is not overwritten
-grokviz.measure_model(3, config.task) | measure_model needs a HookedTransformer and a TaskConfig, but got 3
+grokviz.measure_model(3, config.task) | measure_model needs a hooked model and a TaskConfig, but got 3
 grokviz.measure_model(run.model(40), "addition") | but got 'addition'
 grokviz.measure_model(run.model(40), config.task) | asks for 12 tokens
 grokviz.measure_model(run.model(40), run.config.task, epoch="x") | epoch is 'x', but must be a whole number

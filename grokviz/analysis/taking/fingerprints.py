@@ -44,6 +44,7 @@ from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.weights import Weights
 from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.harmonics import Harmonics
+from grokviz.tasks.irreps import rows_of
 from grokviz.tasks.task import Task
 
 SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, Blueprint, TaskConfig, RunConfig)
@@ -51,6 +52,15 @@ SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, Blueprint, TaskC
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, torch.dtype, torch.device)
 """What is told from others by its repr."""
+
+LAWS = tuple(
+    f"grokviz.tasks.{module}"
+    for module in (
+        *("group_law", "group_operation", "groups", "irrep_names", "isomorphisms", "law"),
+        *("operations", "own_operation", "reading", "recipes"),
+    )
+)
+"""The modules that make what a task asks and answers, and its blocks: that is compared by its tables, so their code does not count."""
 
 OF_EVERY_CLASS = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__firstlineno__"),
@@ -116,7 +126,7 @@ def _what_makes_snapshots() -> str:
     """The hash of the code that every measure sees the outcome of, which does not change within a process."""
     walk = _Walk()
     computations = [architecture.computation() for architecture in ARCHITECTURES.values()]  # which no code names
-    return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays, computations)))
+    return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays, computations, rows_of)))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:
@@ -252,6 +262,9 @@ class _Walk:
         if not ours and is_installed(function.__code__.co_filename):
             yield f"installed {name} {version_of(module or name)}"
             yield self.digest(_closure(function))  # of a decorator, what it was given
+            return
+        if module in LAWS:
+            yield f"of the law {name}"
             return
         code = _code_of_grokviz(function) if ours else code_of(function)
         yield f"function {function.__name__}"

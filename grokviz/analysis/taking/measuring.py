@@ -27,7 +27,7 @@ from grokviz.store import Run, keep_measurements, open_run
 from grokviz.tasks.train_pairs import TrainPairs
 
 if TYPE_CHECKING:
-    from grokviz.models.hooked import HookedTransformer
+    from grokviz.models.hooked import HookedRootModule
 
 
 def measure(
@@ -85,7 +85,7 @@ def measure(
 
 
 def measure_model(
-    model: "HookedTransformer",
+    model: "HookedRootModule",
     task: TaskConfig | RunConfig,
     measures: Measures = MEASURES,
     *,
@@ -104,13 +104,13 @@ def measure_model(
     Raises:
         GrokvizError: the model is not one of this task.
     """
-    from grokviz.models.hooked import HookedTransformer  # here, for runs are measured without it
+    from grokviz.models.hooked import HookedRootModule  # here, for runs are measured without it
 
     task = task.task if isinstance(task, RunConfig) else task
-    if not isinstance(model, HookedTransformer) or not isinstance(task, TaskConfig):
-        got = model if not isinstance(model, HookedTransformer) else task
+    if not isinstance(model, HookedRootModule) or not isinstance(task, TaskConfig):
+        got = model if not isinstance(model, HookedRootModule) else task
         raise GrokvizError(
-            f"measure_model needs a HookedTransformer and a TaskConfig, but got {shown(got)}; "
+            f"measure_model needs a hooked model and a TaskConfig, but got {shown(got)}; "
             "such as: measure_model(run.model(4000), run.config.task)"
         )
     _refuse_no_text(label)

@@ -91,9 +91,9 @@ class Source:
         if isinstance(network, Mapping):
             weights = Weights.from_parameters(network, activation=ACTIVATIONS[self.activation])
             network = weights.for_elements(self.task.task.n)
-        if not isinstance(network, Weights) and not hasattr(network, "cfg"):
+        if not isinstance(network, Weights) and not hasattr(network, "hook_dict"):
             raise GrokvizError(
-                f"model({epoch}) of {self.name} gave {shown(network)}, but must give a HookedTransformer, or its weights"
+                f"model({epoch}) of {self.name} gave {shown(network)}, but must give a hooked model, or its weights"
             )
         return snapshot_of(network, self.task, epoch=epoch, hooks=self.hooks, pairs_at_once=self.pairs_at_once)
 

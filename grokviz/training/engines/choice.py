@@ -10,6 +10,7 @@ from torch import Tensor
 from grokviz.config import RunConfig
 from grokviz.errors import GrokvizWarning
 from grokviz.models.architecture import Blueprint
+from grokviz.models.transformer import TRANSFORMER
 from grokviz.training.engines import fused
 from grokviz.training.engines.autograd import exact, reference
 from grokviz.training.engines.engine import Batch, Engine
@@ -29,7 +30,8 @@ def engine_for(config: RunConfig, parameters: Mapping[str, Tensor], train_batch:
             reason = fused.why_not(config)
             if reason is None:
                 return fused.FusedEngine(config, parameters, train_batch, test_batch)
-            if torch.device(config.known_training.device).type == "cpu":
+            is_ours = config.blueprint.architecture is TRANSFORMER  # the one that it was written for
+            if is_ours and torch.device(config.known_training.device).type == "cpu":
                 warnings.warn(
                     f"the fused engine is missing: {reason}; training two to three times slower, with torch",
                     GrokvizWarning,

@@ -1,6 +1,6 @@
-"""What a network of another group than a cyclic one makes of its answer: its logits by answer and class."""
+"""What a network of another group than a cyclic one makes of its answer: the table of answers, its logits by answer and class."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokviz.analysis.taking.needs import needs
@@ -20,4 +20,16 @@ def logit_by_answer(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
     return snapshot.harmonics.means(snapshot.centred_logits).float()
 
 
-MEASURES = (logit_by_answer,)
+@needs("classes")
+def answer(snapshot: Snapshot) -> Int[Tensor, "token other_token"]:
+    """The token that the network answers to each pair, a by row and b by column: the table that a group is read off.
+
+    Formula: argmax_c L[a, b, c] over the n answers.
+    Unit: token
+    Range: 0 to n - 1. The composition table of the group once all pairs are answered rightly; at initialisation mostly a few tokens.
+    Source: grokviz
+    """
+    return snapshot.logits[:, : snapshot.n].argmax(dim=1).reshape(snapshot.n, snapshot.n).short()
+
+
+MEASURES = (logit_by_answer, answer)
