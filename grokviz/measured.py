@@ -38,7 +38,7 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("neuron_frequency", "neuron_purity", "frequencies_per_neuron"), ("neuron",)),
     "token_plane": (BLOCK, "token", "axis"),
     "logit_spectrum": ("component", "other_component"),
-    "logit_by_answer": ("token", "other_token"),
+    **dict.fromkeys(("logit_by_answer", "answer"), ("token", "other_token")),
     "attention_score": ("head", "source", "token"),
     **dict.fromkeys(("attention_mean", "attention_std"), ("head", "source")),
     "attention_entropy": ("head",),

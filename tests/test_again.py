@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import grokviz
 from grokviz.cli.arguments import TrainArguments
+from grokviz.cli.commands import begun_with
 from grokviz.cli.parsing import parsed
 from grokviz.cli.table import COMMANDS
 from grokviz.config import (
@@ -23,7 +24,6 @@ from grokviz.config import (
     TrainingConfig,
 )
 from grokviz.config.optimizers import OPTIMIZERS
-from grokviz.config.presets import PRESETS
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS
 from grokviz.models.architecture import Biases, OperandTokens
@@ -52,20 +52,29 @@ def names(literal: object) -> st.SearchStrategy[str]:
     return st.sampled_from(get_args(literal))
 
 
-MODELS = st.builds(
-    ModelConfig,
-    d_model=st.integers(1, 300),
-    n_heads=st.integers(1, 8),
-    d_head=st.integers(1, 64),
-    d_mlp=st.integers(1, 10**6),
-    architecture=st.sampled_from(list(ARCHITECTURES)),
-    activation=st.sampled_from(list(ACTIVATIONS)),
-    operand_tokens=names(OperandTokens),
-    output_vocabulary=names(OutputVocabulary),
-    positions=st.sampled_from([2, 3]),
-    biases=names(Biases),
-    initialisation=names(Initialisation),
-    seed=st.none() | st.integers(0, 2**63 - 1),
+def models(architecture: str) -> st.SearchStrategy[ModelConfig]:
+    """All models of an architecture."""
+    fields_of_all = {
+        "d_model": st.integers(1, 300),
+        "n_heads": st.integers(1, 8),
+        "d_head": st.integers(1, 64),
+        "d_mlp": st.integers(1, 10**6),
+        "activation": st.sampled_from(list(ACTIVATIONS)),
+        "operand_tokens": names(OperandTokens),
+        "output_vocabulary": names(OutputVocabulary),
+        "positions": st.sampled_from([2, 3]),
+        "biases": names(Biases),
+        "initialisation": names(Initialisation),
+        "seed": st.none() | st.integers(0, 2**63 - 1),
+    }
+    allowed = {name: st.sampled_from(values) for name, values in ARCHITECTURES[architecture].allowed.items()}
+    return st.builds(ModelConfig, architecture=st.just(architecture), **(fields_of_all | allowed))
+
+
+MODELS = st.one_of(*map(models, ARCHITECTURES))
+
+OF_GROUPS = st.builds(
+    TaskConfig, operation=st.sampled_from(["S3", "D5", "C4xC6", "Q8"]), train_fraction=st.floats(0.2, 0.8)
 )
 
 RATES = st.floats(0, 1, exclude_max=True, allow_subnormal=False)
@@ -90,17 +99,17 @@ TRAININGS = st.builds(
 
 
 def test_the_strategies_have_every_field() -> None:
-    for strategy, section in ((DRAWN, TaskConfig), (MODELS, ModelConfig), (TRAININGS, TrainingConfig)):
+    for strategy, section in ((DRAWN, TaskConfig), (models("mlp"), ModelConfig), (TRAININGS, TrainingConfig)):
         assert set(strategy.wrapped_strategy.kwargs) == {field.name for field in fields(section)}
 
 
 def parsed_back(words: list[str]) -> RunConfig:
     """The configuration of `grokviz run WORDS`."""
     name, *flags = words
-    return parsed(COMMANDS[0], TrainArguments, flags, default=TrainArguments(PRESETS[name])).config
+    return parsed(COMMANDS[0], TrainArguments, flags, default=TrainArguments(begun_with(name, flags))).config
 
 
-@given(task=DRAWN | GIVEN, model=MODELS, training=TRAININGS)
+@given(task=DRAWN | GIVEN | OF_GROUPS, model=MODELS, training=TRAININGS)
 @settings(deadline=None, max_examples=60)
 def test_the_command_of_any_configuration_parses_back_to_it(
     task: TaskConfig, model: ModelConfig, training: TrainingConfig

@@ -58,9 +58,13 @@ def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(ti
     data = tiny_run.measurements
     assert tuple(data["epoch"].values) == tiny_run.epochs
     absent = json.loads(data.attrs["absent"])
+    of_other_groups = {spec.name for spec in specs_of(grokviz.MEASURES) if "classes" in spec.needs}
+    assert all("its blocks are frequencies" in absent.pop(name) for name in of_other_groups)
     assert set(absent) == {"key_frequencies", "restricted_loss", "excluded_loss", "fourier_interference"}
     for spec in specs_of(grokviz.MEASURES):
-        if spec.name in absent:
+        if spec.name in of_other_groups:
+            assert spec.name not in data
+        elif spec.name in absent:
             assert "key_frequencies" in spec.needs
             assert "no circuit has formed" in absent[spec.name]
             assert spec.name not in data

@@ -134,9 +134,8 @@ def test_a_random_latin_square_is_read_just_where_its_quadrangles_close(n: int, 
     assert is_latin(table)
     try:
         reading = read_table(table)
-    except GrokvizError as error:
+    except GrokvizError:
         assert not closes_all_quadrangles(table)
-        assert "the answers are the table of no group" in str(error)
     else:
         assert closes_all_quadrangles(table) == (reading.n_wrong == 0)
         assert closes_all_quadrangles(reading.table)

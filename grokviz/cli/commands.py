@@ -31,7 +31,7 @@ from grokviz.cli.arguments import (
 from grokviz.cli.parsing import flag_value, parsed, print_completion
 from grokviz.cli.table import COMMANDS, Command
 from grokviz.cli.watched import open_in_browser, wait_for_run, watched
-from grokviz.config import has_modulus
+from grokviz.config import RunConfig, has_modulus
 from grokviz.config.presets import PRESETS, preset
 from grokviz.durable import write_file
 from grokviz.errors import GrokvizError, Interrupted
@@ -57,12 +57,18 @@ def call(command: Command, arguments: Sequence[str]) -> int:
     begins_with_preset = bool(arguments) and not arguments[0].startswith("-")
     name, rest = (arguments[0], arguments[1:]) if begins_with_preset else ("default", arguments)
     note = f"PRESET comes first and is one of: {', '.join(PRESETS)}."
-    operation = flag_value("--operation", rest)
-    group = None if operation is None or has_modulus(operation) else operation
-    architecture = flag_value("--architecture", rest)  # begins with its own options; a group has no modulus
-    base = TrainArguments(preset(name, operation=group, architecture=architecture))
+    base = TrainArguments(begun_with(name, rest))
     given = parsed(command, TrainArguments, rest, preset_note=note, default=base)
     return function(given, Path("runs") / name)
+
+
+def begun_with(name: str, flags: Sequence[str]) -> RunConfig:
+    """The preset of this name, for the group and the architecture that are among the flags: a group has no modulus, and another
+    architecture begins with options of its own.
+    """
+    operation = flag_value("--operation", flags)
+    group = None if operation is None or has_modulus(operation) else operation
+    return preset(name, operation=group, architecture=flag_value("--architecture", flags))
 
 
 def _kind(command: Command) -> Any:
@@ -346,7 +352,8 @@ def check(arguments: CheckArguments) -> int:
 
 def completion(arguments: CompletionArguments) -> int:
     """Print a completion script for bash or zsh."""
-    print_completion(arguments.shell, [(command, _kind(command)) for command in COMMANDS])
+    kinds = [(command, _kind(command)) for command in COMMANDS]
+    print_completion(arguments.shell, kinds, {TrainArguments: TrainArguments(PRESETS["default"])})
     return 0
 
 

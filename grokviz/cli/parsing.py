@@ -2,10 +2,11 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from itertools import zip_longest
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_type_hints
 
 import tyro
@@ -54,7 +55,7 @@ def parsed(
 def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
     """The value that a flag has, the last if it is there twice; None where it has none."""
     found = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:]):
         if word == flag:
             found = following
         elif word.startswith(f"{flag}="):
@@ -62,10 +63,20 @@ def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def print_completion(shell: str, kinds: Sequence[tuple[Command, type]]) -> None:
-    """Print the script that completes commands and flags in `shell`, which may be bash or zsh."""
+def print_completion(shell: str, kinds: Sequence[tuple[Command, type]], defaults: Mapping[type, Any]) -> None:
+    """Print the script that completes commands and flags in `shell`, which may be bash or zsh; some kinds of arguments have a
+    default.
+    """
     branches = tuple(
-        Annotated[kind, tyro.conf.subcommand(command.name, description=command.summary, prefix_name=False)]
+        Annotated[
+            kind,
+            tyro.conf.subcommand(
+                command.name,
+                description=command.summary,
+                prefix_name=False,
+                default=defaults.get(kind, tyro.MISSING_NONPROP),
+            ),
+        ]
         for command, kind in kinds
     )
     try:

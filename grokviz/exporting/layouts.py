@@ -21,8 +21,8 @@ HELD_BY_PROGRESS_MEASURES = ("b_in", "b_out")
 
 
 def transformer_lens(parameters: Parameters) -> StateDict:
-    """The parameters of a HookedTransformer, or of another hooked model, by its names. The two buffers that it lists beside them differ by its version, and are no part of
-    the network: `load_state_dict(..., strict=False)` goes without.
+    """The parameters of a HookedTransformer, or of another hooked model, by its names. The two buffers that a HookedTransformer
+    lists beside them differ by its version, and are no part of the network: `load_state_dict(..., strict=False)` goes without.
     """
     return dict(parameters)
 

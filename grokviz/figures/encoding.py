@@ -71,8 +71,8 @@ def file_of(figure: go.Figure, kind: str, facts: Mapping[str, Any]) -> bytes:
 
 def _image(figure: go.Figure, kind: str) -> bytes:
     try:
-        import kaleido
-        import pypdf  # noqa: F401 (so that all that is missing is said at once)
+        import kaleido  # noqa: F401 (so that all that is missing is said at once)
+        import pypdf  # noqa: F401
     except ImportError:
         raise GrokvizError("images need the extra 'images'; install it with: pip install 'grokviz[images]'") from None
     width, height = figure.layout.width or 1000, figure.layout.height
@@ -80,7 +80,9 @@ def _image(figure: go.Figure, kind: str) -> bytes:
         image: bytes = figure.to_image(
             format=kind, width=width, height=height, scale=PIXELS_A_POINT if kind == "png" else 1
         )
-    except kaleido.ChromeNotFoundError:
+    except Exception as error:  # of plotly, of kaleido or of what it stands on, by their versions
+        if "Chrome" not in f"{type(error).__name__} {error}":
+            raise
         raise GrokvizError(
             "images are made by Chrome or Chromium, and there is none; on Debian: apt install chromium"
         ) from None

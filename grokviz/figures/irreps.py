@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from grokviz.analysis.reading.derived import blocks_in
 from grokviz.checks import Epoch
 from grokviz.errors import GrokvizError
-from grokviz.figures.baselines import beside_start, itself
+from grokviz.figures.baselines import beside_start
 from grokviz.figures.drawing import Drawing, Title
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import CYCLIC, DIVERGING, at_epoch, small, titled
@@ -29,7 +29,7 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     drawing = Drawing()
     drawing.add(
         "heatmap", x=names, y=names, z=np.where(shown == right, blocks.classes[shown], np.nan).astype(np.float32),
-        customdata=task.elements[shown].tolist(), colorscale=CYCLIC, showscale=False, hoverongaps=True,
+        customdata=np.where(shown < 0, "no number", task.elements[shown]).tolist(), colorscale=CYCLIC, showscale=False, hoverongaps=True,
         hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
@@ -37,14 +37,16 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     drawing.layout["height"] = 560
     classes = len(np.unique(blocks.classes))
     shows = (
-        f"Answers at epoch {int(measurements['epoch'][-1]):,}, a and b in the order of their {classes} conjugacy classes; colour: the "
-        "class of the answer, none where it is wrong"
+        f"Answers at epoch {int(measurements['epoch'][-1]):,}, a and b in the order of their {classes} conjugacy classes; "
+        "colour: the class of the answer, none where it is wrong"
     )
     return titled(drawing, _what_is_read(last, first), shows)
 
 
 def _what_is_read(answers: Int[np.ndarray, "a b"], at_start: Int[np.ndarray, "a b"]) -> str:
     """Which group the answers are the table of, and how sure that is; beside it what is read of them at the start."""
+    if answers.min() < 0:
+        return "No group can be read off the network: its logits are no numbers"
     try:
         reading = read_table(answers)
     except GrokvizError as error:

@@ -24,6 +24,7 @@ __all__ = [
     "bare_model",
     "bare_transformer",
     "model_with_weights",
+    "moved",
     "read_logits",
     "tokens_of",
     "weights_in",
@@ -73,6 +74,11 @@ def bare_model(blueprint: Blueprint) -> HookedRootModule:
     for name, values in model.named_parameters():
         values.requires_grad_(name in trained)
     return model
+
+
+def moved(model: HookedRootModule, device: torch.device) -> HookedRootModule:
+    """The model on a device, and not a word of it: a HookedTransformer prints where it goes."""
+    return model.to(device, print_details=False) if isinstance(model, HookedTransformer) else model.to(device)
 
 
 def bare_transformer(blueprint: Blueprint) -> HookedTransformer:

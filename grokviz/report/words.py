@@ -16,15 +16,16 @@ from grokviz.analysis.reading.derived import (
     why_no_split,
 )
 from grokviz.analysis.reading.phases import Phases
-from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
+from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig, has_modulus
 from grokviz.config.bands import what_grokking_takes
-from grokviz.config.presets import PRESETS
+from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import command, flag
 from grokviz.measured import task_in
 from grokviz.models.activations import RELU
 from grokviz.models.transformer import TRANSFORMER
 from grokviz.store import Run
 from grokviz.tasks.given_split import GivenSplit
+from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.own_operation import OwnOperation
 
 LONGEST_WORD = 100_000
@@ -212,12 +213,13 @@ def _described_training(training: TrainingConfig, trained: int) -> str:
 
 def command_again(config: RunConfig) -> str:
     """The command that trains this configuration again: the nearest preset, with a flag for each field that differs. '' where no
-    command says it: an operation that no module has, or a split of more pairs than a shell takes in a word.
+    command says it: an operation that no module has, a group whose elements tokens are in an order of their own, or a split of
+    more pairs than a shell takes in a word.
     """
     operation = config.task.operation
-    if isinstance(operation, OwnOperation) and not operation.is_importable:
+    if isinstance(operation, GroupOperation) or (isinstance(operation, OwnOperation) and not operation.is_importable):
         return ""
-    differing = {name: _differences(config, preset) for name, preset in PRESETS.items()}
+    differing = {name: _differences(config, name) for name in PRESETS}
     name = min(differing, key=lambda each: len(differing[each]))
     words = [word for field, value in differing[name].items() for word in (flag(field), *_typed(value))]
     return "" if any(len(word) > LONGEST_WORD for word in words) else command("run", name, *words)
@@ -236,16 +238,18 @@ def _typed(value: Any) -> list[str]:
     return [str(each) for each in value] if isinstance(value, tuple) else [str(value)]
 
 
-def _differences(config: RunConfig, preset: RunConfig) -> dict[str, Any]:
-    ours, theirs = (
-        {
-            field.name: getattr(section, field.name)
-            for section in (each.task, each.model, each.known_training)
-            for field in fields(section)
-        }
-        for each in (config, preset)
-    )
-    return {name: value for name, value in ours.items() if value != theirs[name]}
+def _differences(config: RunConfig, name: str) -> dict[str, Any]:
+    """The fields that differ from those of a preset, once it has the group and the architecture of the configuration."""
+    group = None if has_modulus(config.task.operation) else str(config.task.operation)
+    near = preset(name, operation=group, architecture=config.model.architecture)
+    ours, theirs, at_first = map(_fields, (config, near, PRESETS[name]))
+    chosen = {each for each in ("operation", "architecture") if ours[each] != at_first[each]}
+    return {each: value for each, value in ours.items() if value != theirs[each] or each in chosen}
+
+
+def _fields(config: RunConfig) -> dict[str, Any]:
+    sections = (config.task, config.model, config.known_training)
+    return {field.name: getattr(section, field.name) for section in sections for field in fields(section)}
 
 
 def _by(interval: Any) -> str:

@@ -56,11 +56,11 @@ class GroupReading:
 
     @property
     def log10_chance(self) -> float:
-        """Decimal logarithm of a bound on the chance that answers drawn at random agree with the table of some group, seen through
-        some coordinates, in so many entries.
+        """Decimal logarithm of a bound on the chance that answers drawn at random agree in so many entries with the table of some
+        group, seen through some coordinates.
 
-        Formula: n!^(2 + log2 n) C(n², r) n^-r, r of the n² entries being right. A table is given by what at most log2 n generators
-        make of the elements, each a permutation, and coordinates are two permutations more. At most 0.
+        Formula: n!^(2 + log2 n) C(n², r) n^-r, r of the n² entries being right. A table is given by what at most log2 n
+        generators make of the elements, each a permutation, and coordinates are two permutations more. At most 0.
         """
         n, right = len(self.group), self.n_right
         tables = (2 + floor(log2(n))) * lgamma(n + 1)
@@ -78,7 +78,8 @@ class GroupReading:
     @property
     def how_sure(self) -> str:
         """How many answers are in its table, and how likely that is by chance, in words."""
-        return f"{self.n_right:,} of {len(self.group) ** 2:,} answers are in its table, by chance below 1e{floor(self.log10_chance) + 1}"
+        chance = f"by chance below 1e{floor(self.log10_chance) + 1}"
+        return f"{self.n_right:,} of {len(self.group) ** 2:,} answers are in its table, {chance}"
 
     @property
     def operation(self) -> GroupOperation | str:
@@ -153,8 +154,8 @@ def corrected(answers: Table) -> Table:
 
 
 def _filled(table: Table) -> Table:
-    """With those entries that are there twice in their row and in their column replaced by the one that is in neither, where there
-    is one such. In small tables, where a wrong entry is asked by most votes, it is this that mends it.
+    """With those entries that are there twice in their row and in their column replaced by the one that is in neither, where
+    there is one such. In small tables, where a wrong entry is asked by most votes, it is this that mends it.
     """
     n = len(table)
     in_row, in_column = _counts(table), _counts(table.T)

@@ -120,7 +120,9 @@ class Task:
     @property
     def why_no_classes(self) -> str:
         """Why its elements have no conjugacy classes that say more than its frequencies; '' where they have."""
-        if self.known_blocks is None or self.known_blocks.classes is not None:
+        if self.known_blocks is None:
+            return self.why_no_harmonics
+        if self.known_blocks.classes is not None:
             return ""
         return f"{self.law.said}: its blocks are frequencies, by which logits are shown"
 

@@ -24,7 +24,8 @@ grokviz.preset(3) | preset 3 is unknown
 grokviz.preset(["quick"]) | preset ['quick'] is unknown
 TaskConfig(p="97") | p is '97', but must be a whole number
 TaskConfig(p=7.5) | p is 7.5, but must be a whole number
-TaskConfig(p=None) | p is None, but must be a whole number
+TaskConfig(p="7") | p is '7', but must be a whole number
+TaskConfig(operation="S3", p=6) | S3
 TaskConfig(p=True) | p is True, but must be a whole number
 TaskConfig(p=np.True_) | but must be a whole number
 TaskConfig(p=np.array([97, 113])) | p is array([ 97, 113]), but must be a whole number
@@ -192,7 +193,7 @@ grokviz.figures.compare([run], "token_cosine") | compare draws one number per ep
 grokviz.write_report(measurements) | write_report needs a run, but got a Dataset
 grokviz.write_report(run, 3) | write_report needs measurements, but got 3
 grokviz.write_report(run, out="folder/thesis.txt") | exists and is not overwritten
-grokviz.needs("harmonic") | a measure cannot need harmonic; it can need harmonics, key_frequencies
+grokviz.needs("harmonic") | a measure cannot need harmonic; it can need harmonics, components, classes, key_frequencies
 grokviz.trackers.wandb(3).__enter__() | config is 3, but must be a RunConfig
 grokviz.trackers.tensorboard(config, 3).__enter__() | directory is 3, but must be a path
 """

@@ -266,7 +266,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "another p than the weights": (forge_config(config__task__p=32_000), "measure", "embed.W_E"),
     "a small run of a large p": (small_run_of_a_large_p, "measure", "GB of memory, but this machine has"),
     "a model of a million": (forge_config(config__model__d_mlp=10**6), "check", "asks for float32 of shape"),
-    "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "must be an object"),
+    "an operation that is a list": (forge_config(config__task__operation=["addition"]), "check", "which is unknown"),
     "an operation to be imported": (forge_config(config__task__operation="os:system"), "check", "is unknown"),
     "recorded answers that are a bomb": (
         lambda run: forge_config(config__task__operation=own(answers=zeros(10**9)))(run),

@@ -60,7 +60,9 @@ LAWS = tuple(
         *("operations", "own_operation", "reading", "recipes"),
     )
 )
-"""The modules that make what a task asks and answers, and its blocks: that is compared by its tables, so their code does not count."""
+"""The modules that make what a task asks and answers, and its blocks: their code does not count, for that is compared by its
+tables.
+"""
 
 OF_EVERY_CLASS = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__firstlineno__"),

@@ -96,14 +96,11 @@ def exact(blueprint: Blueprint, parameters: Mapping[str, Tensor], train_batch: B
 
 
 def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: Batch, test_batch: Batch) -> Engine:
-    """Autograd through the HookedTransformer of `config`, with `parameters` in the place of its own, on any device."""
-    from grokviz.models.hooked import (
-        bare_model,
-        read_logits,
-        tokens_of,
-    )  # here, so that no other engine waits for TransformerLens
+    """Autograd through the hooked model of `config`, with `parameters` in the place of its own, on any device."""
+    # here, so that no other engine waits for TransformerLens
+    from grokviz.models.hooked import bare_model, moved, read_logits, tokens_of
 
-    model = bare_model(config.blueprint).to(train_batch.pairs.device, print_details=False)
+    model = moved(bare_model(config.blueprint), train_batch.pairs.device)
 
     def logits(pairs: Int[Tensor, "pair operand"]) -> Float[Tensor, "pair class"]:
         tokens = tokens_of(config.blueprint, pairs)

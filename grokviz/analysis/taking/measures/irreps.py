@@ -24,12 +24,15 @@ def logit_by_answer(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
 def answer(snapshot: Snapshot) -> Int[Tensor, "token other_token"]:
     """The token that the network answers to each pair, a by row and b by column: the table that a group is read off.
 
-    Formula: argmax_c L[a, b, c] over the n answers.
+    Formula: argmax_c L[a, b, c] over the n answers; -1 where a logit is no number.
     Unit: token
-    Range: 0 to n - 1. The composition table of the group once all pairs are answered rightly; at initialisation mostly a few tokens.
+    Range: 0 to n - 1. The composition table of the group once all pairs are answered rightly; at initialisation mostly a few
+        tokens.
     Source: grokviz
     """
-    return snapshot.logits[:, : snapshot.n].argmax(dim=1).reshape(snapshot.n, snapshot.n).short()
+    logits = snapshot.logits[:, : snapshot.n]
+    answers = logits.argmax(dim=1).masked_fill(logits.isnan().any(dim=1), -1)
+    return answers.reshape(snapshot.n, snapshot.n).short()
 
 
 MEASURES = (logit_by_answer, answer)
