@@ -66,7 +66,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
             "frobnicate",
             "choose one of: run, train, resume, import, measure, report, watch, measurements, figure, compare, study, export, ",
         ),
-        ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick"),
+        ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick, s5"),
         ("train --foo 3", "Unrecognized options: --foo"),
         ("train --p 1", "p is 1, but must be at least 3"),
         ("train --p seven", "--p"),

@@ -107,7 +107,7 @@ def test_presets_are_those_of_the_literature() -> None:
     assert (default.model.biases, nanda.model.biases) == ("mlp_in", "mlp")
     assert nanda.training.warmup_epochs == 10
     assert (quick.task.p, quick.task.train_fraction, quick.training.epochs) == (59, 0.5, 4_000)
-    with pytest.raises(GrokvizError, match="choose one of: default, nanda2023, quick"):
+    with pytest.raises(GrokvizError, match="choose one of: default, nanda2023, quick, s5"):
         preset("fast")
 
 

@@ -90,8 +90,10 @@ def test_all_figures_go_into_a_new_folder(copy: xr.Dataset, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("function", FIGURES, ids=lambda function: function.__name__)
-def test_a_figure_for_a_paper_is_a_column_wide_and_its_panels_do_not_touch(function, quick_run: grokviz.Run) -> None:
-    data = quick_run.measurements
+def test_a_figure_for_a_paper_is_a_column_wide_and_its_panels_do_not_touch(
+    function, quick_run: grokviz.Run, tiny_group_run: grokviz.Run
+) -> None:
+    data = next(run.measurements for run in (quick_run, tiny_group_run) if not why_not(function, run.measurements))
     drawing = drawing_of(function, data)
     before = drawing.figure().to_json()
     paper = in_paper_style(drawing)
@@ -110,6 +112,23 @@ def test_a_figure_for_a_paper_is_a_column_wide_and_its_panels_do_not_touch(funct
 def test_the_style_is_a_flag(copy: xr.Dataset) -> None:
     assert main("figure copy accuracies --style paper -o a.json".split()) == 0
     assert json.loads(Path("a.json").read_text())["layout"]["width"] == WIDTH
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Kaleido requires Google Chrome to be installed."), OSError("disk")])
+def test_images_without_a_browser_are_refused_in_one_line(
+    error, copy: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to_image(*_: object, **__: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr("plotly.graph_objects.Figure.to_image", to_image)
+    expected = (
+        (GrokvizError, "there is none; on Debian: apt install chromium")
+        if "Chrome" in str(error)
+        else (OSError, "disk")
+    )
+    with pytest.raises(expected[0], match=expected[1]):
+        file_of(grokviz.figures.losses(copy), "png", {})
 
 
 def test_images_without_the_extra_are_refused_in_one_line(copy: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,9 @@ def test_a_diverged_run_is_kept_and_shown_and_not_resumed(diverged: str, capsys)
 
 def test_what_beyond_this_machines_memory_is_refused_before_it_is_allocated(tmp_path: Path, capsys) -> None:
     assert main(["train", "--p", "32003", "--out", str(tmp_path / "run")]) == 2
-    assert re.search(r"p = 32003 needs about [\d,]+ GB of memory, but this machine has", capsys.readouterr().err)
+    assert re.search(
+        r"pairs of addition mod 32003 needs about [\d,]+ GB of memory, but this machine has", capsys.readouterr().err
+    )
     assert not (tmp_path / "run").exists()
     machine.refuse_beyond_memory("little", 1000)
 

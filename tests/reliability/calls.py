@@ -19,7 +19,7 @@ from grokviz.errors import GrokvizError
 
 WRONG = """
 grokviz.preset("quik") | did you mean quick?
-grokviz.preset("fast") | choose one of: default, nanda2023, quick
+grokviz.preset("fast") | choose one of: default, nanda2023, quick, s5
 grokviz.preset(3) | preset 3 is unknown
 grokviz.preset(["quick"]) | preset ['quick'] is unknown
 TaskConfig(p="97") | p is '97', but must be a whole number
