@@ -443,7 +443,7 @@ def _agreed(question: str) -> bool:
 
 def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
     from grokviz.analysis.reading.current import current_outline
-    from grokviz.analysis.reading.derived import key_frequencies_of, why_no_key_frequencies
+    from grokviz.analysis.reading.derived import key_frequencies_of, plural_of, why_no_key_frequencies
 
     measured = current_outline(run) if out is None else None
     if measured is None:
@@ -451,7 +451,7 @@ def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
 
         measured = measure_run(run, out=out, progress=not quiet)
     keys = key_frequencies_of(measured)
-    said = f"key frequencies: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measured)
+    said = f"key {plural_of(measured)}: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measured)
     _say(quiet, f"measured: {out or run.directory} ({measured.sizes['epoch']} checkpoints; {said})")
 
 

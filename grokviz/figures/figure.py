@@ -20,6 +20,7 @@ from grokviz.analysis.reading.derived import (
     has_tokens_apart,
     key_frequencies_of,
     measurements_of_one,
+    plural_of,
     why_lacking,
     why_no_key_frequencies,
     why_no_split,
@@ -159,7 +160,7 @@ def why_not(function: FigureFunction, measurements: xr.Dataset) -> str:
             return reason
     stated = _stated(function)
     if stated.key_frequencies and not key_frequencies_of(measurements):
-        return why_no_key_frequencies(measurements) or "it shows the key frequencies, and there are none"
+        return why_no_key_frequencies(measurements) or f"it shows the key {plural_of(measurements)}, and there are none"
     if stated.split and (reason := why_no_split(measurements)):
         return reason
     return stated.why_empty(measurements) if stated.why_empty else ""

@@ -166,7 +166,7 @@ def _what_circles_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> T
 
 @draws("token_plane", "circle_roundness", key_frequencies=True, view="circles", says=_what_circles_say)
 def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """All tokens in the plane of each key frequency at an epoch, coloured by where they lie on its circle, or by their class."""
+    """All tokens in the plane of each key frequency at an epoch, coloured by where they lie on its circle."""
     (plane,) = at_epoch(measurements, epoch, "token_plane")
     keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
     axis = blocks.axis

@@ -21,6 +21,7 @@ from grokviz.figures.theme import (
     titled,
     variables,
 )
+from grokviz.measured import task_in
 
 TITLE = "Superposition"
 
@@ -43,11 +44,9 @@ def token_geometry(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
             measurements["token_cosine"], cosine, lambda c: _off_diagonal(c).mean(), "{:.2f}", unit=" on average"
         )
         finding = f"Two tokens overlap by |cosine| {overlap}"
-    return titled(
-        drawing,
-        finding,
-        f"Cosine between rows of W_E at epoch {int(cosine['epoch']):,}; bands along the diagonal are circles",
-    )
+    shown = f"Cosine between rows of W_E at epoch {int(cosine['epoch']):,}; bands along the diagonal are circles"
+    blocks = task_in(measurements).known_blocks
+    return titled(drawing, finding, blocks.in_words(shown) if blocks else shown)
 
 
 @draws("fourier_interference")

@@ -137,7 +137,11 @@ def run_page(
         ],
         sum=_worked_sum(task.task, data, network),
         findings=list(findings),
-        tabs=[Tab(name, title, panels[name]) for name, title, _ in TABS if panels[name] or name in filled],
+        tabs=[
+            Tab(name, blocks.in_words(title) if blocks else title, panels[name])
+            for name, title, _ in TABS
+            if panels[name] or name in filled
+        ],
         neurons=data.neurons.count,
         evidence=evidence,
         facts=facts(run, measurements, phases),

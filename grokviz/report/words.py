@@ -12,6 +12,7 @@ from grokviz.analysis.reading.derived import (
     blocks_in,
     harmonics_of_keys,
     key_frequencies_of,
+    plural_of,
     why_no_key_frequencies,
     why_no_split,
 )
@@ -20,7 +21,6 @@ from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig, h
 from grokviz.config.bands import what_grokking_takes
 from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import command, flag
-from grokviz.measured import task_in
 from grokviz.models.activations import RELU
 from grokviz.models.transformer import TRANSFORMER
 from grokviz.store import Run
@@ -55,7 +55,7 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         if phases.outcome.delay:
             yield Said(phases.outcome.delay.in_short, "accuracies", None, "delay, all test pairs")
     keys = key_frequencies_of(measurements)
-    yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, f"key {_plural(measurements)}")
+    yield Said(", ".join(map(str, keys)) or "none", "spectrum", None, f"key {plural_of(measurements)}")
     if {"accuracy", "loss"} <= set(measurements.data_vars):
         split = "all" if why_no_split(measurements) else "test"
         last = measurements[["accuracy", "loss"]].isel(epoch=-1).sel(split=split)
@@ -159,7 +159,7 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         *([("training", _described_training(training, trained))] if training else []),
         ("checkpoints", f"{measurements.sizes['epoch']} of {len(run.epochs)} measured, to epoch {run.epochs[-1]:,}"),
         (
-            f"key {_plural(measurements)}",
+            f"key {plural_of(measurements)}",
             f"{', '.join(map(str, keys)) or why_no_key_frequencies(measurements) or 'none'}; "
             f"rule: {measurements['key_frequency_rule'].item()}",
         ),
@@ -176,12 +176,6 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     for continuation in run.manifest.continuations:
         lines.append((f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment)))
     return lines
-
-
-def _plural(measurements: xr.Dataset) -> str:
-    """What the blocks of the task are called; frequencies where it has none."""
-    blocks = task_in(measurements).known_blocks
-    return blocks.plural if blocks else "frequencies"
 
 
 def _layers(config: RunConfig) -> str:

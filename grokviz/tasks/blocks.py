@@ -146,11 +146,18 @@ class Blocks:
 
     def in_words(self, text: str) -> str:
         """A text about frequencies, of what these blocks are called."""
-        return (
-            text
-            if self.axis == "frequency"
-            else text.replace("frequencies", self.plural).replace("frequency", self.axis)
-        )
+        if self.axis == "frequency":
+            return text
+        words = {
+            "Fourier structure": f"Structure by {self.axis}",
+            "where they lie on its circle": "their conjugacy class",
+            "; bands along the diagonal are circles": ", tokens in their own order",
+            "frequencies": self.plural,
+            "frequency": self.axis,
+        }
+        for said, instead in words.items():
+            text = text.replace(said, instead)
+        return text
 
     def per_component(self, power: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
         """Power of each block over the number of its rows: two of a frequency, one of k = n/2. By it blocks are compared."""

@@ -1,9 +1,12 @@
-"""Published values of a network, read from a file: the summary of the universality paper, or a table of names and values."""
+"""Published values of a network, read from a file: the summary of the universality paper, its list of keys, or a table of names
+and values.
+"""
 
 import csv
 import io
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ MOST_VALUES = 100_000
 COLUMNS = ("name", "value", "tolerance", "source")
 USUAL_TOLERANCE = 1e-5
 LARGEST = 1e300
+KEYS = re.compile(r"(?=[^,;]*(?:freq_|sign|standard|_?\dd))[A-Za-z]\w*(?:\s+[A-Za-z]\w*)*")
+"""A list of representations, as the universality paper calls them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Claim:
 
 def read_claims(path: str | Path) -> list[Claim]:
     """The values in the file at `path`: of a JSON object, its numbers by their names; of a CSV file with the columns name, value,
-    tolerance and source, the last two of which may be empty or missing, its rows.
+    tolerance and source, the last two of which may be empty or missing, its rows; of a list of representations, one a word, that
+    each is key, and how many are.
 
     Raises:
         GrokvizError: it holds none.
@@ -51,7 +57,10 @@ def read_claims(path: str | Path) -> list[Claim]:
         raise GrokvizError(
             f"{path} is no text; give a JSON file, or a CSV file with the columns {', '.join(COLUMNS)}"
         ) from error
-    claims = _of_json(path, text) if text.lstrip().startswith("{") else _of_csv(path, text)
+    if KEYS.fullmatch(text.strip()):
+        claims = _of_keys(path, text.split())
+    else:
+        claims = _of_json(path, text) if text.lstrip().startswith("{") else _of_csv(path, text)
     if not claims:
         raise GrokvizError(f"{path} holds no values")
     return claims
@@ -65,6 +74,11 @@ def _of_json(path: Path, text: str) -> list[Claim]:
     numbers = {str(name): plain_number(value) for name, value in values.items()}
     known = {name: float(value) for name, value in numbers.items() if value is not None and abs(value) < LARGEST}
     return [Claim(name, value, USUAL_TOLERANCE, path.name) for name, value in known.items()]
+
+
+def _of_keys(path: Path, names: Sequence[str]) -> list[Claim]:
+    is_key = [Claim(f"is_key[{name}]", 1.0, 0.0, path.name) for name in dict.fromkeys(names)]
+    return [*is_key, Claim("number_of_keys", float(len(is_key)), 0.0, path.name)]
 
 
 def _of_csv(path: Path, text: str) -> list[Claim]:

@@ -47,7 +47,7 @@ NO_UNIT_VECTOR = (
     "made of A5's two irreps of degree 3, whose generator in the published code turns about (1/2, (1 + sqrt 5) / 5), which is no "
     "unit vector, so that what it makes is no representation"
 )
-WRONG_OF_A5 = r".*a5_3d_[ab].*|.*explained|total_(logit|hidden)_.*|test_loss_restricted_loss_ratio"
+WRONG_OF_A5 = r".*a5_3d_[ab].*|number_of_keys|.*explained|total_(logit|hidden)_.*|test_loss_restricted_loss_ratio"
 """Of A5, the published values that are wrong: of those two irreps, and of all key irreps together, among which they are."""
 
 NOT_COMPARED = {
@@ -66,7 +66,7 @@ class Checked:
     ours: float | None
     verdict: Verdict
     why: str = ""
-    """Why it is wrong in print, or not compared."""
+    """Why it is wrong in print, or not compared; of the number of keys, which they are."""
 
     @property
     def difference(self) -> float | None:
@@ -173,6 +173,24 @@ class _Ours:
         """The activations of the neurons in float64."""
         return self.snapshot.neurons.double()
 
+    def is_key(self, label: Label) -> float:
+        """1 for a key by the paper's rule, 0 for another."""
+        return float(label in self.their_keys)
+
+    @property
+    def both_keys(self) -> str:
+        """The keys by the paper's rule and by ours, of which harmonics are none, in words."""
+        theirs, ours = (", ".join(map(str, keys)) or "none" for keys in (self.their_keys, self.keys))
+        said = f"by the paper's rule (trace similarity above {LEAST_SIMILARITY}): {theirs}; by ours: {ours}"
+        blocks = self.snapshot.harmonics.blocks
+        harmonics = {blocks.multiple(m, key): f"{m} x {key}" for key in self.keys for m in blocks.multiples}
+        found = [
+            f"{label} is {harmonics[label]}"
+            for label in self.their_keys
+            if label in harmonics and label not in self.keys
+        ]
+        return f"{said}{'; harmonics of these: ' if found else ''}{', '.join(found)}"
+
     def place(self, frequency: Label) -> int:
         """The place of a frequency among all.
 
@@ -227,8 +245,9 @@ class _Ours:
 
 
 def _checked(claim: Claim, ours: _Ours) -> Checked:
+    both_keys = ours.both_keys if claim.name == "number_of_keys" else ""
     if why := _why_wrong(claim.name, ours.snapshot.task):
-        return Checked(claim, None, "wrong in print", why)
+        return Checked(claim, None, "wrong in print", "; ".join(filter(None, (why, both_keys))))
     if claim.name in NOT_COMPARED:
         return Checked(claim, None, "not compared", NOT_COMPARED[claim.name])
     if claim.name == "sum_of_squared_weights" and claim.value == 0:
@@ -239,7 +258,7 @@ def _checked(claim: Claim, ours: _Ours) -> Checked:
         return Checked(claim, None, "not compared", str(error))
     small = SMALL if re.search(_ROUNDED, claim.name) else 0.0
     agrees = abs(value - claim.value) <= claim.tolerance * abs(claim.value) + small
-    return Checked(claim, value, "agrees" if agrees else "differs")
+    return Checked(claim, value, "agrees" if agrees else "differs", both_keys)
 
 
 def _why_wrong(name: str, task: Task) -> str:
@@ -365,6 +384,8 @@ _SUMMARY: Mapping[str, Callable[..., float]] = {
     rf"hidden_restricted_loss_{REP}": lambda ours, k: _hidden_loss(ours, (k,), split="all", excluded=False),
     r"total_hidden_excluded_loss": lambda ours: _hidden_loss(ours, ours.their_keys, split="train", excluded=True),
     r"total_hidden_restricted_loss": lambda ours: _hidden_loss(ours, ours.their_keys, split="all", excluded=False),
+    r"is_key\[(\w+)\]": _Ours.is_key,
+    r"number_of_keys": lambda ours: float(len(ours.their_keys)),
     r"sum_of_squared_weights": lambda ours: float(ours.of(_SPECS["total_weight_norm"])) ** 2,
     r"test_loss_restricted_loss_ratio": lambda ours: (
         ours.on("test", ours.of(_SPECS["loss"])) / _hidden_loss(ours, ours.their_keys, split="all", excluded=False)

@@ -113,6 +113,12 @@ def blocks_in(measurements: xr.Dataset) -> Blocks:
     return measured.task_in(measurements).blocks
 
 
+def plural_of(measurements: xr.Dataset) -> str:
+    """What the blocks of the task are called; frequencies where it has none."""
+    blocks = measured.task_in(measurements).known_blocks
+    return blocks.plural if blocks else "frequencies"
+
+
 def has_tokens_apart(measurements: xr.Dataset) -> bool:
     """Whether the operands have tokens of their own, as far as the configuration is known."""
     model = json.loads(str(measurements["config"].item())).get("model") or {}

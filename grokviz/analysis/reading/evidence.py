@@ -14,6 +14,7 @@ from grokviz.analysis.reading.derived import (
     key_frequencies_of,
     measurements_of_one,
     multiples_of_keys,
+    plural_of,
     why_lacking,
 )
 from grokviz.checks import Epoch, epoch_among
@@ -66,7 +67,7 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
     """
     measurements = measurements_of_one(measurements, who="key_evidence")
     if reason := why_lacking(measurements, "readout_power"):
-        raise LackingError(f"evidence for key frequencies cannot be given: {reason}")
+        raise LackingError(f"evidence for key {plural_of(measurements)} cannot be given: {reason}")
     number = epoch_among(measurements["epoch"].values.tolist(), epoch, what="these measurements have")
     now, blocks = measurements.sel(epoch=number), blocks_in(measurements)
     said = witnesses_of(blocks)

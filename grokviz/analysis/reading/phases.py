@@ -14,7 +14,7 @@ from typing import Any
 
 import xarray as xr
 
-from grokviz.analysis.reading.derived import own_measurements, refuse_several_runs, why_lacking, why_no_split
+from grokviz.analysis.reading.derived import own_measurements, plural_of, refuse_several_runs, why_lacking, why_no_split
 from grokviz.checks import number, shown
 from grokviz.config import HELD_EVALUATIONS
 from grokviz.errors import GrokvizError, LackingError
@@ -100,6 +100,8 @@ class Phases:
     """Whether mirrored and unmirrored test pairs were measured apart."""
     too_few: bool = False
     """Whether accuracies were evaluated too seldom for a time to be told: fewer than the 3 in a row that one takes."""
+    blocks: str = "frequencies"
+    """What the blocks of the task are called, without the key ones of which excluded loss is."""
     why_no_phases: str = ""
     """Why nothing can be said of the phases, as from a history alone; '' where something can."""
 
@@ -145,7 +147,7 @@ class Phases:
         )
         if self.memorisation_end is None:
             return f"{by_accuracy[:1].upper()}{by_accuracy[1:]}"
-        by_loss = f"epoch {self.memorisation_end:,}, where the loss without the key frequencies is lowest"
+        by_loss = f"epoch {self.memorisation_end:,}, where the loss without the key {self.blocks} is lowest"
         if not self.memorised:
             return f"Memorisation as a phase ended at {by_loss}; by accuracy the train pairs were never memorised"
         if self.memorised.by <= self.memorisation_end:
@@ -218,6 +220,7 @@ def find_phases(
         rule=rule,
         tells_mirrors="accuracy" in measurements and "test_unmirrored" in measurements["split"],
         too_few=int(measurements["history_test_accuracy"].notnull().sum()) < HELD_EVALUATIONS,
+        blocks=plural_of(measurements),
         why_no_phases=bounds.why_none,
     )
 
