@@ -63,7 +63,7 @@ def test_a_source_may_give_the_weights_alone_which_no_hook_can_act_on(tiny_run: 
     np.testing.assert_array_equal(data["loss"], tiny_run.measurements["loss"])
     under_hooks = replace(known, hooks=[("blocks.0.attn.hook_pattern", lambda pattern, hook: pattern)])
     with pytest.raises(
-        GrokvizError, match=r"hooks act on a HookedTransformer, but got weights alone; give it as run\.model"
+        GrokvizError, match=r"hooks act on a hooked model, but got weights alone; give it as run\.model"
     ):
         grokviz.measure(under_hooks, measures=(loss,))
 

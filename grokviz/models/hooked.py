@@ -108,9 +108,10 @@ def weights_in(model: HookedRootModule, n: int) -> Weights:
     names = {name for name, _ in model.named_parameters()}
     known = [each for each in ARCHITECTURES.values() if {p.name for p in each.parameters} == names]
     architecture = known[0] if known else TRANSFORMER
+    settings_of: Any = model.cfg
     wanted: dict[str, Any] = {"act_fn": tuple(ACTIVATIONS), "attn_only": (False,)}
     _refuse_other_settings(model, wanted, architecture)
-    activation = ACTIVATIONS[str(model.cfg.act_fn)]
+    activation = ACTIVATIONS[str(settings_of.act_fn)]
     weights = Weights.of(model, architecture=architecture, activation=activation).for_elements(n)
     settings = weights.blueprint.settings
     _refuse_other_settings(

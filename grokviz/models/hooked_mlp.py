@@ -12,10 +12,19 @@ from grokviz.models.architecture import Blueprint
 from grokviz.models.forward import activated
 
 
-class HookedMLP(HookedRootModule):  # type: ignore[misc]  # of which transformer_lens states no types
+class HookedMLP(HookedRootModule):
     """The MLP with hook points at both embeddings, before and after the activation. Its parameters are called as they are
     published: W_x, W_y (not where one embedding is for both), W, W_U, b.
     """
+
+    W_x: nn.Parameter
+    W: nn.Parameter
+    W_U: nn.Parameter
+    b: nn.Parameter
+    hook_x: HookPoint
+    hook_y: HookPoint
+    hook_pre: HookPoint
+    hook_post: HookPoint
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
@@ -24,7 +33,7 @@ class HookedMLP(HookedRootModule):  # type: ignore[misc]  # of which transformer
             setattr(self, name, nn.Parameter(torch.zeros(shape)))
         for name in ("hook_x", "hook_y", "hook_pre", "hook_post"):
             setattr(self, name, HookPoint())  # type: ignore[no-untyped-call]
-        self.setup()
+        self.setup()  # type: ignore[no-untyped-call]
 
     def forward(self, pairs: Int[Tensor, "pair operand"], return_type: str = "logits") -> Float[Tensor, "pair class"]:
         """The logits of each pair (a, b) of elements."""

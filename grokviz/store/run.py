@@ -35,7 +35,7 @@ from grokviz.store.schemas import check_schema, upgraded_config
 from grokviz.store.tensors import checkpoint_size, parse_checkpoint, parse_state, state_size
 
 if TYPE_CHECKING:
-    from grokviz.models.hooked import HookedTransformer
+    from grokviz.models.hooked import HookedRootModule
 
 
 def _identities(measurements: xr.Dataset, whose: str) -> list[tuple[int, str]]:
@@ -314,8 +314,10 @@ class Run:
         """
         return self._retried(state_name(epoch), lambda: self._training_state(epoch))
 
-    def model(self, epoch: Epoch) -> "HookedTransformer":
-        """A plain `HookedTransformer` with the weights of epoch's checkpoint; `epoch` may be "first" or "last", too."""
+    def model(self, epoch: Epoch) -> "HookedRootModule":
+        """A plain hooked model of TransformerLens with the weights of epoch's checkpoint: a `HookedTransformer`, or that of
+        another architecture; `epoch` may be "first" or "last", too.
+        """
         # Imported here so that what only reads a run (report, figures) never waits for torch.
         from grokviz.models.hooked import model_with_weights
 

@@ -8,11 +8,11 @@ from grokviz.checks import function
 from grokviz.training.learner import Learner
 
 if TYPE_CHECKING:
-    from grokviz.models.hooked import HookedTransformer
+    from grokviz.models.hooked import HookedRootModule
 
-OnEvaluation = Callable[[int, Mapping[str, float], "HookedTransformer"], object]
+OnEvaluation = Callable[[int, Mapping[str, float], "HookedRootModule"], object]
 """Called after every evaluation of the test set with the epoch, its row of the history, and the network as it is then: a
-`HookedTransformer` of its own, which may be kept or changed.
+hooked model of its own, which may be kept or changed.
 """
 
 

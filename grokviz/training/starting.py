@@ -36,7 +36,7 @@ def train(
     to grok is trained with a warning.
 
     `progress` shows a bar (in a log, a line a minute). `on_evaluation(epoch, row, model)` is called every `test_every` epochs
-    with the losses and accuracies and a `HookedTransformer`; what it raises ends the training, which can be resumed.
+    with the losses and accuracies and a hooked model; what it raises ends the training, which can be resumed.
 
     Raises:
         GrokvizError: `directory` is not empty, or its run is of another configuration, or the device is not there. Nothing

@@ -1,6 +1,6 @@
 """A snapshot: one checkpoint as the measures see it, with its activations on all n² pairs.
 
-They come from the exact forward, or from a HookedTransformer by hooks, which see what interventions make of them.
+They come from the exact forward, or from a hooked model by hooks, which see what interventions make of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from grokviz.tasks.split import known_train_mask, split_masks
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
-    from grokviz.models.hooked import HookedTransformer
+    from grokviz.models.hooked import HookedRootModule
 
 CHUNK_PAIRS, CHUNK_PAIRS_BY_HOOKS = 16_384, 4096
 """Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer. Hooks of a
@@ -205,7 +205,7 @@ def take_snapshot(
 
 @torch.no_grad()
 def snapshot_of(
-    network: "Weights | HookedTransformer",
+    network: "Weights | HookedRootModule",
     task_config: TaskConfig,
     *,
     epoch: int,
@@ -214,7 +214,7 @@ def snapshot_of(
 ) -> Snapshot:
     """The snapshot of a network that need not be in any run.
 
-    `Weights` go through the exact forward, several times faster; a HookedTransformer through its own, with `hooks`, of
+    `Weights` go through the exact forward, several times faster; a hooked model through its own, with `hooks`, of
     which none stays on it. Hooks see all pairs at once; only `pairs_at_once`, where that is given.
 
     Raises:
@@ -224,7 +224,7 @@ def snapshot_of(
     refuse_senseless_parts(pairs_at_once, hooks)
     if isinstance(network, Weights):
         if hooks:
-            raise GrokvizError("hooks act on a HookedTransformer, but got weights alone; give it as run.model(epoch)")
+            raise GrokvizError("hooks act on a hooked model, but got weights alone; give it as run.model(epoch)")
         weights = network.detached()
     else:
         from grokviz.analysis.taking.hooked import activations_by_hooks, ready_hooks

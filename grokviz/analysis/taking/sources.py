@@ -19,7 +19,7 @@ from grokviz.store import Run
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
-    from grokviz.models.hooked import HookedTransformer
+    from grokviz.models.hooked import HookedRootModule
 
 
 class UnreadableError(GrokvizError):
@@ -37,7 +37,7 @@ class Source:
     """
     identities: Mapping[int, str]
     """By epoch, what tells the network there from any other, such as a hash of its file. They are kept ascending."""
-    model: "Callable[[int], HookedTransformer | Weights | Mapping[str, Any]]"
+    model: "Callable[[int], HookedRootModule | Weights | Mapping[str, Any]]"
     """The network of an epoch, or its weights, which are measured several times faster: arrays by TransformerLens' names, as
     `run.weights` gives them. May raise a GrokvizError for one that cannot be read.
     """
@@ -49,7 +49,7 @@ class Source:
     removed: Mapping[int, str] = field(default_factory=dict)
     """By epoch, what told networks from any other that are no longer there: what was measured of them stays."""
     hooks: Hooks = ()
-    """Interventions under which all is measured; they need a HookedTransformer."""
+    """Interventions under which all is measured; they need a hooked model."""
     activation: str = "relu"
     """The activation of networks whose weights are given alone: 'relu' or 'gelu'."""
     pairs_at_once: int | None = None
