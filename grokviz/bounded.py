@@ -1,8 +1,9 @@
-"""Unpacking what a file holds, in memory that is bounded before it is spent: a few bytes may claim to be many."""
+"""Unpacking what a file holds, and working through large tables, in memory that is bounded before it is spent."""
 
 import base64
 import json
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 MOST_PARTS = 1 << 23
@@ -43,3 +44,18 @@ def unpacked(text: str, n_bytes: int) -> bytes:
     if len(content) != n_bytes:
         raise ValueError(f"it does not hold {n_bytes:,} bytes")
     return content
+
+
+NUMBERS_AT_ONCE = 2**26
+"""Logits that are looked at together: half a gigabyte in float64, more than a task of 400 elements has."""
+
+
+def parts_of(rows: int, columns: int) -> Iterator[slice]:
+    """The rows of a table of so many columns, as many at a time as are looked at together.
+
+    >>> list(parts_of(113**2, 113))
+    [slice(0, 12769, None)]
+    """
+    at_once = max(1, NUMBERS_AT_ONCE // columns)
+    for start in range(0, rows, at_once):
+        yield slice(start, min(start + at_once, rows))

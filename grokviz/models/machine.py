@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 import torch
 
+from grokviz.bounded import NUMBERS_AT_ONCE
 from grokviz.errors import GrokvizError, argument
 from grokviz.models.architecture import Blueprint
 
@@ -20,8 +21,10 @@ def training_bytes(blueprint: Blueprint) -> int:
 
 
 def snapshot_bytes(blueprint: Blueprint) -> int:
-    """About the bytes that measuring a checkpoint on all pairs holds at most: activations and logits, and copies."""
-    return 8 * _numbers(blueprint) + blueprint.n**2 * 24 * (blueprint.site_size + blueprint.sizes["class"])
+    """About the bytes that measuring a checkpoint on all pairs holds at most: activations and logits, and copies of some."""
+    logits = blueprint.n**2 * blueprint.sizes["class"]
+    copies = 24 * min(logits, NUMBERS_AT_ONCE)
+    return 8 * _numbers(blueprint) + 24 * blueprint.n**2 * blueprint.site_size + 12 * logits + copies
 
 
 def _numbers(blueprint: Blueprint) -> int:

@@ -3,7 +3,7 @@
 Pure maths in float64, but for `pair_block_shares`, which works in the precision of its input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
@@ -13,6 +13,7 @@ from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokviz.bounded import parts_of
 from grokviz.tasks.blocks import Blocks, Label
 from grokviz.tasks.task import Task
 
@@ -64,19 +65,27 @@ class Harmonics:
         parts = [einsum(rows, rows, means, "w s, w t, t c -> s c") for rows in blocks]
         return torch.stack(parts) if parts else means.new_zeros(0, *means.shape)
 
-    def along_cube(self, functions: Float[Tensor, "pair token"]) -> Float[Tensor, "block"]:
+    def along_cube(self, means: Float[Tensor, "answer token"]) -> Float[Tensor, "block"]:
         """How much of functions of the pair, one for each class c, lies along t = sum over the rows of a block of row(s) row(c),
-        s the answer: <F, t> / <t, t>. For two waves t is (2 / n) cos w_k(s - c), and |t|² is twice `pairs_of_an_answer`.
+        s the answer: <F, t> / <t, t>, told by their means over the pairs of each answer. For two waves t is
+        (2 / n) cos w_k(s - c), and |t|² is twice `pairs_of_an_answer`.
         """
-        means = self.means(functions)
         blocks = (self.of_answer[self.blocks.rows(label)] for label in self.labels)
         parts = [einsum(means, rows, rows, "s c, w s, w c ->") / len(rows) for rows in blocks]
         return torch.stack(parts)
 
     def means(self, functions: Float[Tensor, "pair column"]) -> Float[Tensor, "answer column"]:
         """The mean of each function over the pairs of each answer, of which all but some outside the blocks have as many."""
-        means = functions.new_zeros(self.n, functions.shape[1])
-        means.index_add_(0, self.answers, functions / self.pairs_of_an_answer)
+        return self.means_of(functions[part] for part in parts_of(*functions.shape))
+
+    def means_of(self, parts: Iterable[Float[Tensor, "some column"]]) -> Float[Tensor, "answer column"]:
+        """The same of functions that come pair by pair, some pairs at a time."""
+        means, start = torch.zeros(0), 0
+        for some in parts:
+            if start == 0:
+                means = some.new_zeros(self.n, some.shape[1])
+            means.index_add_(0, self.answers[start : start + len(some)], some / self.pairs_of_an_answer)
+            start += len(some)
         return means
 
     @cached_property

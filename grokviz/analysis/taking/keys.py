@@ -123,9 +123,9 @@ def null_similarities(snapshot: Snapshot) -> Float[Tensor, "block"]:
     harmonics, blocks = snapshot.harmonics, snapshot.harmonics.blocks
     rows = harmonics.of_answer
     block_of_row = torch.from_numpy(blocks.block_of_component)
-    means = harmonics.means(snapshot.centred_logits)
+    means = snapshot.centred_means
     dimensions = torch.from_numpy(blocks.dimensions).double()
-    norms = snapshot.centred_logits.norm() * (dimensions / harmonics.pairs_of_an_answer).sqrt()
+    norms = snapshot.centred_norm * (dimensions / harmonics.pairs_of_an_answer).sqrt()
     whole = torch.maximum(dimensions, dimensions[:, None])  # the overlap of a block with itself
     random = np.random.RandomState(0)
     found = torch.full((PERMUTATIONS, len(blocks)), torch.nan, dtype=torch.float64)

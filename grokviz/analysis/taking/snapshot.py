@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs
+from grokviz.bounded import parts_of
 from grokviz.checks import Epoch, whole
 from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError, LackingError
@@ -149,16 +150,26 @@ class Snapshot:
         """The readout onto the n answers, without the column of '=', in float64."""
         return self.role("readout", self.n)
 
-    @cached_property
-    def centred_logits(self) -> Float[Tensor, "pair token"]:
-        """The logits of the n answers, without those of '=', centred over them."""
-        logits = self.logits[:, : self.n]
+    def centred_logits(self, part: slice) -> Float[Tensor, "pair token"]:
+        """The logits of the n answers to some pairs, without those of '=', centred over them."""
+        logits = self.logits[part, : self.n]
         return logits - logits.mean(dim=1, keepdim=True)
+
+    @cached_property
+    def centred_means(self) -> Float[Tensor, "answer token"]:
+        """The mean of the centred logits over the pairs of each answer."""
+        return self.harmonics.means_of(self.centred_logits(part) for part in parts_of(*self.logits.shape))
+
+    @cached_property
+    def centred_norm(self) -> Float[Tensor, ""]:
+        """The norm of the centred logits of all pairs."""
+        norms = [self.centred_logits(part).norm() for part in parts_of(*self.logits.shape)]
+        return norms[0] if len(norms) == 1 else torch.stack(norms).norm()
 
     @cached_property
     def cube_projections(self) -> Float[Tensor, "block"]:
         """<L, t> / <t, t> of each block, t = sum over its rows of row(s) row(c): for two waves (2 / n) cos w_k(s - c)."""
-        return self.harmonics.along_cube(self.centred_logits)
+        return self.harmonics.along_cube(self.centred_means)
 
     @cached_property
     def neuron_shares(self) -> Float[Tensor, "block neuron"]:
@@ -250,7 +261,7 @@ def snapshot_of(
         epoch=epoch,
         weights=weights,
         sites={site.name: _joined([part.sites[site.name] for part in parts]) for site in blueprint.architecture.sites},
-        logits=_joined([part.logits.double() for part in parts]),
+        logits=_in_float64([part.logits for part in parts]),
         answers=torch.from_numpy(task.answers),
         train_mask=known_train_mask(task_config),
     )
@@ -280,6 +291,14 @@ def _refuse_too_many_at_once(blueprint: Blueprint, n_pairs: int, device: torch.d
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _in_float64(parts: Sequence[Tensor]) -> Tensor:
+    """All parts in one tensor of float64, and no second copy of it."""
+    whole = torch.empty(sum(len(part) for part in parts), *parts[0].shape[1:], dtype=torch.float64)
+    for part, place in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
+        place.copy_(part)
+    return whole
 
 
 def _refuse_another_task(blueprint: Blueprint, task_config: TaskConfig) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from grokviz.analysis.taking.needs import needs
 from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.bounded import parts_of
 from grokviz.config import PURE_NEURON
 from grokviz.tasks.harmonics import block_power, gini, never_change, participation_ratio, strongest_block
 
@@ -239,7 +240,9 @@ def logit_spectrum(snapshot: Snapshot) -> Float[Tensor, "component other_compone
     """
     first, second = snapshot.harmonics.of_first, snapshot.harmonics.of_second
     logits = rearrange(snapshot.logits[:, : snapshot.n], "(a b) c -> a b c", a=snapshot.n)
-    power = einsum(second, einsum(first, logits, "i a, a b c -> i b c"), "j b, i b c -> i j c").square().sum(dim=2)
+    parts = [logits[:, :, some] for some in parts_of(snapshot.n, snapshot.n**2)]
+    powers = (einsum(second, einsum(first, part, "i a, a b c -> i b c"), "j b, i b c -> i j c") for part in parts)
+    power = torch.stack([part.square().sum(dim=2) for part in powers]).sum(dim=0)
     power[0, 0] = 0
     return power / power.sum()
 

@@ -17,7 +17,7 @@ def logit_by_answer(snapshot: Snapshot) -> Float[Tensor, "token other_token"]:
         s c^-1 alone.
     Source: Chughtai, Chan & Nanda 2023, arXiv 2302.03025, section 4: logits are chi(a b c^-1)
     """
-    return snapshot.harmonics.means(snapshot.centred_logits).float()
+    return snapshot.centred_means.float()
 
 
 @needs("classes")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from grokviz.analysis.taking.needs import needs
 from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.bounded import parts_of
 from grokviz.models.loss import cross_entropies
 from grokviz.tasks.blocks import Label
 
@@ -36,7 +37,8 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Flo
         return torch.full((len(snapshot.splits),), torch.nan, dtype=torch.float64)
     kept = snapshot.harmonics.along_answer(snapshot.logits, key_frequencies).sum(dim=0)
     by_answer = kept + snapshot.logits.mean(dim=0)
-    return snapshot.split_means(cross_entropies(by_answer[snapshot.answers], snapshot.answers))
+    by_answer = cross_entropies(by_answer, torch.arange(snapshot.n))  # all pairs of an answer have the same logits
+    return snapshot.split_means(by_answer[snapshot.answers])
 
 
 @needs("harmonics")
@@ -53,8 +55,13 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float
     """
     if not key_frequencies:
         return torch.full((len(snapshot.splits),), torch.nan, dtype=torch.float64)
-    removed = snapshot.harmonics.along_answer(snapshot.logits, key_frequencies).sum(dim=0)[snapshot.answers]
-    return snapshot.split_means(cross_entropies(snapshot.logits - removed, snapshot.answers))
+    removed = snapshot.harmonics.along_answer(snapshot.logits, key_frequencies).sum(dim=0)
+    losses = [
+        cross_entropies(snapshot.logits[part] - removed[answers], answers)
+        for part in parts_of(*snapshot.logits.shape)
+        for answers in (snapshot.answers[part],)
+    ]
+    return snapshot.split_means(torch.cat(losses))
 
 
 @needs("harmonics", "split")
@@ -74,11 +81,14 @@ def excluded_loss_by_frequency(snapshot: Snapshot) -> Float[Tensor, "block"]:
     # sum_c exp(L_c - R_c) = sum_c exp(L_c) exp(-R_c): one matrix product per answer for all frequencies, in place of
     # one softmax over all pairs for each. All terms are positive, so nothing cancels.
     largest = snapshot.logits.amax(dim=1)
-    kept = (snapshot.logits - largest[:, None]).exp()[by_answer]
-    kept = rearrange(kept, "(answer pair) c -> answer pair c", answer=snapshot.n)
     shift = removed.amin(dim=2, keepdim=True)
     factors = rearrange((shift - removed).exp(), "block answer c -> answer c block")
-    log_totals = rearrange((kept @ factors).log(), "answer pair block -> (answer pair) block")
+    pairs_of = rearrange(by_answer, "(answer pair) -> answer pair", answer=snapshot.n)
+    parts = []
+    for some in parts_of(snapshot.n, snapshot.logits.shape[1] * snapshot.n):
+        kept = (snapshot.logits[pairs_of[some]] - largest[pairs_of[some], None]).exp()
+        parts.append(rearrange((kept @ factors[some]).log(), "answer pair block -> (answer pair) block"))
+    log_totals = torch.cat(parts)
     if log_totals.min() < SAFE_LOG:
         return _one_by_one(snapshot)
     rows = torch.empty_like(log_totals)
@@ -105,7 +115,7 @@ def logit_cosine(snapshot: Snapshot) -> Float[Tensor, "block"]:
     """
     rows = torch.from_numpy(snapshot.harmonics.blocks.dimensions).double()
     squared_norms = rows * snapshot.harmonics.pairs_of_an_answer
-    return snapshot.cube_projections * squared_norms.sqrt() / snapshot.centred_logits.norm()
+    return snapshot.cube_projections * squared_norms.sqrt() / snapshot.centred_norm
 
 
 MEASURES = (restricted_loss, excluded_loss, excluded_loss_by_frequency, logit_cosine)
