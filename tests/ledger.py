@@ -28,7 +28,8 @@ def main(data: Path) -> None:
     warnings.simplefilter("ignore")
     parts = []
     with tempfile.TemporaryDirectory() as folder:
-        parts += _universality(data / "rep_theory_C113_seed2", Path(folder) / "universality")
+        for published in (data / "rep_theory_C113_seed2", *sorted((data / "universality").iterdir())):
+            parts += _universality(published, Path(folder) / published.name)
         parts += _progress_measures(data / "progress_measures", Path(folder) / "progress")
     (Path(__file__).parents[1] / "docs" / "ledger.md").write_text(HEAD + "\n".join(parts) + "\n")
 
@@ -36,7 +37,9 @@ def main(data: Path) -> None:
 def _universality(published: Path, directory: Path) -> Iterator[str]:
     run = grokviz.import_run(published / "model.pt", directory, progress=False)
     verification = grokviz.verify(run, published / "summary_metrics.json")
-    yield "## A toy model of universality (Chughtai, Chan & Nanda 2023): addition mod 113, seed 2\n"
+    network = run.config.blueprint.architecture.said
+    yield f"## A toy model of universality (Chughtai, Chan & Nanda 2023): {published.name}\n"
+    yield f"{run.config.task.task.law.said}, {network}.\n"
     yield from _found(run)
     yield f"\n{len(verification.rows)} values in `summary_metrics.json`: {verification}.\n"
     yield "| value | number | published | ours | largest difference |\n|---|---|---|---|---|"
@@ -53,9 +56,10 @@ def _universality(published: Path, directory: Path) -> Iterator[str]:
     for row in verification.of("wrong in print"):
         reasons[row.why] += 1
     yield from (f"- {number} values are wrong in print: {why}." for why, number in reasons.items())
-    theirs = sorted(int(line.split("_")[1]) for line in (published / "key_reps.txt").read_text().split())
-    ours = list(grokviz.key_frequencies_of(grokviz.measure(run, progress=False)))
-    yield f"- Key frequencies: published {theirs}, ours {ours}.\n"
+    keys = grokviz.verify(run, published / "key_reps.txt")
+    (count,) = (row for row in keys.rows if row.claim.name == "number_of_keys")
+    said = ", ".join((published / "key_reps.txt").read_text().split())
+    yield f"- Keys: published {said}; {count.why}. Of these claims {keys}.\n"
 
 
 def _progress_measures(published: Path, directory: Path) -> Iterator[str]:
