@@ -16,6 +16,7 @@ from grokviz.tasks.blocks import Places
 from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.groups import Group, group_named, is_latin, why_no_group
 from grokviz.tasks.isomorphisms import known_group, names_of_order
+from grokviz.tasks.numberings import published_numbering
 from grokviz.tasks.reading import read_table
 
 CALLED = {"C4xC6": "C2xC12", "C2xC3": "C6"}
@@ -82,7 +83,7 @@ def test_a_table_in_any_order_of_elements_is_read_as_its_group(name: str) -> Non
     group = group_named(name)
     in_order = read_table(group.table)
     assert in_order.group.name == CALLED.get(name, name)
-    assert in_order.was_numbered == (name not in CALLED)
+    assert in_order.order == ("found" if name in CALLED else "own")
     for isotope in (False, True):
         table = relabelled(group.table, seed=1, isotope=isotope)
         reading = read_table(table)
@@ -91,6 +92,16 @@ def test_a_table_in_any_order_of_elements_is_read_as_its_group(name: str) -> Non
         assert reading.n_wrong == 0
         assert (reading.table == table).all()
         assert (TaskConfig(operation=reading.operation).task.answers.reshape(table.shape) == table).all()
+
+
+@pytest.mark.parametrize(("name", "identity"), [("S5", 20), ("S6", 60)])
+def test_the_order_of_published_networks_is_known(name: str, identity: int) -> None:
+    group, order = group_named(name), published_numbering(name)
+    assert order[identity] == group.identity
+    reading = read_table(np.argsort(order)[group.table[np.ix_(order, order)]])
+    assert reading.order == "published"
+    assert (reading.places.answer == order).all()
+    assert "in the order of published networks" in str(reading)
 
 
 @all_groups

@@ -34,6 +34,7 @@ def test_a_published_network_is_read_from_its_weights_alone(
     reading = grokviz.read_group(run)
     assert reading.group.name == group
     assert reading.n_wrong == 0
+    assert reading.order == {"A5": "found", "S5": "published"}.get(group, "own")
     origin = run.origin
     assert origin is not None
     assert origin.found["split of the network"].startswith("randperm with seed 1")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from grokviz.tasks.groups import Group, group_named
+from grokviz.tasks.numberings import published_numbering
 
 Profile = Mapping[tuple[int, int], int]
 """How many elements have an order and a class of a size: alike in groups that are isomorphic."""
@@ -20,15 +21,16 @@ Map = Int[np.ndarray, "element"]
 def known_group(group: Group) -> tuple[Group, Map] | None:
     """The group of a name to which this one is isomorphic, the shortest such name, and the isomorphism; None where it has none.
 
-    Where the elements are numbered as those of the known group, they stay as they are. Otherwise the isomorphism is one of as
-    many as the group has automorphisms.
+    Where the elements are numbered as those of the known group, they stay as they are; where they are as in published networks,
+    they become those. Otherwise the isomorphism is one of as many as the group has automorphisms.
     """
     profile = profile_of(group)
     for name in names_of_order(len(group)):
         if profile_of_name(name) == profile:
             known = group_named(name)
-            if (known.table == group.table).all():
-                return known, np.arange(len(group))
+            for numbering in (np.arange(len(group)), published_numbering(name)):
+                if numbering is not None and is_isomorphism(numbering, group, known):
+                    return known, numbering
             if (found := isomorphism(group, known)) is not None:
                 return known, found
     return None
@@ -99,6 +101,11 @@ def _abelian(n: int) -> Iterator[tuple[str, ...]]:
             yield from ((order, *others) for others in chains(rest // order, order))
 
     yield from (tuple(f"C{order}" for order in chain) for chain in chains(n, 1))
+
+
+def is_isomorphism(becomes: Map, group: Group, other: Group) -> bool:
+    """Whether products become products."""
+    return bool((becomes[group.table] == other.table[np.ix_(becomes, becomes)]).all())
 
 
 def isomorphism(group: Group, other: Group) -> Map | None:

@@ -7,6 +7,7 @@ ways, and a few wrong ones are outvoted.
 
 from dataclasses import dataclass
 from math import floor, lgamma, log, log2
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -16,6 +17,7 @@ from grokviz.tasks.blocks import Places
 from grokviz.tasks.group_operation import GroupOperation
 from grokviz.tasks.groups import Group, is_latin, why_no_group
 from grokviz.tasks.isomorphisms import known_group
+from grokviz.tasks.numberings import published_numbering
 
 Table = Int[np.ndarray, "a b"]
 
@@ -37,8 +39,9 @@ class GroupReading:
     """Which element of it each token is, as first operand, as second and as answer."""
     is_direct: bool
     """Whether a token is the same element wherever it stands; else the table is that of an isotope, as subtraction is."""
-    was_numbered: bool
-    """Whether tokens have the known group's own order; else names are given up to an automorphism."""
+    order: Literal["own", "published", "found"]
+    """Whether tokens have the known group's own order, or that of published networks; else names are given up to an automorphism.
+    """
     n_wrong: int
     """Entries of the table that are not as the group has them."""
 
@@ -84,13 +87,15 @@ class GroupReading:
     @property
     def operation(self) -> GroupOperation | str:
         """The operation of a task with this table: the group's name, where tokens are numbered as its elements."""
-        return self.group.name if self.is_known and self.was_numbered else GroupOperation.of(self.group, self.places)
+        return self.group.name if self.is_known and self.order == "own" else GroupOperation.of(self.group, self.places)
 
     @property
     def numbering(self) -> str:
         """How it is known which element a token is, in words."""
-        if self.was_numbered:
+        if self.order == "own":
             return "tokens are in the group's own order"
+        if self.order == "published":
+            return "tokens are in the order of published networks"
         if self.is_direct:
             return "which element each token is was found up to an automorphism of the group"
         return "a token is another element as operand than as answer, found up to an automorphism of the group"
@@ -125,8 +130,16 @@ def _read(
     known, becomes = found or (group, np.arange(n))
     answer = becomes
     places = Places(answer if is_direct else becomes[first], answer if is_direct else becomes[second], answer)
-    was_numbered = bool((becomes == np.arange(n)).all())
-    return GroupReading(known, found is not None, places, is_direct, was_numbered and is_direct, n_wrong)
+    return GroupReading(
+        known, found is not None, places, is_direct, _order(becomes, known) if is_direct else "found", n_wrong
+    )
+
+
+def _order(becomes: Int[np.ndarray, "token"], known: Group) -> Literal["own", "published", "found"]:
+    if (becomes == np.arange(len(becomes))).all():
+        return "own"
+    published = published_numbering(known.name)
+    return "published" if published is not None and (becomes == published).all() else "found"
 
 
 def _why_none(table: Table, n_wrong: int) -> str:

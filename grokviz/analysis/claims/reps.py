@@ -3,10 +3,8 @@ are.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection
 from itertools import permutations
-
-import numpy as np
 
 from grokviz.checks import choose
 from grokviz.errors import GrokvizError
@@ -17,14 +15,20 @@ BY_CONVENTION = {"sign": "sign", "standard": "standard", "standard_sign": "stand
 BY_TRIAL = {"s5_5d_a": "(2,2,1)", "s5_5d_b": "(3,2)"}
 """Names whose letter does not say which one is meant: those with which all published values of two networks agree."""
 
+OF_DEGREE = r"(?:[a-z]+\d+_)?{}d(?:_[a-z])?"
+"""How those are called that have no name but their degree: 's5_5d_a'."""
+
+Unlike = Callable[[str, Label], float]
+"""How unlike a published representation is to a block of ours."""
+
 SIMILARITY = "logit_{}_rep_trace_similarity"
 MOST_TRIED = 6
 """Representations of one degree that are told apart by trying."""
 
 
-def label_of(rep: str, blocks: Blocks, published: Mapping[str, float], similarities: Sequence[float]) -> Label:
+def label_of(rep: str, blocks: Blocks, published: Collection[str], unlike: Unlike) -> Label:
     """The block that a representation is. Where there are several of its degree and its letter does not say which, they are told
-    apart by the trace similarities that are published: those assigned that differ least from ours in all.
+    apart by what is published of them: those are assigned that are least unlike ours in all.
 
     Raises:
         GrokvizError: there is no such representation.
@@ -36,11 +40,12 @@ def label_of(rep: str, blocks: Blocks, published: Mapping[str, float], similarit
         return label
     if rep == "sign" and blocks.rows_are_fixed:
         return _alternating(blocks)
-    for known in (BY_CONVENTION, BY_TRIAL):
-        if known.get(rep) in labels:
-            return known[rep]
-    if match := re.fullmatch(r"(?:[a-z]+\d+_)?(\d{1,2})d(?:_[a-z])?", rep):
-        return _told_apart(rep, int(match[1]), blocks, published, similarities)
+    if BY_CONVENTION.get(rep) in labels:
+        return BY_CONVENTION[rep]
+    if BY_TRIAL.get(rep) in labels and rep not in _reps_of(published):
+        return BY_TRIAL[rep]
+    if match := re.fullmatch(OF_DEGREE.format(r"(\d{1,2})"), rep):
+        return _told_apart(rep, int(match[1]), blocks, published, unlike)
     raise GrokvizError(f"there is no {blocks.axis} that is called {rep!r}; {choose(rep, map(str, labels))}")
 
 
@@ -52,23 +57,20 @@ def _alternating(blocks: Blocks) -> Label:
     return found[0]
 
 
-def _told_apart(
-    rep: str, degree: int, blocks: Blocks, published: Mapping[str, float], similarities: Sequence[float]
-) -> Label:
+def _told_apart(rep: str, degree: int, blocks: Blocks, published: Collection[str], unlike: Unlike) -> Label:
     named = set(BY_CONVENTION.values())
-    ours = [i for i, block in enumerate(blocks.blocks) if block.degree == degree and block.label not in named]
-    alike = [name for name in _reps_of(published) if re.fullmatch(rf"(?:[a-z]+\d+_)?{degree}d(?:_[a-z])?", name)]
+    ours = [block.label for block in blocks.blocks if block.degree == degree and block.label not in named]
+    alike = [name for name in _reps_of(published) if re.fullmatch(OF_DEGREE.format(degree), name)]
     if rep not in alike or len(alike) != len(ours) or len(ours) > MOST_TRIED:
         raise GrokvizError(
             f"of degree {degree} there are {len(ours)} irreps without a name of their own, and {len(alike)} are published"
         )
-    theirs = np.array([published[SIMILARITY.format(name)] for name in alike])
-    best = min(permutations(ours), key=lambda those: float(np.abs(np.take(similarities, those) - theirs).sum()))
-    label: Label = blocks.labels[best[alike.index(rep)]]
-    return label
+    pairs = {(name, label): unlike(name, label) for name in alike for label in ours}
+    best = min(permutations(ours), key=lambda those: sum(pairs[pair] for pair in zip(alike, those, strict=True)))
+    return best[alike.index(rep)]
 
 
-def _reps_of(published: Mapping[str, float]) -> list[str]:
+def _reps_of(published: Collection[str]) -> list[str]:
     """The representations whose trace similarity is published."""
     before, after = SIMILARITY.split("{}")
     return [

@@ -5,6 +5,7 @@ Names are those of the universality paper's summary, or of our measures: `loss[t
 the reason.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ WRONG_OF_A5 = r".*a5_3d_[ab].*|number_of_keys|.*explained|total_(logit|hidden)_.
 NOT_COMPARED = {
     "epoch": "the epoch of a network is stated, and not measured",
 }
+
+TINY = 1e-30
+"""In the place of a share of nothing, whose logarithm there is none of."""
 
 SMALL = 5e-6
 """Below this, cosines and shares that were published in float32 are rounding."""
@@ -158,8 +162,18 @@ class _Ours:
         Raises:
             GrokvizError: there is none.
         """
-        similarities = self.of(_SPECS["logit_cosine"]).tolist()
-        return label_of(rep, self.snapshot.harmonics.blocks, self.published, similarities)
+        return label_of(rep, self.snapshot.harmonics.blocks, self.published.keys(), self._unlike)
+
+    def _unlike(self, rep: str, label: Label) -> float:
+        """By how many powers the published shares of a representation in the embedding and in the readout differ from those of a
+        block, and its trace similarity.
+        """
+        apart = abs(self.published.get(f"logit_{rep}_rep_trace_similarity", 0.0) - _similarity(self, label))
+        for part in ("x_embed", "unembed"):
+            published = self.published.get(f"percent_{part}_{rep}_rep")
+            if published is not None:
+                apart += abs(math.log(max(published, TINY) / max(_share(self, part, label), TINY)))
+        return apart
 
     @cached_property
     def their_keys(self) -> tuple[Label, ...]:

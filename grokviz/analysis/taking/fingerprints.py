@@ -56,7 +56,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), rang
 LAWS = tuple(
     f"grokviz.tasks.{module}"
     for module in (
-        *("group_law", "group_operation", "groups", "irrep_names", "isomorphisms", "law"),
+        *("group_law", "group_operation", "groups", "irrep_names", "isomorphisms", "law", "numberings"),
         *("operations", "own_operation", "reading", "recipes"),
     )
 )
