@@ -8,6 +8,7 @@ the activation. No torch: what computes it is `models/mlp_forward.py`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grokviz.models.architecture import Architecture, Blueprint, OperandTokens, Parameter, Site
@@ -98,17 +99,10 @@ MLP = Architecture(
     computation=_computation,
 )
 
-MLP_TIED = Architecture(
+MLP_TIED = replace(
+    MLP,
     name="mlp_tied",
     said="one embedding for both operands and one hidden layer",
     parameters=(FIRST, *OTHERS),
-    sites=SITES,
     roles=("embedding", "readout"),
-    defaults=DEFAULTS,
-    allowed=ALLOWED,
-    told_by_sizes=told_by_sizes,
-    settings=settings_of,
-    hooked=_hooked,
-    pair_bytes=pair_bytes,
-    computation=_computation,
 )

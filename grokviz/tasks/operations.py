@@ -153,7 +153,8 @@ def operation_named(name: str) -> Operation:
     by_name = {operation.name: operation for operation in OPERATIONS}
     if not isinstance(name, str) or name not in by_name:
         choice = choose(name, by_name)
-        or_own = "" if choice.endswith("?") else ", a finite group such as S4, D59 or C4xC6, or a function of your own: package.module:function"
+        others = ", a finite group such as S4, D59 or C4xC6, or a function of your own: package.module:function"
+        or_own = "" if choice.endswith("?") else others
         raise GrokvizError(f"operation is {shown(name)}, which is unknown; {choice}{or_own}")
     return by_name[name]
 
