@@ -114,7 +114,9 @@ def blocks_in(measurements: xr.Dataset) -> Blocks:
 
 
 def plural_of(measurements: xr.Dataset) -> str:
-    """What the blocks of the task are called; frequencies where it has none."""
+    """What the blocks of the task are called; frequencies where it has none, or a history alone does not say which it is."""
+    if "config" not in measurements:
+        return "frequencies"
     blocks = measured.task_in(measurements).known_blocks
     return blocks.plural if blocks else "frequencies"
 
