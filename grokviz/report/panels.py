@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from grokviz.analysis.reading.phases import Phases
-from grokviz.figures import FAMILIES, FigureFunction, view_of
+from grokviz.figures import FAMILIES, FigureFunction, irreps, view_of
 from grokviz.report.data import NetworkData, RunData
 from grokviz.report.evidence import EvidenceTable, evidence_table
 from grokviz.report.words import Said, command_again, facts, python_again, stops_note
@@ -145,7 +145,7 @@ def run_page(
         neurons=data.neurons.count,
         evidence=evidence,
         facts=facts(run, measurements, phases),
-        left_out=_by_reason(reasons),
+        left_out=_by_reason(reasons, task.task),
         measure_heads=("measure", *MEASURE_CELLS),
         measures=list(_measures(measurements)),
         again=list(_again(run)),
@@ -236,10 +236,12 @@ def _steps(data: RunData) -> list[tuple[str, str]]:
     ]
 
 
-def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+def _by_reason(reasons: Mapping[str, str], task: Task) -> dict[str, list[str]]:
+    """The figures that are not there; those of groups with irreps are no lack where the task has none."""
+    of_irreps = {figure.__name__ for figure in irreps.FIGURES} if task.why_no_classes else set()
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
-        if reason:
+        if reason and name not in of_irreps:
             by_reason.setdefault(reason, []).append(name)
     return by_reason
 
