@@ -181,7 +181,8 @@ def token_circles(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawi
         turns = blocks.turns(k)
         numbers = np.arange(len(tokens)) if blocks.classes is None else blocks.classes
         colours = (numbers if turns is None else turns).astype(np.float32)
-        marker = {"color": colours, "colorscale": CYCLIC, "size": 6}
+        of_classes = {} if blocks.classes is None else {"cmin": 0, "cmax": float(blocks.classes.max()) + 1}
+        marker = {"color": colours, "colorscale": CYCLIC, "size": 6, **of_classes}
         hover = f"token %{{text}} in the plane of {axis} {k}<extra></extra>"
         points = {"text": [str(token) for token in tokens], "mode": "markers", "marker": marker, "showlegend": False}
         drawing.add("scatter", points, x=xy[:, 0], y=xy[:, 1], hovertemplate=hover, row=row, col=col)

@@ -30,7 +30,7 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     drawing.add(
         "heatmap", x=names, y=names, z=np.where(shown == right, blocks.classes[shown], np.nan).astype(np.float32),
         customdata=np.where(shown < 0, "no number", task.elements[shown]).tolist(),
-        colorscale=CYCLIC, showscale=False, hoverongaps=True,
+        colorscale=CYCLIC, zmin=0, zmax=len(np.unique(blocks.classes)), showscale=False, hoverongaps=True,
         hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
