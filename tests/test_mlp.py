@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import save_file
 
 import grokviz
 from fixtures import initial_model
 from grokviz.analysis.taking.snapshot import snapshot_of
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError
+from grokviz.exporting.usage import usage_of
 from grokviz.models.hooked import HookedRootModule
 from grokviz.models.token_tables import logits_of, tables_of
 from grokviz.models.weights import Weights
@@ -177,21 +179,29 @@ def test_a_layout_of_transformers_refuses_it_in_one_line(format: str, tiny_group
     assert not (tmp_path / "out.pt").exists()
 
 
-@pytest.mark.parametrize("options", [{}, {"architecture": "mlp_tied", "activation": "square", "biases": "mlp_in"}])
-def test_the_folder_for_a_hub_is_used_by_its_own_card(options, tmp_path: Path) -> None:
-    run = grokviz.train(config_of(**options), tmp_path / "run", progress=False)
-    grokviz.measure(run, progress=False)
-    folder = grokviz.export_run(run, tmp_path / "hub", format="hub")
+@with_options
+def test_it_is_used_without_grokviz_by_the_lines_of_its_card(options, tmp_path: Path) -> None:
+    config = config_of(**options)
+    model = with_bias(config).float()
+    weights = {name: values.detach() for name, values in model.named_parameters()}
+    save_file(weights, tmp_path / "model.safetensors")
+    values: dict[str, object] = {}
+    exec(usage_of(config).replace('"model.safetensors"', repr(str(tmp_path / "model.safetensors"))), values)
+    with torch.no_grad():
+        torch.testing.assert_close(values["logits"], model(torch.tensor([[3, 4]]))[0])
+
+
+@pytest.mark.slow
+def test_the_folder_for_a_hub_says_which_group_and_which_elements(tiny_group_run: grokviz.Run, tmp_path: Path) -> None:
+    folder = grokviz.export_run(tiny_group_run, tmp_path / "hub", format="hub")
     card = ModelCard.load(folder / "README.md")
     assert card.data.library_name == "pytorch"
+    assert "group-composition" in card.data.tags
     assert "key irreps" in card.text
     assert "frequencies" not in card.text.split("## Findings")[0]
-    assert json.loads((folder / "config.json").read_text())["elements"] == run.config.task.task.elements.tolist()
-    code = card.text.split("```python")[1].split("```")[0]
-    values: dict[str, object] = {}
-    exec(code.replace('"model.safetensors"', repr(str(folder / "model.safetensors"))), values)
-    with torch.no_grad():
-        torch.testing.assert_close(values["logits"], run.model("last")(torch.tensor([[3, 4]]))[0])
+    assert usage_of(tiny_group_run.config) in card.text
+    elements = tiny_group_run.config.task.task.elements.tolist()
+    assert json.loads((folder / "config.json").read_text())["elements"] == elements
 
 
 @pytest.mark.parametrize(

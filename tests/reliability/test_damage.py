@@ -62,7 +62,7 @@ def undetected(run: Path, names: Iterator[str], damage: Callable[[bytes], bytes]
 def test_every_flipped_bit_is_detected_and_its_file_named(run: Path, whole: bool, figures, capsys) -> None:
     moments = random.Random(1)
     names = files_of(run)
-    count = 200 if whole else 40
+    count = 200 if whole else 20
     chosen = [*names, *moments.choices(names, k=count - len(names))]
     missed = undetected(run, iter(chosen), lambda content: flipped(content, moments), capsys)
     figures(f"{count} single bits flipped over all {len(names)} files: {len(missed)} undetected or not named")
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_detected_and_its_file_named(run: Path, whole: bool
 def test_every_truncation_is_detected_and_its_file_named(run: Path, whole: bool, figures, capsys) -> None:
     moments = random.Random(2)
     names = files_of(run)
-    count = 50 if whole else 20
+    count = 50 if whole else 10
     chosen = [*names, *moments.choices(names, k=count)][:count]
     missed = undetected(run, iter(chosen), lambda content: content[: moments.randrange(len(content))], capsys)
     figures(f"{count} files cut short: {len(missed)} undetected or not named")
