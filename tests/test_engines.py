@@ -166,6 +166,25 @@ def test_the_fused_engine_gives_the_same_bits_with_any_number_of_threads(threads
         np.testing.assert_array_equal(values, many[name], err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["exact forward", "reference"])
+@pytest.mark.parametrize("architecture", ["transformer", "mlp", "mlp_tied"])
+def test_gradients_have_the_same_bits_each_time_on_several_threads(name: str, architecture: str) -> None:
+    # given more pairs than one thread takes
+    task = TaskConfig(operation="S5", train_fraction=0.6)
+    config = RunConfig(task=task, model=ModelConfig(architecture=architecture, d_model=16, d_mlp=32, seed=0))
+    parameters, sets = parameters_of(config, None, CPU), batches(config, CPU)
+    of = engine(name, config, parameters, *sets)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = [gradients(of, parameters) for _ in range(4)]
+    finally:
+        torch.set_num_threads(threads)
+    for again in found[1:]:
+        for parameter, values in found[0].items():
+            np.testing.assert_array_equal(again[parameter], values, err_msg=parameter)
+
+
 @pytest.mark.parametrize("name", [name for name in get_args(EngineName) if name != "fused" or fused.kernels()])
 def test_a_run_resumed_with_any_engine_has_the_bits_of_an_uninterrupted_one(
     crash, tiny_config: RunConfig, tmp_path: Path, name: str

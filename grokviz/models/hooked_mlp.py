@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import embedding as embedded
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
@@ -37,9 +38,9 @@ class HookedMLP(HookedRootModule):
 
     def forward(self, pairs: Int[Tensor, "pair operand"], return_type: str = "logits") -> Float[Tensor, "pair class"]:
         """The logits of each pair (a, b) of elements."""
-        x = self.hook_x(self.W_x[pairs[:, 0]])
+        x = self.hook_x(embedded(pairs[:, 0], self.W_x))
         of_second: Any = getattr(self, "W_y", self.W_x)
-        y = self.hook_y(of_second[pairs[:, 1]])
+        y = self.hook_y(embedded(pairs[:, 1], of_second))
         before = self.hook_pre(torch.cat([x, y], dim=1) @ self.W + self.b)
         neurons = self.hook_post(activated(self.blueprint.activation, before.clone()))
         return neurons @ self.W_U

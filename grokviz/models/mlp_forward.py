@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding as embedded
 
 from grokviz.models.architecture import Blueprint
 from grokviz.models.computation import Activations, Computation
@@ -14,9 +15,9 @@ from grokviz.models.weights import Weights
 
 def forward(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activations:
     """The activations for each pair (a, b) of elements. What the hidden layer reads of an operand depends on that alone, so it is
-    computed once an element and picked by pair.
+    computed once an element and picked by pair: not by an index, whose gradient several threads add up as they come.
     """
-    before = embedding(weights)[pairs[:, 0]] + _second(weights)[pairs[:, 1]]
+    before = embedded(pairs[:, 0], embedding(weights)) + embedded(pairs[:, 1], _second(weights))
     bias = weights.get("b")
     neurons = activated(weights.activation, before if bias is None else before + bias)
     return Activations({"neurons": neurons}, neurons @ weights.W_U)

@@ -74,7 +74,7 @@ class GroupReading:
         """
         >>> from grokviz.tasks.groups import group_named
         >>> str(read_table(group_named("S3").table))
-        'S3: 36 of 36 answers are in its table, by chance below 1e-14; tokens are in the group's own order'
+        'S3: 36 of 36 answers are in its table, by chance below 1e-16; tokens are in the group's own order'
         """
         return f"{self.group.name}: {self.how_sure}; {self.numbering}"
 

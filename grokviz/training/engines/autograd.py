@@ -5,7 +5,8 @@ On a GPU a step is some two hundred small kernels, and launching them takes long
 as a graph and launched together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,9 @@ class AutogradEngine:
     test_batch: Batch
     own_threads: bool = False
     adamw: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
+    in_order: bool = False
+    """Whether gradients at the same token are to be added up in order: the HookedTransformer picks rows by an index, whose
+    gradient several threads of a CPU add up as they come, each time to other bits."""
 
     def gradients(self) -> Scores:
         """As `Engine` says."""
@@ -53,7 +57,8 @@ class AutogradEngine:
             values.grad = None
         logits = self.logits(self.train_batch.pairs)
         loss = cross_entropies(logits, self.train_batch.answers).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _in_order() if self.in_order else nullcontext():
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), correct(logits, self.train_batch.answers).double().mean()
 
 
@@ -106,4 +111,16 @@ def reference(config: RunConfig, parameters: Mapping[str, Tensor], train_batch: 
         tokens = tokens_of(config.blueprint, pairs)
         return read_logits(torch.func.functional_call(model, dict(parameters), (tokens,)))
 
-    return AutogradEngine("reference", logits, parameters, train_batch, test_batch)
+    on_cpu = train_batch.pairs.device.type == "cpu"
+    return AutogradEngine("reference", logits, parameters, train_batch, test_batch, in_order=on_cpu)
+
+
+@contextmanager
+def _in_order() -> Iterator[None]:
+    """Algorithms that give the same bits each time, where torch has them; afterwards as it was."""
+    was, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=warns)
