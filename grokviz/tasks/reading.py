@@ -71,10 +71,11 @@ class GroupReading:
         return min(0.0, (tables + ways - right * log(n)) / log(10))
 
     def __str__(self) -> str:
-        """
+        """Which group, how sure, and how its elements were told.
+
         >>> from grokviz.tasks.groups import group_named
-        >>> str(read_table(group_named("S3").table))
-        'S3: 36 of 36 answers are in its table, by chance below 1e-16; tokens are in the group's own order'
+        >>> print(read_table(group_named("S3").table))
+        S3: 36 of 36 answers are in its table, by chance below 1e-16; tokens are in the group's own order
         """
         return f"{self.group.name}: {self.how_sure}; {self.numbering}"
 

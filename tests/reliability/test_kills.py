@@ -84,7 +84,7 @@ def test_kills_at_random_times_are_made_good(tmp_path: Path, whole: bool, figure
     assert worker.train(tmp_path / "undisturbed", *flags)[0] == 0
     duration = time.monotonic() - begin
     expected = worker.digest(tmp_path / "undisturbed")
-    wanted, kills, runs, other_bits = (100 if whole else 12), 0, 0, 0
+    wanted, kills, runs, other_bits = (100 if whole else 8), 0, 0, 0
     moments = random.Random(0)
     while kills < wanted:
         run = tmp_path / f"run_{runs}"
