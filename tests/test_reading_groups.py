@@ -294,3 +294,18 @@ def test_a_group_is_trained_by_its_name_on_the_command_line(in_tmp_path: Path, c
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "C4xC6" in said
     assert not Path("other").exists()
+
+
+def test_a_figure_says_what_was_read_before_where_there_is_a_before(tiny_group_run: grokviz.Run) -> None:
+    data = tiny_group_run.measurements.copy(deep=True)
+    task = tiny_group_run.config.task.task
+    data["answer"][-1] = task.answers.reshape(task.n, task.n)
+    said = "Read off its answers alone, the group is S3: 36 of 36 answers are in its table, by chance below 1e-16"
+    of_all = grokviz.figures.finding_of(grokviz.figures.composition_table(data))
+    assert of_all == f"{said}; at initialisation they are the table of no group"
+    assert grokviz.figures.finding_of(grokviz.figures.composition_table(data.isel(epoch=[-1]))) == said
+    later = grokviz.figures.finding_of(grokviz.figures.composition_table(data.isel(epoch=slice(1, None))))
+    assert later == f"{said}; at epoch {int(data['epoch'][1]):,} they are the table of no group"
+    data["answer"][-1] = -1
+    broken = grokviz.figures.finding_of(grokviz.figures.composition_table(data))
+    assert broken == "No group can be read off the network: its logits are no numbers"

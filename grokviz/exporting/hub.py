@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from safetensors.torch import save
 
-from grokviz.analysis.reading.derived import key_frequencies_of, own_measurements
+from grokviz.analysis.reading.derived import key_frequencies_of, own_measurements, plural_of
 from grokviz.analysis.reading.phases import Phases, phases_of
 from grokviz.errors import GrokvizError, LackingError, command
 from grokviz.exporting.usage import usage_of
@@ -95,8 +95,6 @@ def _card(
     about = "\n".join(f"- **{name}**: {text}" for name, text in facts(run, measurements, phases))
     shown = "\n\n".join(_shown(image, drawings) for image in images)
     keys = ", ".join(map(str, key_frequencies_of(measurements))) or "none"
-    known = task.task.known_blocks
-    blocks = "frequencies" if known is None else known.plural
     is_transformer = run.config.blueprint.architecture is TRANSFORMER
     about_what = "group-composition" if task.p is None else "modular-arithmetic"
     words = ("grokking", "mechanistic-interpretability", about_what, *(["transformer-lens"] if is_transformer else []))
@@ -109,7 +107,7 @@ tags:
 
 # {run.directory.resolve().name}: {formula}
 
-Of {run.config.blueprint.architecture.said}, at epoch {epoch:,}; key {blocks}: {keys}. Measured with grokviz.
+Of {run.config.blueprint.architecture.said}, at epoch {epoch:,}; key {plural_of(measurements)}: {keys}. Measured with grokviz.
 
 | | |
 |---|---|

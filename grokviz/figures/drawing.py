@@ -72,6 +72,12 @@ class Drawing:
         axes = {} if self._rows == self._cols == 1 else {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         self.data.append({"type": kind, **(style or {}), **trace, **axes})
 
+    def as_square_map(self, **of_both: Any) -> None:
+        """Lay it out as a map whose rows run downwards and whose cells are square, with these attributes of both axes."""
+        self.axis("y", scaleanchor="x", constrain="domain", autorange="reversed", **of_both)
+        self.axis("x", constrain="domain", **of_both)
+        self.layout["height"] = 560
+
     def axis(
         self,
         which: Literal["x", "y"],

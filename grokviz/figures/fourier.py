@@ -296,9 +296,9 @@ def logit_spectrum(measurements: xr.Dataset, epoch: Epoch | None = None) -> Draw
     top = float(np.sqrt(measurements["logit_spectrum"].max()))
     colours = {"colorscale": SEQUENTIAL, "zmin": 0, "zmax": top, "colorbar": {"title": {"text": "norm"}}}
     drawing.add("heatmap", colours, z=small(np.sqrt(power)), x=labels, y=labels, hovertemplate=hover)
-    drawing.axis("y", title="component of a", scaleanchor="x", constrain="domain", autorange="reversed")
-    drawing.axis("x", title="component of b", constrain="domain")
-    drawing.layout["height"] = 560
+    drawing.as_square_map()
+    drawing.axis("y", title="component of a")
+    drawing.axis("x", title="component of b")
     return drawing
 
 

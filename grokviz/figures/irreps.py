@@ -12,9 +12,12 @@ from grokviz.figures.drawing import Drawing, Title
 from grokviz.figures.figure import draws
 from grokviz.figures.theme import CYCLIC, DIVERGING, at_epoch, small, titled
 from grokviz.measured import task_in
-from grokviz.tasks.reading import read_table
+from grokviz.tasks.reading import GroupReading, read_table
 
 TITLE = "Irreps"
+
+MOST_NAMES = 24
+"""Elements whose names have room along an axis."""
 
 
 @draws("answer", course=False)
@@ -24,7 +27,7 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
     assert blocks.classes is not None
     order = blocks.order
     names = [str(task.elements[token]) for token in order]
-    first, last = (measurements["answer"][epoch].values.astype(np.int64) for epoch in (0, -1))
+    last = measurements["answer"][-1].values.astype(np.int64)
     shown, right = (table[np.ix_(order, order)] for table in (last, task.answers.reshape(task.n, task.n)))
     drawing = Drawing()
     drawing.add(
@@ -33,30 +36,42 @@ def composition_table(measurements: xr.Dataset) -> Drawing:
         colorscale=CYCLIC, zmin=0, zmax=len(np.unique(blocks.classes)), showscale=False, hoverongaps=True,
         hovertemplate="a = %{y}, b = %{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
-    drawing.axis("y", title="a", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=task.n <= 24)
-    drawing.axis("x", title="b", constrain="domain", showticklabels=task.n <= 24)
-    drawing.layout["height"] = 560
+    drawing.as_square_map(showticklabels=task.n <= MOST_NAMES)
+    drawing.axis("y", title="a")
+    drawing.axis("x", title="b")
     classes = len(np.unique(blocks.classes))
     shows = (
         f"Answers at epoch {int(measurements['epoch'][-1]):,}, a and b in the order of their {classes} conjugacy classes; "
         "colour: the class of the answer, none where it is wrong"
     )
-    return titled(drawing, _what_is_read(last, first), shows)
+    return titled(drawing, _what_is_read(measurements["answer"]), shows)
 
 
-def _what_is_read(answers: Int[np.ndarray, "a b"], at_start: Int[np.ndarray, "a b"]) -> str:
-    """Which group the answers are the table of, and how sure that is; beside it what is read of them at the start."""
+def _what_is_read(answers: xr.DataArray) -> str:
+    """Which group the last answers are the table of, and how sure that is; beside it what is read off the first, if these are
+    others.
+    """
+    reading = _read(answers[-1].values.astype(np.int64))
+    if isinstance(reading, str):
+        return f"No group can be read off the network: {reading}"
+    said = f"Read off its answers alone, the group is {reading.group.name}: {reading.how_sure}"
+    if answers.sizes["epoch"] == 1:
+        return said
+    start = int(answers["epoch"][0])
+    before = _read(answers[0].values.astype(np.int64))
+    when = "at initialisation" if start == 0 else f"at epoch {start:,}"
+    was = "of no group" if isinstance(before, str) else f"of {before.group.name} ({before.how_sure})"
+    return f"{said}; {when} they are the table {was}"
+
+
+def _read(answers: Int[np.ndarray, "a b"]) -> GroupReading | str:
+    """The group whose table these answers are; or why they are that of none."""
     if answers.min() < 0:
-        return "No group can be read off the network: its logits are no numbers"
+        return "its logits are no numbers"
     try:
-        reading = read_table(answers)
+        return read_table(answers)
     except GrokvizError as error:
-        return f"No group can be read off the network: {error}"
-    try:
-        before = f"that is read off it at the start, too ({read_table(at_start).n_wrong:,} others)"
-    except GrokvizError:
-        before = "at the start they are the table of no group"
-    return f"Read off its answers alone, the group is {reading.group.name}: {reading.how_sure}; {before}"
+        return str(error)
 
 
 def _what_logits_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Title:
@@ -96,12 +111,9 @@ def logits_by_class(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     drawing = Drawing()
     hover = "answer %{y}, class %{x}: %{z:.3f}<extra></extra>"
     drawing.add("heatmap", colours, z=small(logits.values[np.ix_(order, order)]), x=names, y=names, hovertemplate=hover)
-    labelled = len(order) <= 24
-    drawing.axis(
-        "y", title="answer", scaleanchor="x", constrain="domain", autorange="reversed", showticklabels=labelled
-    )
-    drawing.axis("x", title="class", constrain="domain", showticklabels=labelled)
-    drawing.layout["height"] = 560
+    drawing.as_square_map(showticklabels=len(order) <= MOST_NAMES)
+    drawing.axis("y", title="answer")
+    drawing.axis("x", title="class")
     return drawing
 
 

@@ -174,9 +174,7 @@ def _cosine_map(z: np.ndarray, hover: str, labels: list[Any]) -> Drawing:
     colours = {"colorscale": DIVERGING, "zmin": -1, "zmax": 1, "colorbar": {"title": {"text": "cosine"}}}
     drawing = Drawing()
     drawing.add("heatmap", colours, z=z, x=labels, y=labels, hovertemplate=hover)
-    drawing.axis("y", scaleanchor="x", constrain="domain", autorange="reversed")
-    drawing.axis("x", constrain="domain")
-    drawing.layout["height"] = 560
+    drawing.as_square_map()
     return drawing
 
 

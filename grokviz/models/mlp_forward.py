@@ -17,7 +17,7 @@ def forward(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activations
     """The activations for each pair (a, b) of elements. What the hidden layer reads of an operand depends on that alone, so it is
     computed once an element and picked by pair: not by an index, whose gradient several threads add up as they come.
     """
-    before = embedded(pairs[:, 0], embedding(weights)) + embedded(pairs[:, 1], _second(weights))
+    before = embedded(pairs[:, 0], embedding(weights)) + embedded(pairs[:, 1], second_embedding(weights))
     bias = weights.get("b")
     neurons = activated(weights.activation, before if bias is None else before + bias)
     return Activations({"neurons": neurons}, neurons @ weights.W_U)
@@ -29,11 +29,7 @@ def embedding(weights: Weights) -> Float[Tensor, "token neuron"]:
 
 
 def second_embedding(weights: Weights) -> Float[Tensor, "token neuron"]:
-    """What they read of the second operand's: W_y W, of W the rows that take the second embedding."""
-    return _second(weights)
-
-
-def _second(weights: Weights) -> Float[Tensor, "token neuron"]:
+    """What they read of the second operand's: W_y W, of W the rows that take the second embedding, which may be W_x again."""
     own = weights.get("W_y")
     rows = weights.W_x if own is None else own
     return rows @ weights.W[rows.shape[1] :]
