@@ -57,19 +57,41 @@ class Parameter:
         return tuple(sizes[axis] for axis in self.axes)
 
 
+How = Literal["passed", "passed on", "made", "read out", "answered", "embedded"]
+"""How the hooked model comes to what lies at a site: it passes a hook point; or passes one, and is added as it is to what passes
+another; or is made of what passes one, and passes another; or maps what passes one to the logits; or is the logits, which pass
+none; or is the embeddings of both operands.
+"""
+
+
 @dataclass(frozen=True)
 class Site:
-    """A place in a network whose activations a snapshot holds, at the position that is read."""
+    """A place in a network where activations lie, at the position that is read: interventions act there."""
 
     name: str
     axes: tuple[str, ...]
     """Besides the pairs."""
     hook: str
-    """The hook point of the hooked model that sees them."""
+    """The hook point of the hooked model that sees them, or what they come from; '' for none."""
     said: str
     """What lies there, in words."""
     position: int | None = None
     """Which dimension of what passes there is that of the positions, of which the last is read; None where there are none."""
+    is_kept: bool = True
+    """Whether a snapshot holds them."""
+    how: How = "passed"
+    then: str = ""
+    """The hook point where they go on, if it is another."""
+
+
+@dataclass(frozen=True)
+class EmbeddingRows:
+    """Rows of a weight that embed the elements as operands, in their order."""
+
+    weight: str
+    """Its short name."""
+    start: int
+    operands: tuple[Literal["first", "second"], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +103,7 @@ class Architecture:
     """In words, such as 'one layer of attention and MLP'."""
     parameters: tuple[Parameter, ...]
     sites: tuple[Site, ...]
+    """Those whose activations a snapshot holds come first."""
     roles: tuple[Role, ...]
     """The roles that some of its weights have."""
     defaults: Mapping[str, Any]
@@ -95,6 +118,8 @@ class Architecture:
     """The hooked model with memory for its weights, not yet filled."""
     pair_bytes: Callable[["Blueprint"], int]
     """About the bytes that the hooked model holds at most for each pair that passes it."""
+    embeddings: Callable[["Blueprint"], tuple[EmbeddingRows, ...]]
+    """Where the elements are embedded, as the operands that they are."""
     computation: Callable[[], "Computation"]
     """What computes it, imported when it is first asked for: whoever reads a run needs no torch."""
     last_alone: str = ""
@@ -112,6 +137,11 @@ class Architecture:
     def by_short_name(self) -> Mapping[str, Parameter]:
         """Its parameters by their short names."""
         return {parameter.short_name: parameter for parameter in self.parameters}
+
+    @cached_property
+    def kept_sites(self) -> tuple[Site, ...]:
+        """The sites whose activations a snapshot holds."""
+        return tuple(site for site in self.sites if site.is_kept)
 
     @cached_property
     def matrices(self) -> tuple[Parameter, ...]:
@@ -187,9 +217,14 @@ class Blueprint:
         return self.architecture.settings(self)
 
     @property
+    def embeddings(self) -> tuple[EmbeddingRows, ...]:
+        """Where the elements are embedded, as the operands that they are."""
+        return self.architecture.embeddings(self)
+
+    @property
     def site_size(self) -> int:
-        """How many numbers lie at all sites, for each pair."""
-        return sum(prod(self.sizes[axis] for axis in site.axes) for site in self.architecture.sites)
+        """How many numbers lie at all sites that a snapshot holds, for each pair."""
+        return sum(prod(self.sizes[axis] for axis in site.axes) for site in self.architecture.kept_sites)
 
     def site(self, name: str) -> Site | None:
         """The site called `name`; None where the architecture has none."""

@@ -14,7 +14,7 @@ are left out of `Weights`, and cost nothing. Tests hold activations, logits and 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import einsum, rearrange
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from grokviz.models.activations import RELU, SQUARE, Activation
 from grokviz.models.architecture import Blueprint
-from grokviz.models.computation import Activations, Computation
+from grokviz.models.computation import NOTHING, Acting, Activations, Computation
 from grokviz.models.transformer import TRANSFORMER
 from grokviz.models.weights import Weights
 
@@ -41,7 +41,7 @@ NOTEBOOK_ORDER: Mapping[str, str] = {
 """The matrices in the order in which the notebook and the code of Nanda et al. 2023 draw them, each with its axes there."""
 
 
-def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activations:
+def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"], act: Acting = NOTHING) -> Activations:
     """The activations at the last position for each pair (a, b) of elements, in the precision of the weights.
 
     `scores` [pair, head, source] are the attention scores from there to the sources a, b and, if it is read, '='; `pattern` their
@@ -49,18 +49,22 @@ def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activ
     """
     w = weights
     read = _read_with_equals(w, pairs) if w.blueprint.reads_equals else _read_alone(w, pairs)
-    pattern = read.scores.softmax(dim=-1)  # [pair, head, source]
+    scores = act("scores", read.scores)
+    pattern = act("pattern", scores.softmax(dim=-1))  # [pair, head, source]
     mixed = pattern[..., 0:1] * read.values[0]
     for source, values in enumerate(read.values[1:], start=1):
         mixed = mixed + pattern[..., source : source + 1] * values
-    mixed = _plus(mixed, w.get("b_V"))  # once: the pattern sums to 1
-    x = read.residual + rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(
+    mixed = act("heads", _plus(mixed, w.get("b_V")))  # once: the pattern sums to 1
+    written = rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(
         w.W_O, "head d_head d_model -> (head d_head) d_model"
     )
-    x = _plus(x, w.get("b_O"))
-    neurons = activated(w.activation, _plus_(x @ w.W_in, w.get("b_in")))
-    logits = _plus_(torch.addmm(_plus(x, w.get("b_out")) @ w.W_U, neurons, w.W_out @ w.W_U), w.get("b_U"))
-    return Activations({"scores": read.scores, "pattern": pattern, "neurons": neurons}, logits)
+    x = read.residual + act("attention", _plus(written, w.get("b_O")))
+    before = _plus_(x @ w.W_in, w.get("b_in"))
+    made = act("activation", before) if "activation" in act else activated(w.activation, before)
+    neurons = act("neurons", made)
+    direct = _plus(act("skip", x), w.get("b_out")) @ w.W_U
+    logits = _plus_(torch.addmm(direct, neurons, act("readout", w.W_out @ w.W_U)), w.get("b_U"))
+    return Activations({"scores": scores, "pattern": pattern, "neurons": neurons}, act("logits", logits))
 
 
 def activated(activation: Activation, inputs: Float[Tensor, "pair neuron"]) -> Float[Tensor, "pair neuron"]:
@@ -156,6 +160,12 @@ def readout(weights: Weights, classes: int) -> Float[Tensor, "neuron class"]:
     return weights.W_out.double() @ weights.W_U[:, :classes].double()
 
 
+def by_pair(weights: Weights, operands: Float[Tensor, "pair operand d_model"]) -> Weights:
+    """The weights of a network of as many elements as there are pairs, each with a token of its own as either operand."""
+    rows = [operands[:, 0], operands[:, 1], *([weights.W_E[-1:]] if weights.blueprint.reads_equals else [])]
+    return replace(weights.replaced(W_E=torch.cat(rows)), operand_tokens="apart")
+
+
 def as_seen(sites: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """TransformerLens turns the NaN of a pattern into 0, as after a divergence; here they stay."""
     return {**sites, "pattern": sites["pattern"].masked_fill(sites["scores"].isnan(), torch.nan)}
@@ -193,5 +203,6 @@ COMPUTATION = Computation(
     forward=last_position,
     roles={"embedding": embedding, "second_embedding": second_embedding, "readout": readout},
     draw={"notebook": notebook, "nanda2023": nanda2023, "transformer_lens": transformer_lens},
+    by_pair=by_pair,
     as_seen=as_seen,
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from grokviz.models.architecture import Architecture, Blueprint, OperandTokens, Parameter, Site
+from grokviz.models.architecture import Architecture, Blueprint, EmbeddingRows, OperandTokens, Parameter, Site
 
 if TYPE_CHECKING:
     from transformer_lens import HookedRootModule
@@ -25,7 +25,28 @@ OTHERS = (
     Parameter("W_U", "W_U", ("neuron", "class")),
     Parameter("b", "b", ("neuron",), trained_with=("mlp_in",)),
 )
-SITES = (Site("neurons", ("neuron",), "hook_post", "activations of the neurons"),)
+SITES = (
+    Site("neurons", ("neuron",), "hook_post", "activations of the neurons"),
+    Site(
+        "operands",
+        ("operand", "d_model"),
+        "hook_x",
+        "embeddings of both operands",
+        is_kept=False,
+        how="embedded",
+        then="hook_y",
+    ),
+    Site("activation", ("neuron",), "hook_pre", "inputs of the neurons", is_kept=False, how="made", then="hook_post"),
+    Site(
+        "readout",
+        ("neuron", "class"),
+        "hook_post",
+        "what the neurons write into the logits",
+        is_kept=False,
+        how="read out",
+    ),
+    Site("logits", ("class",), "", "logits", is_kept=False, how="answered"),
+)
 
 DEFAULTS: Mapping[str, Any] = {
     "n_heads": None,
@@ -52,6 +73,13 @@ def told_by_sizes(sizes: Mapping[str, int], operand_tokens: OperandTokens) -> Ma
         "answers_alone": True,
         "widths": {"d_model": sizes["d_model"], "neuron": sizes["neuron"]},
     }
+
+
+def embeddings(blueprint: Blueprint) -> tuple[EmbeddingRows, ...]:
+    """W_x and W_y, or W_x alone for both operands."""
+    if "W_y" in blueprint.architecture.by_short_name:
+        return (EmbeddingRows("W_x", 0, ("first",)), EmbeddingRows("W_y", 0, ("second",)))
+    return (EmbeddingRows("W_x", 0, ("first", "second")),)
 
 
 def settings_of(blueprint: Blueprint) -> dict[str, Any]:
@@ -96,6 +124,7 @@ MLP = Architecture(
     settings=settings_of,
     hooked=_hooked,
     pair_bytes=pair_bytes,
+    embeddings=embeddings,
     computation=_computation,
 )
 

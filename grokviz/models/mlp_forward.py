@@ -1,6 +1,7 @@
 """What computes the MLP of two embeddings; its roles, and how it is drawn."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -8,19 +9,22 @@ from torch import Tensor
 from torch.nn.functional import embedding as embedded
 
 from grokviz.models.architecture import Blueprint
-from grokviz.models.computation import Activations, Computation
+from grokviz.models.computation import NOTHING, Acting, Activations, Computation
 from grokviz.models.forward import activated
+from grokviz.models.mlp import MLP
 from grokviz.models.weights import Weights
 
 
-def forward(weights: Weights, pairs: Int[Tensor, "pair operand"]) -> Activations:
+def forward(weights: Weights, pairs: Int[Tensor, "pair operand"], act: Acting = NOTHING) -> Activations:
     """The activations for each pair (a, b) of elements. What the hidden layer reads of an operand depends on that alone, so it is
     computed once an element and picked by pair: not by an index, whose gradient several threads add up as they come.
     """
     before = embedded(pairs[:, 0], embedding(weights)) + embedded(pairs[:, 1], second_embedding(weights))
     bias = weights.get("b")
-    neurons = activated(weights.activation, before if bias is None else before + bias)
-    return Activations({"neurons": neurons}, neurons @ weights.W_U)
+    before = before if bias is None else before + bias
+    made = act("activation", before) if "activation" in act else activated(weights.activation, before)
+    neurons = act("neurons", made)
+    return Activations({"neurons": neurons}, act("logits", neurons @ act("readout", weights.W_U)))
 
 
 def embedding(weights: Weights) -> Float[Tensor, "token neuron"]:
@@ -47,6 +51,12 @@ def fan_in(blueprint: Blueprint, generator: torch.Generator) -> dict[str, Float[
     return {p.name: values * blueprint.sizes[widths[p.axes[0]]] ** -0.5 for p, values in drawn.items()}
 
 
+def by_pair(weights: Weights, operands: Float[Tensor, "pair operand d_model"]) -> Weights:
+    """The weights of a network of as many elements as there are pairs, with an embedding for each operand."""
+    values = {**weights.values, "W_x": operands[:, 0], "W_y": operands[:, 1]}
+    return replace(weights, values=values, architecture=MLP)
+
+
 def as_seen(sites: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """As the hooks saw it."""
     return sites
@@ -56,5 +66,6 @@ COMPUTATION = Computation(
     forward=forward,
     roles={"embedding": embedding, "second_embedding": second_embedding, "readout": readout},
     draw={"fan_in": fan_in},
+    by_pair=by_pair,
     as_seen=as_seen,
 )

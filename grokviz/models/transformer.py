@@ -7,7 +7,7 @@ orientation. No torch: what computes it is `models/forward.py`.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from grokviz.models.architecture import Architecture, Blueprint, OperandTokens, Parameter, Site
+from grokviz.models.architecture import Architecture, Blueprint, EmbeddingRows, OperandTokens, Parameter, Site
 
 if TYPE_CHECKING:
     from transformer_lens import HookedRootModule
@@ -38,6 +38,41 @@ SITES = (
     Site("scores", ("head", "source"), "blocks.0.attn.hook_attn_scores", "attention scores", position=2),
     Site("pattern", ("head", "source"), "blocks.0.attn.hook_pattern", "attention pattern", position=2),
     Site("neurons", ("neuron",), "blocks.0.mlp.hook_post", "activations of the neurons", position=1),
+    Site(
+        "operands", ("operand", "d_model"), "hook_embed", "embeddings of both operands", is_kept=False, how="embedded"
+    ),
+    Site("heads", ("head", "d_head"), "blocks.0.attn.hook_z", "outputs of the heads", position=1, is_kept=False),
+    Site("attention", ("d_model",), "blocks.0.hook_attn_out", "what attention writes", position=1, is_kept=False),
+    Site(
+        "skip",
+        ("d_model",),
+        "blocks.0.hook_resid_mid",
+        "what passes the MLP by",
+        position=1,
+        is_kept=False,
+        how="passed on",
+        then="blocks.0.hook_mlp_out",
+    ),
+    Site(
+        "activation",
+        ("neuron",),
+        "blocks.0.mlp.hook_pre",
+        "inputs of the neurons",
+        position=1,
+        is_kept=False,
+        how="made",
+        then="blocks.0.mlp.hook_post",
+    ),
+    Site(
+        "readout",
+        ("neuron", "class"),
+        "blocks.0.mlp.hook_post",
+        "what the neurons write into the logits",
+        position=1,
+        is_kept=False,
+        how="read out",
+    ),
+    Site("logits", ("class",), "", "logits", is_kept=False, how="answered"),
 )
 
 
@@ -67,6 +102,13 @@ def told_by_sizes(sizes: Mapping[str, int], operand_tokens: OperandTokens) -> Ma
         "answers_alone": classes != vocab,
         "widths": widths,
     }
+
+
+def embeddings(blueprint: Blueprint) -> tuple[EmbeddingRows, ...]:
+    """The rows of W_E: of both operands, or of each its own."""
+    if blueprint.operand_tokens == "shared":
+        return (EmbeddingRows("W_E", 0, ("first", "second")),)
+    return (EmbeddingRows("W_E", 0, ("first",)), EmbeddingRows("W_E", blueprint.n, ("second",)))
 
 
 def why_no_role(blueprint: Blueprint, role: str) -> str:
@@ -125,6 +167,7 @@ TRANSFORMER = Architecture(
     settings=settings_of,
     hooked=_hooked,
     pair_bytes=pair_bytes,
+    embeddings=embeddings,
     computation=_computation,
     last_alone="blocks.0.hook_resid_mid",
     why_no_role=why_no_role,

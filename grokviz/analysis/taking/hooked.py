@@ -6,17 +6,25 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.func import functional_call
 
 from grokviz.analysis.taking.hooks import Hook, guarded, refuse_idle_hooks
+from grokviz.analysis.taking.interventions.acting import OnHooks, Work, on_hooks
 from grokviz.models.architecture import Blueprint, Site
 from grokviz.models.computation import Activations
 from grokviz.models.hooked import HookedRootModule, read_logits, tokens_of
 
 
 def activations_by_hooks(
-    model: HookedRootModule, blueprint: Blueprint, pairs: Int[Tensor, "pair operand"], hooks: Sequence[Hook]
+    model: HookedRootModule,
+    blueprint: Blueprint,
+    pairs: Int[Tensor, "pair operand"],
+    hooks: Sequence[Hook],
+    work: Work | None = None,
 ) -> Activations:
-    """The activations at the position that is read, on the CPU, for each pair of elements."""
+    """The activations at the position that is read, on the CPU, for each pair of elements; under the intervention that is at
+    `work`, if one is. Nothing of it stays on the model.
+    """
     seen: dict[str, Tensor] = {}
 
     def keeping(site: Site) -> Hook:
@@ -30,11 +38,13 @@ def activations_by_hooks(
 
     # What comes after need not see the other positions; an intervention, however, may count on finding them.
     last_alone = blueprint.architecture.last_alone
-    spare: list[Hook] = [(last_alone, pass_on_last_position)] if last_alone and not hooks else []
-    ours = [keeping(site) for site in blueprint.architecture.sites]
+    spare: list[Hook] = [(last_alone, pass_on_last_position)] if last_alone and not hooks and work is None else []
+    under = OnHooks({}, (), lambda logits: logits) if work is None else on_hooks(work, pairs)
+    ours = [keeping(site) for site in blueprint.architecture.kept_sites]
     tokens = tokens_of(blueprint, pairs).to(next(model.parameters()).device)
-    logits = model.run_with_hooks(tokens, return_type="logits", fwd_hooks=[*hooks, *spare, *ours])
-    return Activations(blueprint.computation.as_seen(seen), read_logits(logits).cpu())
+    with model.hooks(fwd_hooks=[*hooks, *under.hooks, *spare, *ours]):
+        logits = functional_call(model, dict(under.parameters), (tokens,), {"return_type": "logits"})
+    return Activations(blueprint.computation.as_seen(seen), under.of_logits(read_logits(logits).cpu()))
 
 
 def ready_hooks(model: HookedRootModule, blueprint: Blueprint, hooks: Sequence[Hook]) -> list[Hook]:

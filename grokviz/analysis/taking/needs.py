@@ -16,7 +16,7 @@ Need = str
 FACTS = ("harmonics", "components", "classes", "key_frequencies", "split", "equals")
 NEEDS = (
     *FACTS,
-    *dict.fromkeys(site.name for architecture in ARCHITECTURES.values() for site in architecture.sites),
+    *dict.fromkeys(site.name for architecture in ARCHITECTURES.values() for site in architecture.kept_sites),
     *get_args(Role),
 )
 """What a measure can need."""

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs
+from grokviz.analysis.taking.interventions.acting import Work
+from grokviz.analysis.taking.interventions.intervention import Intervention
 from grokviz.bounded import parts_of
 from grokviz.checks import Epoch, whole
 from grokviz.config import TaskConfig
@@ -56,6 +58,10 @@ class Snapshot:
     """The token of the right answer."""
     train_mask: Bool[Tensor, "pair"] | None
     """Whether the pair is trained on; None where that is not known, as of an imported network."""
+    intervention: Intervention | None = None
+    """What was done to the network; None for nothing."""
+    changed_share: float = 0.0
+    """How much that changed where it acts: the squared norm of the change, as a share of that of the centred values."""
 
     @property
     def n(self) -> int:
@@ -199,9 +205,14 @@ class Snapshot:
 
 
 def take_snapshot(
-    run: Run | str | Path, epoch: Epoch, *, hooks: Hooks = (), pairs_at_once: int | None = None
+    run: Run | str | Path,
+    epoch: Epoch,
+    *,
+    hooks: Hooks = (),
+    pairs_at_once: int | None = None,
+    under: Intervention | None = None,
 ) -> Snapshot:
-    """The snapshot of epoch's checkpoint, under the interventions `hooks` if there are any. `epoch` may be "first" or "last".
+    """The snapshot of epoch's checkpoint, under an intervention or `hooks` if there are any. `epoch` may be "first" or "last".
 
     Hooks see all pairs at once; only `pairs_at_once`, where that is given.
 
@@ -211,7 +222,7 @@ def take_snapshot(
     run, hooks = open_run(run), hook_pairs(hooks)
     epoch = run.epoch(epoch)
     network = run.model(epoch) if hooks else Weights.from_arrays(run.config.blueprint, run.weights(epoch))
-    return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks, pairs_at_once=pairs_at_once)
+    return snapshot_of(network, run.config.task, epoch=epoch, hooks=hooks, pairs_at_once=pairs_at_once, under=under)
 
 
 @torch.no_grad()
@@ -222,11 +233,13 @@ def snapshot_of(
     epoch: int,
     hooks: Hooks = (),
     pairs_at_once: int | None = None,
+    under: Intervention | None = None,
 ) -> Snapshot:
-    """The snapshot of a network that need not be in any run.
+    """The snapshot of a network that need not be in any run; `under` an intervention, if one is given.
 
     `Weights` go through the exact forward, several times faster; a hooked model through its own, with `hooks`, of
-    which none stays on it. Hooks see all pairs at once; only `pairs_at_once`, where that is given.
+    which none stays on it. Hooks see all pairs at once; only `pairs_at_once`, where that is given. The snapshot has the weights
+    as the intervention leaves them.
 
     Raises:
         GrokvizError: the network is not one of this task, or memory lacks for all pairs at once.
@@ -247,23 +260,31 @@ def snapshot_of(
     _refuse_another_task(blueprint, task_config)
     refuse_beyond_memory(f"measuring {task.law.said} at epoch {epoch:,}", snapshot_bytes(blueprint))
     pairs = torch.from_numpy(task.pairs)
+    work = None if under is None else Work(under, task, weights)
+    sees_all = bool(hooks) or (work is not None and work.sees_all)
     if isinstance(network, Weights):
-        forward = blueprint.computation.forward
-        parts = [forward(weights, chunk) for chunk in torch.split(pairs, CHUNK_PAIRS)]
+        at_once = len(pairs) if sees_all else CHUNK_PAIRS
+        seen = weights if work is None else work.changed_weights()
+        forward = blueprint.computation.forward if work is None else work.by_exact_forward
+        parts = [forward(seen, chunk) for chunk in torch.split(pairs, at_once)]
     else:
-        at_once = CHUNK_PAIRS_BY_HOOKS
-        if hooks:
-            at_once = pairs_at_once or len(pairs)
+        at_once = (pairs_at_once or len(pairs)) if sees_all else CHUNK_PAIRS_BY_HOOKS
+        if sees_all:
             _refuse_too_many_at_once(blueprint, min(at_once, len(pairs)), next(network.parameters()).device)
-        parts = [activations_by_hooks(network, blueprint, chunk, hooks) for chunk in torch.split(pairs, at_once)]
+        seen = weights if work is None else replace(work).changed_weights()
+        parts = [activations_by_hooks(network, blueprint, chunk, hooks, work) for chunk in torch.split(pairs, at_once)]
     return Snapshot(
         task=task,
         epoch=epoch,
-        weights=weights,
-        sites={site.name: _joined([part.sites[site.name] for part in parts]) for site in blueprint.architecture.sites},
+        weights=seen,
+        sites={
+            site.name: _joined([part.sites[site.name] for part in parts]) for site in blueprint.architecture.kept_sites
+        },
         logits=_in_float64([part.logits for part in parts]),
         answers=torch.from_numpy(task.answers),
         train_mask=known_train_mask(task_config),
+        intervention=under,
+        changed_share=0.0 if work is None else work.changed.share,
     )
 
 

@@ -1,0 +1,239 @@
+"""Controls: of each intervention others that do as much, but not to what it is about.
+
+All sets where there are fewer than are asked for; else so many draws, whose seed is kept. Where none exists, that is said.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
+
+import numpy as np
+
+from grokviz.analysis.taking.interventions.blocks import BlockEdit, Family
+from grokviz.analysis.taking.interventions.intervention import Ground, Intervention, listed, no_control
+from grokviz.analysis.taking.interventions.patching import Patch
+from grokviz.analysis.taking.interventions.paths import PARTNERS, Swap
+from grokviz.analysis.taking.interventions.planes import RandomPlane
+from grokviz.analysis.taking.interventions.transplants import Transplant
+from grokviz.analysis.taking.interventions.units import (
+    HeadEdit,
+    NeuronDirections,
+    NeuronSet,
+    NeuronsToMean,
+    RandomNeurons,
+)
+from grokviz.errors import GrokvizError
+from grokviz.tasks.blocks import Blocks, Label
+
+MIRRORED: Mapping[Family, Family] = {"answer": "rest", "rest": "answer", "a": "b", "b": "a"}
+"""Of each family that in the mirror direction."""
+
+
+@dataclass(frozen=True)
+class OtherBlocks:
+    """Other blocks, of equally many rows, among which is no key and no harmonic of one."""
+
+    name: str = "blocks"
+    said: str = "random blocks of as many rows, no key and no harmonic among them"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        edit, blocks = of.function, ground.task.blocks
+        assert isinstance(edit, BlockEdit | NeuronDirections)
+        avoided = ground.avoided | set(edit.labels)
+        pool = [label for label in blocks.labels.tolist() if label not in avoided]
+        rows = sum(len(blocks.rows(label)) for label in edit.labels)
+        sets = _sets_of_rows(blocks, pool, rows, number, seed)
+        if not sets:
+            raise no_control(
+                f"no other {blocks.plural} with {rows} rows together are left: {len(pool)} of {len(blocks)} are neither key, nor "
+                "a harmonic, nor meant"
+            )
+        return tuple(
+            Intervention(
+                f"{of.name}: {blocks.plural} {listed(labels)} instead", of.at, replace(edit, labels=labels), of.needs
+            )
+            for labels in sets
+        )
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Random planes of d_model in the row space of the embedding, of as many dimensions and as much power."""
+
+    name: str = "planes"
+    said: str = "random planes of the embedding, of as many dimensions and as much power"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        edit = of.function
+        assert isinstance(edit, BlockEdit)
+        return tuple(
+            Intervention(f"{of.name}: random plane {draw} of seed {seed} instead", of.at, RandomPlane(edit, draw, seed))
+            for draw in range(number)
+        )
+
+
+@dataclass(frozen=True)
+class OtherNeurons:
+    """Equally many of the other neurons."""
+
+    name: str = "neurons"
+    said: str = "as many of the other neurons"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        which = of.function.which if isinstance(of.function, NeuronsToMean) else None
+        assert isinstance(which, NeuronSet)
+        if which.which == "given":
+            size, width = len(which.numbers), ground.blueprint.sizes["neuron"]
+            if 2 * size > width:
+                raise no_control(f"{size} of {width} neurons are in the set, and only {width - size} others are left")
+            if comb(width - size, size) < number:
+                others = [neuron for neuron in range(width) if neuron not in which.numbers]
+                sets = [NeuronSet("given", tuple(some)) for some in combinations(others, size)]
+                return tuple(
+                    Intervention(f"{of.name}: {some.said} instead", of.at, NeuronsToMean(some), of.needs)
+                    for some in sets
+                )
+        return tuple(
+            Intervention(
+                f"{of.name}: random others {draw} of seed {seed} instead",
+                of.at,
+                NeuronsToMean(RandomNeurons(which, draw, seed)),
+                of.needs,
+            )
+            for draw in range(number)
+        )
+
+
+@dataclass(frozen=True)
+class OtherHeads:
+    """Equally many of the other heads."""
+
+    name: str = "heads"
+    said: str = "as many of the other heads"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        edit, n_heads = of.function, ground.blueprint.sizes.get("head", 0)
+        assert isinstance(edit, HeadEdit)
+        others = [head for head in range(n_heads) if head not in edit.heads]
+        sets = list(combinations(others, len(edit.heads)))
+        if not sets:
+            raise no_control(f"{len(edit.heads)} of {n_heads} heads are meant, and only {len(others)} others are left")
+        if len(sets) > number:
+            order = np.random.default_rng(seed).permutation(len(sets))[:number]
+            sets = [sets[place] for place in sorted(order.tolist())]
+        return tuple(
+            Intervention(f"{of.name}: heads {listed(heads)} instead", of.at, replace(edit, heads=heads), of.needs)
+            for heads in sets
+        )
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The same blocks in the mirror direction: waves of a - b for those of a + b, of b alone for those of a alone."""
+
+    name: str = "mirror"
+    said: str = "the same blocks in the mirror direction, a - b for a + b"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        edit = of.function
+        assert isinstance(edit, BlockEdit)
+        families = tuple(MIRRORED[family] for family in edit.families)
+        if set(families) == set(edit.families):
+            raise no_control("it acts on both directions alike")
+        if len(edit.labels) and ground.task.blocks.turns(edit.labels[0]) is None:
+            raise no_control(f"{ground.task.law.said} has no mirror direction: it is not cyclic")
+        return (Intervention(f"{of.name}: its mirror instead", of.at, replace(edit, families=families), of.needs),)
+
+
+@dataclass(frozen=True)
+class Partner:
+    """The function of the same magnitude and the other symmetry: x for |x|."""
+
+    name: str = "partner"
+    said: str = "the function of the same magnitude and the other symmetry"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        swap = of.function
+        assert isinstance(swap, Swap)
+        if swap.formula not in PARTNERS:
+            raise no_control(f"{swap.formula} is neither even nor odd")
+        partner = PARTNERS[swap.formula]
+        return (Intervention(f"{of.name}: {partner} instead", of.at, Swap(partner), of.needs),)
+
+
+@dataclass(frozen=True)
+class RandomDirections:
+    """The same with random directions: as many of those in which the values lie, or with the same singular values."""
+
+    name: str = "directions"
+    said: str = "random directions, as many of those in which the values lie"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        function = of.function
+        assert isinstance(function, NeuronDirections | Patch | Transplant)
+        if isinstance(function, Patch) and function.part == "whole":
+            raise no_control("all of it is patched")
+        return tuple(
+            Intervention(
+                f"{of.name}: random directions {draw} of seed {seed} instead",
+                of.at,
+                replace(function, random=(draw, seed)),
+                of.needs,
+            )
+            for draw in range(number)
+        )
+
+
+def _sets_of_rows(blocks: Blocks, pool: Sequence[Label], rows: int, number: int, seed: int) -> list[tuple[Label, ...]]:
+    """Sets of blocks out of `pool` that have so many rows together: all, if they are fewer than `number`; else so many."""
+    sizes = [len(blocks.rows(label)) for label in pool]
+    ways = _ways(sizes, rows)
+    total = ways[0][rows]
+    if total <= number:
+        return [tuple(pool[place] for place in places) for places in _all_sets(sizes, ways, rows)]
+    random, found = np.random.default_rng(seed), dict[tuple[Label, ...], None]()
+    while len(found) < number:
+        places, left = [], rows
+        for place, size in enumerate(sizes):
+            with_it = ways[place + 1][left - size] if size <= left else 0
+            if with_it and random.random() < with_it / ways[place][left]:
+                places.append(place)
+                left -= size
+        found[tuple(pool[place] for place in places)] = None
+    return list(found)
+
+
+def _ways(sizes: Sequence[int], rows: int) -> list[list[int]]:
+    """In how many ways the blocks from each place on make so many rows together."""
+    ways = [[1] + [0] * rows]
+    for size in reversed(sizes):
+        after = ways[0]
+        ways.insert(0, [after[r] + (after[r - size] if size <= r else 0) for r in range(rows + 1)])
+    return ways
+
+
+def _all_sets(
+    sizes: Sequence[int], ways: Sequence[Sequence[int]], rows: int, place: int = 0
+) -> Iterator[tuple[int, ...]]:
+    if rows == 0:
+        yield ()
+        return
+    if place == len(sizes) or not ways[place][rows]:
+        return
+    if sizes[place] <= rows:
+        yield from ((place, *rest) for rest in _all_sets(sizes, ways, rows - sizes[place], place + 1))
+    yield from _all_sets(sizes, ways, rows, place + 1)
+
+
+def refuse_number(number: int) -> None:
+    """Refuse a number of controls that is none."""
+    if number < 0:
+        raise GrokvizError(f"the number of controls is {number}, but must be at least 0")
