@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grokviz import figures as figures
     from grokviz.analysis.claims.group import read_group as read_group
     from grokviz.analysis.claims.verifying import verify as verify
+    from grokviz.analysis.reading.against import table_against as table_against
     from grokviz.analysis.reading.compared import compare as compare
     from grokviz.analysis.reading.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.reading.derived import key_frequencies_of as key_frequencies_of
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from grokviz.analysis.reading.joined import select_run as select_run
     from grokviz.analysis.reading.phases import find_phases as find_phases
     from grokviz.analysis.reading.scalars import scalars as scalars
+    from grokviz.analysis.taking import interventions as interventions
     from grokviz.analysis.taking import measures as measures
     from grokviz.analysis.taking import operators as operators
+    from grokviz.analysis.taking.ablating import ablate as ablate
     from grokviz.analysis.taking.measures import MEASURES as MEASURES
     from grokviz.analysis.taking.measuring import measure as measure
     from grokviz.analysis.taking.measuring import measure_model as measure_model
@@ -86,6 +89,7 @@ _HOME = {
     "Study": "grokviz.studies.study",
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
+    "ablate": "grokviz.analysis.taking.ablating",
     "check_run": "grokviz.store",
     "compare": "grokviz.analysis.reading.compared",
     "concat": "grokviz.analysis.reading.joined",
@@ -108,6 +112,7 @@ _HOME = {
     "run_study": "grokviz.studies.work",
     "scalars": "grokviz.analysis.reading.scalars",
     "select_run": "grokviz.analysis.reading.joined",
+    "table_against": "grokviz.analysis.reading.against",
     "take_snapshot": "grokviz.analysis.taking.snapshot",
     "train": "grokviz.training.starting",
     "verify": "grokviz.analysis.claims.verifying",
@@ -118,6 +123,7 @@ _HOME = {
 
 _SUBPACKAGES = {
     "figures": "grokviz.figures",
+    "interventions": "grokviz.analysis.taking.interventions",
     "measures": "grokviz.analysis.taking.measures",
     "operators": "grokviz.analysis.taking.operators",
     "trackers": "grokviz.training.trackers",

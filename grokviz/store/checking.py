@@ -16,6 +16,7 @@ from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
     HISTORY_FILE,
+    INTERVENTIONS_FILE,
     MANIFEST_FILE,
     MEASUREMENTS_FILE,
     MOST_BYTES,
@@ -137,6 +138,8 @@ def _read(run: Run, name: str) -> None:
         _ = run.config, run.environment
     elif name == MEASUREMENTS_FILE:
         _ = run.measurements
+    elif name == INTERVENTIONS_FILE:
+        _ = run.interventions
     else:
         run.verified_content(name, most=MOST_BYTES[name], way_on=KEEP_THE_REST)
 

@@ -6,6 +6,7 @@ RUN/checkpoints/epoch_000100.safetensors   the weights before the update of epoc
 RUN/states/epoch_000100.safetensors    the weights and the optimiser's state there: what training goes on from
 RUN/manifest.json                      status, and size and SHA-256 of each of these files
 RUN/measurements.nc, RUN/report.html   what `grokviz measure` and `grokviz report` make of them
+RUN/interventions.nc                   what was measured of the networks under interventions, and of controls
 """
 
 import re
@@ -15,6 +16,7 @@ HISTORY_FILE = "history.csv"
 MANIFEST_FILE = "manifest.json"
 MEASUREMENTS_FILE = "measurements.nc"
 PREVIOUS_MEASUREMENTS_FILE = "measurements.previous.nc"
+INTERVENTIONS_FILE = "interventions.nc"
 REPORT_FILE = "report.html"
 CHECKPOINT_FOLDER = "checkpoints"
 STATE_FOLDER = "states"
@@ -26,6 +28,7 @@ MOST_BYTES = {
     HISTORY_FILE: 1 << 30,
     MEASUREMENTS_FILE: 1 << 32,
     PREVIOUS_MEASUREMENTS_FILE: 1 << 32,
+    INTERVENTIONS_FILE: 1 << 32,
     REPORT_FILE: 1 << 28,
 }
 """More bytes than such a file ever has."""

@@ -9,10 +9,17 @@ import xarray as xr
 from grokviz.checks import refuse_unwritable
 from grokviz.durable import write_file
 from grokviz.errors import GrokvizError
+from grokviz.intervened import Cases
 from grokviz.store.changing import changing
-from grokviz.store.file_names import MEASUREMENTS_FILE, MOST_BYTES, PREVIOUS_MEASUREMENTS_FILE, REPORT_FILE
+from grokviz.store.file_names import (
+    INTERVENTIONS_FILE,
+    MEASUREMENTS_FILE,
+    MOST_BYTES,
+    PREVIOUS_MEASUREMENTS_FILE,
+    REPORT_FILE,
+)
 from grokviz.store.locks import locked
-from grokviz.store.netcdf import measurements_to_bytes
+from grokviz.store.netcdf import cases_to_bytes, measurements_to_bytes
 from grokviz.store.reading import keep_the_rest
 from grokviz.store.run import Run
 
@@ -43,6 +50,22 @@ class KeptMeasurements:
             _put(self._run, MEASUREMENTS_FILE, content)
         else:
             write_file(self._out, content)
+
+    def interventions(self) -> Cases | None:
+        """What was measured under interventions already; None where nothing was.
+
+        Raises:
+            GrokvizError: the file is damaged.
+        """
+        return self._run.interventions
+
+    def replace_interventions(self, cases: Cases) -> None:
+        """Keep `cases` in the place of what was measured under interventions.
+
+        Raises:
+            GrokvizError: the file cannot be written; what was there before is as it was.
+        """
+        _put(self._run, INTERVENTIONS_FILE, cases_to_bytes(cases))
 
     def remove_checkpoints(self, epochs: Collection[int]) -> None:
         """Remove the checkpoints of `epochs`, of which what is kept was measured: it stays.

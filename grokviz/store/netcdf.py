@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.errors import GrokvizError
+from grokviz.intervened import Cases, cases_of, dataset_of_cases
 from grokviz.measured import refuse_other_than_measurements
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_measurements
@@ -64,6 +65,23 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise GrokvizError(f"it does not hold measurements of grokviz ({first_line(error):.100})") from error
     return measurements
+
+
+def cases_from_bytes(content: bytes) -> Cases:
+    """What a file of interventions holds, which may come from anywhere.
+
+    Raises:
+        GrokvizError: as for measurements.
+    """
+    try:
+        return cases_of(_dataset(content))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise GrokvizError(f"it does not hold what interventions left ({first_line(error):.100})") from error
+
+
+def cases_to_bytes(cases: Cases) -> bytes | memoryview:
+    """The netCDF file of what was measured under interventions."""
+    return measurements_to_bytes(dataset_of_cases(cases))
 
 
 def outline_from_bytes(content: bytes) -> xr.Dataset:

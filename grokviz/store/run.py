@@ -16,10 +16,12 @@ from jaxtyping import Float
 from grokviz.checks import Epoch, as_path, epoch_among
 from grokviz.config import WHERE, RunConfig
 from grokviz.errors import DamagedError, GrokvizError, command
+from grokviz.intervened import Cases
 from grokviz.store.card import card, line
 from grokviz.store.file_names import (
     CONFIG_FILE,
     HISTORY_FILE,
+    INTERVENTIONS_FILE,
     MANIFEST_FILE,
     MEASUREMENTS_FILE,
     MOST_BYTES,
@@ -28,7 +30,7 @@ from grokviz.store.file_names import (
 )
 from grokviz.store.history import read_history
 from grokviz.store.manifest import UNDER_WAY, Manifest, read_manifest
-from grokviz.store.netcdf import measurements_from_bytes, measures_from_bytes, outline_from_bytes
+from grokviz.store.netcdf import cases_from_bytes, measurements_from_bytes, measures_from_bytes, outline_from_bytes
 from grokviz.store.origin import Origin
 from grokviz.store.reading import keep_the_rest, parse_json, read_file
 from grokviz.store.schemas import check_schema, upgraded_config
@@ -263,6 +265,17 @@ class Run:
         return f"{self.directory}: its measurements are stale: {said}; {way_on}" if said else ""
 
     @property
+    def interventions(self) -> Cases | None:
+        """What was measured of its networks under interventions, case by case; None where nothing was.
+
+        Raises:
+            GrokvizError: the file is damaged.
+        """
+        if INTERVENTIONS_FILE not in self.manifest.files:
+            return None
+        return self._retried(INTERVENTIONS_FILE, self._interventions)
+
+    @property
     def measurements_outline(self) -> xr.Dataset:
         """Of the measurements, the attributes, the epochs and which frequencies are key; read in a moment.
 
@@ -371,6 +384,15 @@ class Run:
                 f"p = {self.config.task.p}; {self._way_on_without_measurements}"
             )
         return measurements
+
+    def _interventions(self) -> Cases:
+        path = self.directory / INTERVENTIONS_FILE
+        way_on = f"move it away and measure anew with: {command('ablate', self.directory)}"
+        content = self._verified_content(INTERVENTIONS_FILE, most=MOST_BYTES[INTERVENTIONS_FILE], way_on=way_on)
+        try:
+            return cases_from_bytes(content)
+        except GrokvizError as error:
+            raise DamagedError(f"{path} cannot be read ({error}); {way_on}") from error
 
     def _measurements_by(self, parse: Callable[[bytes], xr.Dataset]) -> xr.Dataset:
         path = self.directory / MEASUREMENTS_FILE

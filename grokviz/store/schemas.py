@@ -1,15 +1,15 @@
 """The schemas of a run's files that this grokviz reads, and what makes an older one today's.
 
-Schema 9 lets a task be the product of a group, which has no modulus, and the architecture be an MLP, which has no heads. Schema 8
-added to the configuration the shuffling of labels and the epoch up to which geometric checkpoints are spaced, and to the
-manifest the checkpoints that were removed once they were measured. Schema 7 added the architecture to the configuration, with
-its activation and the tokens of the operands. Schema 6 added to each continuation where it went on, to an imported run the
-epochs of all its networks, and the status of a run that is still being imported. Schema 5 added what imported networks may be:
-a split that is not drawn by torch, two positions, no training section. Schema 4 added the biases to the configuration, the axis
-`split` to excluded loss, and calls the axis `matrix` of the weight norms `parameter`. Schema 3 added the optimiser and the
-engine to the configuration, stores the state of any optimiser by the names of the parameters, and keeps what a run is among the
-variables of its measurements. Schemas 2 to 8 are read; they become schema 9 when the run is next changed. Schema 1 was never
-released.
+Schema 10 lets a run have the file of what was measured under interventions. Schema 9 lets a task be the product of a group,
+which has no modulus, and the architecture be an MLP, which has no heads. Schema 8 added to the configuration the shuffling of
+labels and the epoch up to which geometric checkpoints are spaced, and to the manifest the checkpoints that were removed once
+they were measured. Schema 7 added the architecture to the configuration, with its activation and the tokens of the operands.
+Schema 6 added to each continuation where it went on, to an imported run the epochs of all its networks, and the status of a run
+that is still being imported. Schema 5 added what imported networks may be: a split that is not drawn by torch, two positions, no
+training section. Schema 4 added the biases to the configuration, the axis `split` to excluded loss, and calls the axis `matrix`
+of the weight norms `parameter`. Schema 3 added the optimiser and the engine to the configuration, stores the state of any
+optimiser by the names of the parameters, and keeps what a run is among the variables of its measurements. Schemas 2 to 9 are
+read; they become schema 10 when the run is next changed. Schema 1 was never released.
 """
 
 import json
@@ -22,8 +22,8 @@ import xarray as xr
 
 from grokviz.errors import GrokvizError
 
-SCHEMA_VERSION = 9
-READABLE_SCHEMAS = (2, 3, 4, 5, 6, 7, 8, 9)
+SCHEMA_VERSION = 10
+READABLE_SCHEMAS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 _ADDED_TO_THE_CONFIG: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     3: {"training": {"optimizer": "adamw", "engine": "torch"}},

@@ -37,6 +37,8 @@ from torch import Tensor
 
 from grokviz.analysis.taking.code import Code, code_of, is_grokviz, is_installed, version_of
 from grokviz.analysis.taking.generators import KINDS, GeneratorState
+from grokviz.analysis.taking.interventions.acting import Work
+from grokviz.analysis.taking.interventions.intervention import Intervention, Scene
 from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.config import RunConfig, TaskConfig
 from grokviz.models.architecture import Blueprint
@@ -47,8 +49,8 @@ from grokviz.tasks.harmonics import Harmonics
 from grokviz.tasks.irreps import rows_of
 from grokviz.tasks.task import Task
 
-SEEN_BY_MEASURES = (Snapshot, Harmonics, Blocks, Task, Weights, Blueprint, TaskConfig, RunConfig)
-"""The classes of grokviz whose properties and methods count where code names them."""
+SEEN_BY_MEASURES = (Snapshot, Scene, Harmonics, Blocks, Task, Weights, Blueprint, TaskConfig, RunConfig)
+"""The classes of grokviz whose properties and methods count where code of measures and interventions names them."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, torch.dtype, torch.device)
 """What is told from others by its repr."""
@@ -129,6 +131,34 @@ def _what_makes_snapshots() -> str:
     walk = _Walk()
     computations = [architecture.computation() for architecture in ARCHITECTURES.values()]  # which no code names
     return _hash(*(walk.digest(root) for root in (snapshot_of, Weights.from_arrays, computations, rows_of)))
+
+
+def identity_of(intervention: Intervention) -> str:
+    """What tells an intervention from others, in every process: where it acts, what it must see, and its function, by its values
+    and its code. '' where that cannot be told. Its name and its controls do not count.
+    """
+    walk, function = _Walk(), intervention.function
+    try:
+        parts = [walk.digest(part) for part in (intervention.at, intervention.needs, function)]
+    except (UntellableError, RecursionError):
+        return ""
+    is_ours = not isinstance(function, FunctionType) and is_grokviz(_module_of(type(function)))
+    kind: Any = type(function)
+    code = _code_of_calls(kind) if is_ours else ""
+    return _hash("intervention", *parts, code, _what_makes_snapshots(), _what_acts())[:16]
+
+
+@cache
+def _code_of_calls(cls: type) -> str:
+    """The hash of what the objects of a class of grokviz do when they are called."""
+    return _walk_through_own().digest(vars(cls)["__call__"])
+
+
+@cache
+def _what_acts() -> str:
+    """The hash of the code that lets interventions act."""
+    walk = _walk_through_own()
+    return _hash(*(walk.digest(held) for _, held in sorted(vars(Work).items()) if isinstance(held, FunctionType)))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:

@@ -141,7 +141,7 @@ def measured(start: Start, specs: Sequence[MeasureSpec], stored: xr.Dataset | No
     try:
         with (
             progress_of(title, total=len(units), unit="checkpoint", shown=progress) as bar,
-            closing(worker.do_all(units, _workers(start))) as all_done,
+            closing(worker.do_all(units, workers_for(start))) as all_done,
         ):
             for unit, done in all_done:
                 found.damaged |= {unit.epoch: done.damage} if done.damage else {}
@@ -168,7 +168,7 @@ def measured(start: Start, specs: Sequence[MeasureSpec], stored: xr.Dataset | No
     return found
 
 
-def _workers(start: Start) -> int:
+def workers_for(start: Start) -> int:
     """How many units may be done at a time: a hook of the user's may keep something, and memory is not without end."""
     fitting = int(SHARE_OF_MEMORY * memory_bytes() / snapshot_bytes(start.end.blueprint))
     return 1 if start.source.hooks else max(1, min(start.threads, fitting))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from grokviz.analysis.reading.current import stamp_of
+from grokviz.analysis.taking.ablating import measured_run_under
 from grokviz.analysis.taking.gathering import begun, measured, measured_alone
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs
+from grokviz.analysis.taking.interventions.intervention import Intervention, interventions_in
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.snapshot import refuse_senseless_parts
 from grokviz.analysis.taking.sources import Source, intervened_source, run_source
@@ -36,6 +38,7 @@ def measure(
     *,
     hooks: Hooks = (),
     pairs_at_once: int | None = None,
+    under: Intervention | Sequence[Intervention] | None = None,
     label: str = "",
     out: str | Path | None = None,
     progress: bool = True,
@@ -55,6 +58,9 @@ def measure(
     is said, `pairs_at_once` lets it see so many at a time: a mean over pairs is another one then, so the result has that in
     `attrs["pairs_at_once"]`.
 
+    `under` interventions of `grokviz.interventions`, one or several, the result has an axis `intervention`; what is measured is
+    kept in the run, beside its measurements, and only what is missing is computed. `grokviz.ablate` lays them beside controls.
+
     A generator of random numbers that a measure or a hook reaches is set back to its state at the call before each checkpoint,
     and after the last. A measure that reaches what cannot be told from another object in another process is taken anew each
     time, and says so: `attrs["taken_anew"]` of its values. The split of a `Source` is held against the losses of its pairs:
@@ -69,6 +75,12 @@ def measure(
     specs = specs_of(measures)
     hooks = hook_pairs(hooks)
     _refuse_no_text(label)
+    if under is not None:
+        if hooks or out is not None or label or isinstance(source, Source):
+            raise GrokvizError(
+                "under is for a run, without hooks, label and out; its result has an axis 'intervention'"
+            )
+        return measured_run_under(_run(source), specs, interventions_in(under), progress=progress)
     if out is not None and (hooks or isinstance(source, Source)):
         raise GrokvizError("out is for the measurements of a run; keep these with .to_netcdf(...)")
     if isinstance(source, Source):

@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NewType
 
 from grokviz.analysis.taking.columns import Column
 from grokviz.analysis.taking.specs import MeasureSpec
-
-Intervention = NewType("Intervention", str)
-"""The identity of what is done to a network; there is none yet."""
-
-Draw = NewType("Draw", int)
-"""The number of a draw of a null; there is none yet."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +14,8 @@ class Unit:
     epoch: int
     measures: tuple[str, ...]
     """The names of the measures that are missing there."""
-    intervention: Intervention | None = None
-    draw: Draw | None = None
+    intervention: str | None = None
+    """The identity of what is done to the network; None for nothing."""
 
     def without(self, measures: Mapping[str, str]) -> "Unit":
         """The unit without some measures."""

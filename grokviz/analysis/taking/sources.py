@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs, names_of
+from grokviz.analysis.taking.interventions.intervention import Intervention
 from grokviz.analysis.taking.snapshot import Snapshot, refuse_senseless_parts, snapshot_of
 from grokviz.checks import function, one_of, shown, whole
 from grokviz.config import ModelConfig, TaskConfig, without_defaults
@@ -78,8 +79,8 @@ class Source:
         object.__setattr__(self, "hooks", hook_pairs(self.hooks))
         refuse_senseless_parts(self.pairs_at_once, self.hooks)
 
-    def snapshot(self, epoch: int) -> Snapshot:
-        """The snapshot of epoch's network.
+    def snapshot(self, epoch: int, under: Intervention | None = None) -> Snapshot:
+        """The snapshot of epoch's network, under an intervention if one is given.
 
         Raises:
             UnreadableError: there is no network, for its file is damaged.
@@ -95,7 +96,9 @@ class Source:
             raise GrokvizError(
                 f"model({epoch}) of {self.name} gave {shown(network)}, but must give a hooked model, or its weights"
             )
-        return snapshot_of(network, self.task, epoch=epoch, hooks=self.hooks, pairs_at_once=self.pairs_at_once)
+        return snapshot_of(
+            network, self.task, epoch=epoch, hooks=self.hooks, pairs_at_once=self.pairs_at_once, under=under
+        )
 
     @property
     def network(self) -> str:

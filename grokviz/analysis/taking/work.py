@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from grokviz.analysis.taking.generators import GeneratorState, global_generators, set_back
+from grokviz.analysis.taking.interventions.intervention import Intervention
 from grokviz.analysis.taking.plan import Unit
 from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.analysis.taking.sources import Source, UnreadableError
@@ -34,6 +35,8 @@ class Done:
     """The measures that did not say what they need, with what is lacking."""
     damage: str = ""
     """Why the network cannot be read; '' where it can."""
+    why_not: str = ""
+    """Why the intervention cannot be done there; '' where it can."""
     error: BaseException | None = None
     """What ended the work amid the measures."""
 
@@ -49,10 +52,12 @@ class Worker:
         keys: tuple[Label, ...],
         checker: SplitChecker,
         of_hooks: Sequence[GeneratorState],
+        interventions: Mapping[str, Intervention] | None = None,
     ) -> None:
         """`specs` are the measures by their names, `end` the snapshot of the newest network, which is at hand; `of_hooks` are the
-        generators that hooks reach.
+        generators that hooks reach; `interventions` those that units name, by their identities.
         """
+        self._interventions = interventions or {}
         self._source, self._specs, self._end, self._keys = source, specs, end, keys
         self._checker, self._of_hooks = checker, of_hooks
         self._one_at_a_time = Lock()
@@ -63,11 +68,12 @@ class Worker:
         """What comes of a unit."""
         try:
             set_back(self._of_hooks)
-            at_hand = unit.epoch == self._end.epoch or not unit.measures
-            snapshot = self._end if at_hand else self._source.snapshot(unit.epoch)
+            snapshot = self._snapshot(unit)
         except UnreadableError as error:
             return Done(damage=str(error))
-        if snapshot.epoch == unit.epoch:
+        except LackingError as error:
+            return Done(why_not=str(error))
+        if snapshot.epoch == unit.epoch and unit.intervention is None:
             self._checker.see(snapshot)
         done = Done()
         for name in unit.measures:
@@ -80,12 +86,18 @@ class Worker:
                 break
         return done
 
+    def _snapshot(self, unit: Unit) -> Snapshot:
+        if unit.intervention is not None:
+            return self._source.snapshot(unit.epoch, under=self._interventions[unit.intervention])
+        at_hand = unit.epoch == self._end.epoch or not unit.measures
+        return self._end if at_hand else self._source.snapshot(unit.epoch)
+
     def do_all(self, units: Sequence[Unit], workers: int) -> Generator[tuple[Unit, Done], None, None]:
         """Each unit with what comes of it: that of the end alone and first, then the others without what was lacking there, one
         after the other or so many at a time.
         """
         lacking: dict[str, str] = {}
-        if units and units[0].epoch == self._end.epoch:
+        if units and units[0].epoch == self._end.epoch and units[0].intervention is None:
             first, *units = units
             done = self.do(first)  # alone, so that a measure that draws from a generator is found out
             yield first, done

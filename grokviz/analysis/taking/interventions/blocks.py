@@ -34,7 +34,7 @@ class BlockEdit:
     how: How
     labels: tuple[Label, ...]
     amount: float = 0.0
-    """By what factor they are scaled; or by how many turns their phase is turned."""
+    """By what factor they are scaled, 0 to remove them; or by how many turns their phase is turned."""
     families: tuple[Family, ...] = FAMILIES
     """Of functions of a pair: which of their parts are meant."""
 
@@ -43,29 +43,25 @@ class BlockEdit:
         if scene.pairs is not None:
             changed = _of_pairs(self, values, scene.harmonics)
         elif scene.operands:
-            changed = self.of_elements(values.double(), _rows_of_operands(scene, self.labels))
+            changed = of_elements(self, values.double(), _rows_of_operands(scene, self.labels))
         else:  # along the classes that are answers; that of '=' stays
             n, exact = scene.task.n, values.double()
             of_answers, others = exact[:, :n], exact[:, n:]
             rows = [_answer_rows(scene, label) for label in self.labels]
-            changed = torch.cat([self.of_elements(of_answers.T, rows).T, others], dim=1)
+            changed = torch.cat([of_elements(self, of_answers.T, rows).T, others], dim=1)
         return changed.to(values.dtype)
 
-    def of_elements(
-        self, functions: Float[Tensor, "element column"], rows: Sequence[Float[Tensor, "row element"]]
-    ) -> Float[Tensor, "element column"]:
-        """Functions of an element; `rows` are those of each block."""
-        mean = functions.mean(dim=0, keepdim=True)
-        if self.how == "turn":
-            return functions + sum((_turned(each, self.amount) - each).T @ (each @ functions) for each in rows)
-        span = spanned(torch.cat(list(rows)))
-        part = span.T @ (span @ functions)
-        return mean + part if self.how == "keep" else functions + (self.factor - 1) * part
 
-    @property
-    def factor(self) -> float:
-        """By what the blocks are multiplied, where they are not kept alone."""
-        return self.amount if self.how == "scale" else 0.0
+def of_elements(
+    edit: BlockEdit, functions: Float[Tensor, "element column"], rows: Sequence[Float[Tensor, "row element"]]
+) -> Float[Tensor, "element column"]:
+    """What an edit makes of functions of an element; `rows` are those of each block."""
+    mean = functions.mean(dim=0, keepdim=True)
+    if edit.how == "turn":
+        return functions + sum((_turned(each, edit.amount) - each).T @ (each @ functions) for each in rows)
+    span = spanned(torch.cat(list(rows)))
+    part = span.T @ (span @ functions)
+    return mean + part if edit.how == "keep" else functions + (edit.amount - 1) * part
 
 
 def part_of_pairs(
@@ -91,7 +87,7 @@ def _of_pairs(edit: BlockEdit, values: Float[Tensor, "pair ..."], harmonics: Har
         else:
             part = part_of_pairs(functions, harmonics, edit.labels, edit.families)
             mean = functions.mean(dim=0, keepdim=True)
-            functions = mean + part if edit.how == "keep" else functions + (edit.factor - 1) * part
+            functions = mean + part if edit.how == "keep" else functions + (edit.amount - 1) * part
         parts.append(functions.to(values.dtype))
     return torch.cat(parts, dim=1).reshape(values.shape)
 

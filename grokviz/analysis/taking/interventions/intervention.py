@@ -121,6 +121,15 @@ class Intervention:
         refuse_unknown_place(self.at, blueprint)
 
 
+def as_it_is(values: Tensor, scene: Scene) -> Tensor:
+    """The values as they are."""
+    return values
+
+
+AS_IT_IS = Intervention("as it is", EMBEDDING, as_it_is, sentence="The network as it is.")
+"""Nothing is done: what others are compared with."""
+
+
 def places_of(blueprint: Blueprint) -> list[str]:
     """Where interventions may act in a network."""
     sites = [site.name for site in blueprint.architecture.sites]

@@ -38,38 +38,39 @@ class Patch:
             values.double().flatten(start_dim=1) if values.ndim != 3 else rearrange(values.double(), "p o d -> (p o) d")
         )
         other = there.double().reshape(flat.shape)
-        span = self._space(values, scene)
+        span = _space_of(self, values, scene)
         inside = (other - flat) @ span.T @ span
         patched = flat + inside if self.part == "inside" else other - inside
         return patched.reshape(values.shape).to(values.dtype)
 
-    def _space(self, values: Float[Tensor, "pair ..."], scene: Scene) -> Float[Tensor, "direction d"]:
-        """Directions at the site in which the blocks lie: of the embeddings F_k W_E of both operands; of activations of a pair
-        what waves of the answer, of a and of b make of them.
-        """
-        harmonics, n = scene.harmonics, scene.task.n
-        rows = [row for label in self.labels for row in harmonics.blocks.rows(label)]
-        if values.ndim == 3:  # [pair, operand, d_model]
-            grid = rearrange(values.double(), "(a b) operand d -> a b operand d", a=n)
-            along = [harmonics.of_first[rows] @ grid[:, 0, 0], harmonics.of_second[rows] @ grid[0, :, 1]]
-        else:
-            functions = values.double().flatten(start_dim=1)
-            grid = rearrange(functions, "(a b) d -> a b d", a=n)
-            along = [
-                harmonics.of_answer[rows] @ harmonics.means(functions),
-                harmonics.of_first[rows] @ grid.mean(dim=1),
-                harmonics.of_second[rows] @ grid.mean(dim=0),
-            ]
-        span = spanned(torch.cat(along))
-        if self.random is None:
-            return span
-        draw, seed = self.random
-        weights = torch.randn(span.shape, generator=generator_of(seed, draw), dtype=torch.float64)
-        flat = values.double().reshape(-1, span.shape[1])
-        centred = flat - flat.mean(dim=0)
-        _, strengths, directions = torch.linalg.svd(centred.T @ centred)
-        held = directions[strengths > 1e-12 * strengths[0]]  # where the activations lie at all
-        return spanned(weights @ held.T @ held)
+
+def _space_of(patch: Patch, values: Float[Tensor, "pair ..."], scene: Scene) -> Float[Tensor, "direction d"]:
+    """Directions at the site in which the blocks lie: of the embeddings F_k W_E of both operands; of activations of a pair
+    what waves of the answer, of a and of b make of them.
+    """
+    harmonics, n = scene.harmonics, scene.task.n
+    rows = [row for label in patch.labels for row in harmonics.blocks.rows(label)]
+    if values.ndim == 3:  # [pair, operand, d_model]
+        grid = rearrange(values.double(), "(a b) operand d -> a b operand d", a=n)
+        along = [harmonics.of_first[rows] @ grid[:, 0, 0], harmonics.of_second[rows] @ grid[0, :, 1]]
+    else:
+        functions = values.double().flatten(start_dim=1)
+        grid = rearrange(functions, "(a b) d -> a b d", a=n)
+        along = [
+            harmonics.of_answer[rows] @ harmonics.means(functions),
+            harmonics.of_first[rows] @ grid.mean(dim=1),
+            harmonics.of_second[rows] @ grid.mean(dim=0),
+        ]
+    span = spanned(torch.cat(along))
+    if patch.random is None:
+        return span
+    draw, seed = patch.random
+    weights = torch.randn(span.shape, generator=generator_of(seed, draw), dtype=torch.float64)
+    flat = values.double().reshape(-1, span.shape[1])
+    centred = flat - flat.mean(dim=0)
+    _, strengths, directions = torch.linalg.svd(centred.T @ centred)
+    held = directions[strengths > 1e-12 * strengths[0]]  # where the activations lie at all
+    return spanned(weights @ held.T @ held)
 
 
 def sources_of(task: Task, seed: int) -> Int[Tensor, "pair"]:

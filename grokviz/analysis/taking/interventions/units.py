@@ -59,35 +59,6 @@ class NeuronSet:
     numbers: tuple[int, ...] = ()
     labels: tuple[Label, ...] = ()
 
-    def found(self, neurons: Float[Tensor, "pair neuron"], scene: Scene) -> list[int]:
-        """The numbers of the neurons.
-
-        Raises:
-            GrokvizError: one that is given is not there.
-            LackingError: there is none of this kind.
-        """
-        n_neurons = neurons.shape[1]
-        if self.which == "given":
-            if max(self.numbers) >= n_neurons:
-                raise GrokvizError(f"there is no neuron {max(self.numbers)}; there are 0 to {n_neurons - 1}")
-            return list(self.numbers)
-        shares = pair_block_shares(rearrange(neurons, "(a b) neuron -> a b neuron", a=scene.task.n), scene.harmonics)
-        purity = shares.amax(dim=0)
-        masks = {
-            "dead": purity.isnan(),
-            "pure": purity > PURE_NEURON,
-            "impure": ~purity.isnan() & ~(purity > PURE_NEURON),
-        }
-        if self.which == "of blocks":
-            places = torch.tensor([scene.harmonics.blocks.place(label) for label in self.labels])
-            mask = masks["pure"] & torch.isin(strongest_block(shares), places)
-        else:
-            mask = masks[self.which]
-        numbers: list[int] = mask.nonzero()[:, 0].tolist()
-        if not numbers:
-            raise LackingError(f"there are no neurons that are {self.said}")
-        return numbers
-
     @property
     def said(self) -> str:
         """What neurons they are."""
@@ -104,20 +75,44 @@ class RandomNeurons:
     draw: int
     seed: int
 
-    def found(self, neurons: Float[Tensor, "pair neuron"], scene: Scene) -> list[int]:
-        """The numbers of the neurons.
 
-        Raises:
-            LackingError: there are not so many others.
-        """
-        own = set(self.instead_of.found(neurons, scene))
-        others = [number for number in range(neurons.shape[1]) if number not in own]
-        if len(others) < len(own):
-            raise no_control(
-                f"{len(own)} of {neurons.shape[1]} neurons are in the set, and only {len(others)} others are left"
-            )
-        order = torch.randperm(len(others), generator=generator_of(self.seed, self.draw))
-        return sorted(others[place] for place in order[: len(own)].tolist())
+def members_of(which: NeuronSet | RandomNeurons, neurons: Float[Tensor, "pair neuron"], scene: Scene) -> list[int]:
+    """The numbers of the neurons of a set.
+
+    Raises:
+        GrokvizError: one that is given is not there.
+        LackingError: there is none of this kind; or there are not so many others.
+    """
+    if isinstance(which, RandomNeurons):
+        return _random_others(which, neurons, scene)
+    if which.which == "given":
+        if max(which.numbers) >= neurons.shape[1]:
+            raise GrokvizError(f"there is no neuron {max(which.numbers)}; there are 0 to {neurons.shape[1] - 1}")
+        return list(which.numbers)
+    shares = pair_block_shares(rearrange(neurons, "(a b) neuron -> a b neuron", a=scene.task.n), scene.harmonics)
+    purity = shares.amax(dim=0)
+    pure, dead = purity > PURE_NEURON, purity.isnan()
+    masks = {"dead": dead, "pure": pure, "impure": ~dead & ~pure}
+    if which.which == "of blocks":
+        places = torch.tensor([scene.harmonics.blocks.place(label) for label in which.labels])
+        mask = pure & torch.isin(strongest_block(shares), places)
+    else:
+        mask = masks[which.which]
+    numbers: list[int] = mask.nonzero()[:, 0].tolist()
+    if not numbers:
+        raise LackingError(f"there are no neurons that are {which.said}")
+    return numbers
+
+
+def _random_others(which: RandomNeurons, neurons: Float[Tensor, "pair neuron"], scene: Scene) -> list[int]:
+    own = set(members_of(which.instead_of, neurons, scene))
+    others = [number for number in range(neurons.shape[1]) if number not in own]
+    if len(others) < len(own):
+        raise no_control(
+            f"{len(own)} of {neurons.shape[1]} neurons are in the set, and only {len(others)} others are left"
+        )
+    order = torch.randperm(len(others), generator=generator_of(which.seed, which.draw))
+    return sorted(others[place] for place in order[: len(own)].tolist())
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ class NeuronsToMean:
 
     def __call__(self, values: Float[Tensor, "pair neuron"], scene: Scene) -> Float[Tensor, "pair neuron"]:
         """The activations."""
-        numbers, changed = self.which.found(values, scene), values.clone()
+        numbers, changed = members_of(self.which, values, scene), values.clone()
         changed[:, numbers] = values[:, numbers].mean(dim=0, keepdim=True)
         return changed
 
