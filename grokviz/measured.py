@@ -39,6 +39,9 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     "token_plane": (BLOCK, "token", "axis"),
     "logit_spectrum": ("component", "other_component"),
     **dict.fromkeys(("logit_by_answer", "answer"), ("token", "other_token")),
+    "restricted_accuracy": ("split",),
+    **dict.fromkeys(("unseen_restricted_loss", "unseen_restricted_accuracy", "unseen_excluded_loss"), ()),
+    **dict.fromkeys(("restricted_loss_null", "unseen_restricted_loss_null", "unseen_excluded_loss_null"), ("null",)),
     "attention_score": ("head", "source", "token"),
     **dict.fromkeys(("attention_mean", "attention_std"), ("head", "source")),
     "attention_entropy": ("head",),
@@ -56,7 +59,7 @@ LABELS = {
     **dict.fromkeys(
         ("split", "component", "other_component", "key_component", "other_key_component", "irrep"), "texts"
     ),
-    **dict.fromkeys(("source", "parameter", "axis"), "texts"),
+    **dict.fromkeys(("source", "parameter", "axis", "null"), "texts"),
     **dict.fromkeys(("frequency", "head", "neuron"), "whole numbers"),
     **dict.fromkeys(("token", "other_token"), "whole numbers or texts"),
     **dict.fromkeys(("epoch", "history_epoch"), "whole numbers that ascend"),

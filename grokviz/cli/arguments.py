@@ -113,6 +113,46 @@ class MeasureArguments:
 
 
 @dataclass(frozen=True)
+class AblateArguments:
+    """Arguments of `ablate`. Without any but RUN it asks what the circuit needs: the key frequencies alone, and without each."""
+
+    run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of the run."""
+    remove: str | None = None
+    """Frequencies or irreps to remove, with commas."""
+    keep: str | None = None
+    """Frequencies or irreps to keep alone, beside the mean, with commas."""
+    each: bool = False
+    """Each of them by itself, and not all together."""
+    at: str = "W_E"
+    """Where: W_E, scores, neurons, readout, logits, or another site of the network."""
+    families: str | None = None
+    """Of functions of the pair, which parts are meant, with commas: answer, rest, a, b; all, if not given."""
+    heads: str | None = None
+    """Heads, with commas."""
+    how: Literal["mean", "zero", "frozen", "uniform"] = "mean"
+    """What becomes of heads: their output the mean or zero; their pattern frozen to its mean, or uniform."""
+    neurons: str | None = None
+    """Neurons that are set to their mean: numbers with commas; pure, impure or dead; or of:3,7, the pure ones of frequencies."""
+    activation: str | None = None
+    """The function that takes the place of the activation: |x|, x², x⁴, x, x³."""
+    epoch: str = "last"
+    """Checkpoints: first, last, all, or epochs with commas."""
+    controls: int = 50
+    """How many controls are drawn of a kind of which there are more; 0 for none at all."""
+    seed: int = 0
+    """Of the drawing of controls."""
+    split: str = "test"
+    """On which pairs it is said what came out: train, test, all, test_mirrored, test_unmirrored."""
+    csv: bool = False
+    """Print or write comma-separated values: a row for each intervention, kind of control and checkpoint."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = field(default=None)
+    """New file for the CSV."""
+    quiet: bool = False
+    """Print nothing but the outcome, warnings and errors."""
+
+
+@dataclass(frozen=True)
 class ReportArguments:
     """Arguments of `report`."""
 

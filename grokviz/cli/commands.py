@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from grokviz.checks import Epoch, epoch_among, refuse_existing, refuse_unwritable
 from grokviz.cli.arguments import (
+    AblateArguments,
     CheckArguments,
     CompareArguments,
     CompletionArguments,
@@ -141,6 +142,39 @@ def measure(arguments: MeasureArguments) -> int:
     _measure(measured, arguments.out, quiet=arguments.quiet)
     elsewhere = ["--measurements", arguments.out, "--out", "report.html"] if arguments.out else []
     _say(arguments.quiet, f"next: {shell_command('report', measured.directory, *elsewhere)}")
+    return 0
+
+
+def ablate(arguments: AblateArguments) -> int:
+    """Remove or keep parts of a run's networks, and lay what comes out beside controls."""
+    from grokviz.cli.ablations import epochs_of, interventions_of, lines_of
+
+    if arguments.out is not None:
+        if not arguments.csv:
+            raise GrokvizError("--out is the file of the CSV; add --csv")
+        refuse_unwritable(arguments.out)
+    found, epochs = open_run(arguments.run), epochs_of(arguments.epoch)
+    from grokviz.analysis.reading.against import table_against
+    from grokviz.analysis.taking.ablating import ablate as ablate_run
+
+    outcome = ablate_run(
+        found,
+        interventions_of(arguments),
+        epoch=epochs,
+        controls=arguments.controls,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+    )
+    lines = list(lines_of(outcome, arguments.split))  # which refuses a split that there is not
+    if not arguments.csv:
+        print("\n".join(lines))
+        return 0
+    content = table_against(outcome, split=arguments.split).to_csv(index=False, lineterminator="\n")
+    if arguments.out is None:
+        print(content, end="")
+        return 0
+    write_file(arguments.out, content.encode())
+    _say(arguments.quiet, f"ablated: {arguments.out}")
     return 0
 
 

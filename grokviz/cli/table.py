@@ -38,6 +38,12 @@ COMMANDS = (
         "measure", "measure RUN", "Compute every measure at every checkpoint of a run.", "grokviz measure runs/mine"
     ),
     Command(
+        "ablate",
+        "ablate RUN",
+        "Remove or keep parts of a run's networks, and lay what comes out beside controls.",
+        "grokviz ablate runs/mine --remove 3,7 --at neurons",
+    ),
+    Command(
         "report",
         "report RUN",
         "Write a run's report: one offline HTML page with all figures.",

@@ -90,3 +90,28 @@ def split_masks(task: Task, train: Bool[Tensor, "pair"]) -> dict[str, Bool[Tenso
         "test_unmirrored": ~train & ~mirror_is_trained,
     }
     return {name: masks[name] for name in task.splits}
+
+
+def unseen_mask(task: Task, train: Bool[Tensor, "pair"]) -> Bool[Tensor, "pair"]:
+    """The unseen pairs: test pairs whose mirror (b, a) is not trained on either; of a task that does not commute all test
+    pairs.
+    """
+    masks = split_masks(task, train)
+    return masks.get("test_unmirrored", masks["test"])
+
+
+def orbits_of(task: Task) -> Int[Tensor, "pair"]:
+    """Of each pair the smaller of its number and that of its mirror: the same for two pairs of which one tells of the other. Of a
+    task that does not commute each pair's own number.
+    """
+    numbers = torch.arange(task.n**2)
+    return torch.minimum(numbers, numbers.reshape(task.n, task.n).T.flatten()) if task.is_commutative else numbers
+
+
+def folds_of(task: Task, pairs: Bool[Tensor, "pair"], *, folds: int, seed: int) -> Int[Tensor, "pair"]:
+    """Which of so many folds each of some `pairs` is in, mirrors together, drawn with a seed; -1 of the others."""
+    orbits, members = torch.unique(orbits_of(task)[pairs], return_inverse=True)
+    order = torch.randperm(len(orbits), generator=torch.Generator().manual_seed(seed))
+    found = torch.full((task.n**2,), -1)
+    found[pairs] = (order.argsort() % folds)[members]
+    return found

@@ -1,5 +1,6 @@
 """Interventions against their controls: datasets put together of the cases that a run keeps. No torch."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,7 +94,9 @@ def _with_statistics(
         there = count.any("control") | xr.DataArray(~compared, dims="intervention")
         found[measure] = found[measure].where(there).assign_attrs(found[measure].attrs)
         if controls.sizes["draw"] and controls.sizes["control"]:
-            quantiles = controls.quantile([LOW, 0.5, HIGH], "draw", skipna=True)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # where no control exists
+                quantiles = controls.quantile([LOW, 0.5, HIGH], "draw", skipna=True)
             for name, place in (("low", 0), ("median", 1), ("high", 2)):
                 found[f"control_{measure}_{name}"] = quantiles.isel(quantile=place, drop=True)
             as_large = (controls >= found[measure]).sum("draw")

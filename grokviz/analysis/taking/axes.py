@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from grokviz.analysis.taking.measures.attention import SOURCES
+from grokviz.analysis.taking.measures.unseen import NULLS
 from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.tasks.blocks import Label
 
@@ -26,6 +27,7 @@ AXES: Mapping[str, Labels] = {
     "source": lambda snapshot, keys: list(SOURCES[: snapshot.blueprint.positions]),
     "neuron": lambda snapshot, keys: np.arange(snapshot.blueprint.sizes.get("neuron", 0)),
     "parameter": lambda snapshot, keys: list(snapshot.weights.values),
+    "null": lambda snapshot, keys: list(NULLS),
     "axis": lambda snapshot, keys: ["x", "y"],
 }
 """The labels of each axis that every network has; an axis of a user's own measure goes without."""

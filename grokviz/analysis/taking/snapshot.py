@@ -27,7 +27,7 @@ from grokviz.models.weights import Weights
 from grokviz.store import Run, open_run
 from grokviz.tasks.given_split import SPLIT_UNKNOWN
 from grokviz.tasks.harmonics import Harmonics, centred_gram, harmonics_of, pair_block_shares
-from grokviz.tasks.split import known_train_mask, split_masks
+from grokviz.tasks.split import known_train_mask, split_masks, unseen_mask
 from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -150,6 +150,16 @@ class Snapshot:
         if self.train_mask is None:
             raise LackingError(SPLIT_UNKNOWN)
         return self.train_mask
+
+    @cached_property
+    def unseen(self) -> Bool[Tensor, "pair"]:
+        """The unseen pairs: test pairs whose mirror (b, a) is not trained on either; of a task that does not commute all test
+        pairs.
+
+        Raises:
+            LackingError: it is not known which are trained on.
+        """
+        return unseen_mask(self.task, self.known_train_mask)
 
     @cached_property
     def W_L(self) -> Float[Tensor, "neuron token"]:

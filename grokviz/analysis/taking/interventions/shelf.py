@@ -132,7 +132,7 @@ def directions(labels: Label | Sequence[Label], how: str = "remove") -> Interven
 
 def activation(formula: str) -> Intervention:
     """The activation swapped for another function: '|x|', 'x²', 'x⁴', 'x', 'x³', ..."""
-    one_of("formula", formula, FUNCTIONS)
+    one_of("activation", formula, FUNCTIONS)
     return Intervention(f"activation {formula}", "activation", Swap(formula), "pairwise", (Partner(),))
 
 

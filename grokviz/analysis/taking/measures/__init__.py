@@ -10,7 +10,16 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from grokviz.analysis.taking.measures import attention, fourier, irreps, performance, progress, superposition, weights
+from grokviz.analysis.taking.measures import (
+    attention,
+    fourier,
+    irreps,
+    performance,
+    progress,
+    superposition,
+    unseen,
+    weights,
+)
 
 Measure = Callable[..., Tensor]
 
@@ -19,6 +28,7 @@ MEASURES: tuple[Measure, ...] = (
     *fourier.MEASURES,
     *irreps.MEASURES,
     *progress.MEASURES,
+    *unseen.MEASURES,
     *attention.MEASURES,
     *superposition.MEASURES,
     *weights.MEASURES,

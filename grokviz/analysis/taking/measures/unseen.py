@@ -1,0 +1,265 @@
+"""Evidence that does not leak: what the waves of the answer can do on pairs of which nothing was seen in training.
+
+The published restricted loss averages the logits of all pairs of equal answer, those that are trained on among them, so what was
+memorised of these reaches the number on test pairs. Here the part of the logits along the waves is formed from unseen pairs alone
+(test pairs whose mirror is not trained on either), and read on others of them: five folds, mirrors together. So nothing of a
+lookup table can reach it.
+
+Beside each stand nulls: the same of a lookup table, which has the network's logits on the train pairs and those of the test
+pairs permuted among these; and the same with random frequencies (of another group, irreps of as many rows) among which is no key
+and no multiple of one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokviz.analysis.taking.needs import needs
+from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.models.loss import cross_entropies
+from grokviz.tasks.block_sets import sets_of_rows
+from grokviz.tasks.blocks import Blocks, Label
+from grokviz.tasks.split import folds_of, orbits_of
+from grokviz.tasks.task import Task
+
+FOLDS = 5
+SEED = 0
+"""Of the folds, the permutation of the lookup table, and the random frequencies."""
+RANDOM_SETS = 10
+NULLS = ("lookup", *(f"random {i}" for i in range(1, RANDOM_SETS + 1)))
+"""The labels along the axis `null`."""
+
+
+@needs("harmonics")
+def restricted_accuracy(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
+    """Share of right answers of the part of the logits along the waves of the answer of the key frequencies, as in
+    `restricted_loss`.
+
+    Formula: mean over the pairs of each split of [argmax_c (P L + mean over pairs of L) = answer]. NaN if there are no keys.
+    Unit: share
+    Range: 0 to 1. Formed from all pairs, train pairs too; `unseen_restricted_accuracy` is formed from unseen ones alone.
+    Source: after Nanda et al. 2023, arXiv 2301.05217, section 5.1
+    """
+    return snapshot.split_means(_published(snapshot, key_frequencies).right[snapshot.answers])
+
+
+@needs("harmonics", "split")
+def unseen_restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, ""]:
+    """Loss on unseen pairs of the part of their logits along the waves of the answer, formed from other unseen pairs.
+
+    Formula: five folds of the unseen pairs, mirrors together, drawn with seed 0. For each fold the means of the logits by answer
+        over the other four are fitted, by least squares over the answers that occur there, by a constant and cos, sin w_k s of
+        the key frequencies; the cross-entropy of the fit at the answers of the fold's pairs, mean over all. NaN if fewer answers
+        occur than the fit has terms, or there are no keys.
+    Unit: nats
+    Range: 0 upwards; chance is ln d_vocab_out. Later than `restricted_loss`, into which memorised pairs leak: 3.9 where that is
+        2.3. A lookup table is not below chance.
+    Source: grokviz; after restricted loss, Nanda et al. 2023, arXiv 2301.05217, section 5.1
+    """
+    return _on_unseen(snapshot, key_frequencies).restricted_loss
+
+
+@needs("harmonics", "split")
+def unseen_restricted_accuracy(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, ""]:
+    """Share of right answers on unseen pairs of the part of their logits along the waves, formed from other unseen pairs.
+
+    Formula: as `unseen_restricted_loss`, [argmax_c of the fit = answer] in place of the cross-entropy.
+    Unit: share
+    Range: 0 to 1; chance is 1/n.
+    Source: grokviz
+    """
+    return _on_unseen(snapshot, key_frequencies).restricted_accuracy
+
+
+@needs("harmonics", "split")
+def unseen_excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, ""]:
+    """Loss on unseen pairs without the part of their logits along the waves of the answer, formed from other unseen pairs.
+
+    Formula: cross-entropy of L minus the waves of the fit of `unseen_restricted_loss`, its constant left in L, mean over the
+    folds'
+        pairs.
+    Unit: nats
+    Range: 0 upwards; the test loss where the waves do nothing, chance where they do all.
+    Source: grokviz; after excluded loss, Nanda et al. 2023, arXiv 2301.05217, section 5.1
+    """
+    return _on_unseen(snapshot, key_frequencies, excluded=True).excluded_loss
+
+
+@needs("harmonics", "split")
+def restricted_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `restricted_loss` on test pairs is of a lookup table with the same keys, and of the network with random frequencies.
+
+    Formula: as `restricted_loss`, test. The lookup table has the logits of the network on train pairs, and those of test pairs
+        permuted among them, mirrors together (seed 0). The random frequencies are ten sets of as many rows, without keys and
+        their multiples; NaN where there are not so many sets.
+    Unit: nats
+    Range: 0 upwards. The lookup table is below chance where memory leaks.
+    Source: grokviz
+    """
+    test = snapshot.answers[~snapshot.known_train_mask]
+    of_nulls = _nulls(snapshot, key_frequencies)
+    return _filled([_published(each, keys).losses[test].mean() for each, keys in of_nulls])
+
+
+@needs("harmonics", "split")
+def unseen_restricted_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `unseen_restricted_loss` is of a lookup table with the same keys, and of the network with random frequencies.
+
+    Formula: as `unseen_restricted_loss`, of the nulls of `restricted_loss_null`.
+    Unit: nats
+    Range: 0 upwards; the lookup table is not below chance.
+    Source: grokviz
+    """
+    return _filled([_on_unseen(each, keys).restricted_loss for each, keys in _nulls(snapshot, key_frequencies)])
+
+
+@needs("harmonics", "split")
+def unseen_excluded_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `unseen_excluded_loss` is of a lookup table with the same keys, and of the network without random frequencies.
+
+    Formula: as `unseen_excluded_loss`, of the nulls of `restricted_loss_null`.
+    Unit: nats
+    Range: 0 upwards; without random frequencies near the test loss.
+    Source: grokviz
+    """
+    return _filled(
+        [_on_unseen(each, keys, excluded=True).excluded_loss for each, keys in _nulls(snapshot, key_frequencies)]
+    )
+
+
+@dataclass(frozen=True)
+class _ByAnswer:
+    """What logits that depend on the answer alone are worth, by answer."""
+
+    losses: Float[Tensor, "answer"]
+    right: Float[Tensor, "answer"]
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    restricted_loss: Float[Tensor, ""]
+    restricted_accuracy: Float[Tensor, ""]
+    excluded_loss: Float[Tensor, ""]
+
+
+def _nan() -> Float[Tensor, ""]:
+    return torch.tensor(torch.nan, dtype=torch.float64)
+
+
+def _worth(by_answer: Float[Tensor, "answer class"]) -> _ByAnswer:
+    answers = torch.arange(len(by_answer))
+    return _ByAnswer(cross_entropies(by_answer, answers), (by_answer.argmax(dim=1) == answers).double())
+
+
+def _published(snapshot: Snapshot, labels: Sequence[Label]) -> _ByAnswer:
+    """The part along the waves as the source forms it: from all pairs."""
+    if not labels:
+        nothing = torch.full((snapshot.n,), torch.nan, dtype=torch.float64)
+        return _ByAnswer(nothing, nothing)
+    kept = snapshot.harmonics.along_answer(snapshot.logits, labels).sum(dim=0)
+    return _worth(kept + snapshot.logits.mean(dim=0))
+
+
+def _on_unseen(snapshot: Snapshot, labels: Sequence[Label], *, excluded: bool = False) -> _Unseen:
+    """The part along the waves formed from unseen pairs, and read on others; the loss without it, where that is asked for."""
+    if not labels or not snapshot.unseen.any():
+        return _Unseen(_nan(), _nan(), _nan())
+    fold = folds_of(snapshot.task, snapshot.unseen, folds=FOLDS, seed=SEED)
+    losses, right, without = [], [], []
+    for number, (constant, waves) in enumerate(_fits(snapshot, labels, fold)):
+        if waves is None:
+            return _Unseen(_nan(), _nan(), _nan())
+        pairs = fold == number
+        answers = snapshot.answers[pairs]
+        worth = _worth(constant + waves)
+        losses.append(worth.losses[answers])
+        right.append(worth.right[answers])
+        if excluded:
+            without.append(cross_entropies(snapshot.logits[pairs] - waves[answers], answers))
+    return _Unseen(torch.cat(losses).mean(), torch.cat(right).mean(), torch.cat(without).mean() if excluded else _nan())
+
+
+def _fits(
+    snapshot: Snapshot, labels: Sequence[Label], fold: Int[Tensor, "pair"]
+) -> Iterator[tuple[Float[Tensor, "class"], Float[Tensor, "answer class"] | None]]:
+    """For each fold the fit to the means by answer over the other folds: its constant, and its waves by answer; None where fewer
+    answers occur than it has terms.
+    """
+    harmonics, n = snapshot.harmonics, snapshot.n
+    rows = harmonics.of_answer[[row for label in labels for row in harmonics.blocks.rows(label)]]
+    terms = torch.cat([torch.ones(1, n, dtype=torch.float64), rows]).T
+    sums = torch.zeros(FOLDS, n, snapshot.logits.shape[1], dtype=torch.float64)
+    counts = torch.zeros(FOLDS, n, dtype=torch.float64)
+    for number in range(FOLDS):
+        pairs = fold == number
+        sums[number].index_add_(0, snapshot.answers[pairs], snapshot.logits[pairs])
+        counts[number] = snapshot.answers[pairs].bincount(minlength=n)
+    for number in range(FOLDS):
+        count = counts.sum(dim=0) - counts[number]
+        occurs = count > 0
+        if occurs.sum() < terms.shape[1]:
+            yield snapshot.logits[0], None
+            continue
+        means = (sums.sum(dim=0) - sums[number])[occurs] / count[occurs, None]
+        weights = torch.linalg.pinv(terms[occurs]) @ means
+        yield weights[0], terms[:, 1:] @ weights[1:]
+
+
+def _nulls(snapshot: Snapshot, keys: Sequence[Label]) -> Iterator[tuple[Snapshot, Sequence[Label]]]:
+    """The lookup table with the keys, and the network with random frequencies; with none, where there are no more sets."""
+    yield _lookup(snapshot), keys
+    sets = _random_sets(snapshot.harmonics.blocks, tuple(keys))
+    for place in range(RANDOM_SETS):
+        yield snapshot, sets[place] if place < len(sets) else ()
+
+
+def _lookup(snapshot: Snapshot) -> Snapshot:
+    """The lookup table: the logits of test pairs permuted among these, mirrors together."""
+    order = _permuted(snapshot.task, snapshot.known_train_mask.numpy().tobytes())
+    return replace(snapshot, logits=snapshot.logits[order])
+
+
+@cache
+def _permuted(task: Task, train: bytes) -> Int[Tensor, "pair"]:
+    """Of each pair that whose logits it takes: of a train pair itself; of a test pair another of its kind, which has its mirror
+    in train, or in test, or is its own.
+    """
+    is_train = torch.frombuffer(bytearray(train), dtype=torch.bool)
+    orbits, numbers = orbits_of(task), torch.arange(task.n**2)
+    mirror = numbers.reshape(task.n, task.n).T.flatten() if task.is_commutative else numbers
+    order, generator = numbers.clone(), torch.Generator().manual_seed(SEED)
+    own, mirrored = mirror == numbers, is_train[mirror]
+    for kind in (~is_train & own, ~is_train & ~own & mirrored, ~is_train & ~own & ~mirrored & (orbits == numbers)):
+        members = kind.nonzero()[:, 0]
+        others = members[torch.randperm(len(members), generator=generator)]
+        order[members] = others
+        order[mirror[members]] = torch.where(mirrored[members], order[mirror[members]], mirror[others])
+    return order
+
+
+@cache
+def _random_sets(blocks: Blocks, keys: tuple[Label, ...]) -> list[tuple[Label, ...]]:
+    """Sets of blocks with as many rows as the keys have, without these and their multiples."""
+    avoided = {*keys, *(blocks.multiple(factor, key) for factor in blocks.multiples for key in keys)}
+    pool = [label for label in blocks.labels.tolist() if label not in avoided]
+    rows = sum(len(blocks.rows(key)) for key in keys)
+    return sets_of_rows(blocks, pool, rows, RANDOM_SETS, SEED) if keys else []
+
+
+def _filled(values: Sequence[Tensor]) -> Float[Tensor, "null"]:
+    return torch.stack([value.double() for value in values])
+
+
+MEASURES = (
+    restricted_accuracy,
+    unseen_restricted_loss,
+    unseen_restricted_accuracy,
+    unseen_excluded_loss,
+    restricted_loss_null,
+    unseen_restricted_loss_null,
+    unseen_excluded_loss_null,
+)

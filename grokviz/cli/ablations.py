@@ -1,0 +1,129 @@
+"""What `grokviz ablate` is asked for, as interventions, and what it prints."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from grokviz.cli.arguments import AblateArguments
+from grokviz.errors import GrokvizError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from grokviz.analysis.taking.interventions.intervention import Intervention
+
+
+def interventions_of(arguments: AblateArguments) -> "list[Intervention] | None":
+    """The interventions that were typed; None for those that ask what the circuit needs.
+
+    Raises:
+        GrokvizError: a flag goes without another, or says nothing.
+    """
+    from grokviz.analysis.taking.interventions import shelf
+    from grokviz.analysis.taking.interventions.blocks import FAMILIES
+
+    found: list[Intervention] = []
+    families: Any = arguments.families.split(",") if arguments.families else FAMILIES
+    for make, given in ((shelf.remove, arguments.remove), (shelf.keep, arguments.keep)):
+        labels = None if given is None else words_of(given)
+        if labels is not None:
+            sets: Sequence[Any] = [[label] for label in labels] if arguments.each else [labels]
+            found += [make(each, arguments.at, families=families) for each in sets]
+    if not found and (arguments.at != "W_E" or arguments.families or arguments.each):
+        raise GrokvizError(
+            "--at, --families and --each say how --remove or --keep is meant; name its frequencies or irreps"
+        )
+    if arguments.heads is not None:
+        found.append(shelf.heads(_numbers("heads", arguments.heads), arguments.how))
+    if arguments.neurons is not None:
+        found.append(_neurons(arguments.neurons))
+    if arguments.activation is not None:
+        found.append(shelf.activation(arguments.activation))
+    return found or None
+
+
+def words_of(given: str) -> list[Any]:
+    """Frequencies or irreps as they were typed, with commas: whole numbers are frequencies. The name of an irrep may hold commas
+    in brackets.
+    """
+    words, depth = [""], 0
+    for sign in given:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth == 0:
+            words.append("")
+        else:
+            words[-1] += sign
+    return [int(word) if word.strip().isdecimal() else word.strip() for word in words if word.strip()]
+
+
+def epochs_of(given: str) -> Any:
+    """The epochs as they were typed: first, last, all, or numbers with commas."""
+    if given in ("first", "last", "all"):
+        return given
+    words = given.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise GrokvizError(f"epoch is {given!r}, but must be first, last, all, or numbers with commas")
+    return [int(word) for word in words]
+
+
+def lines_of(found: "xr.Dataset", split: str) -> Iterator[str]:
+    """What came out, in words."""
+    if split not in found["split"]:
+        raise GrokvizError(f"split is {split!r}, but there are {', '.join(found['split'].values.tolist())}")
+    here = found.sel(split=split)
+    for epoch in here["epoch"].values.tolist():
+        now = here.sel(epoch=epoch)
+        yield f"epoch {epoch:,}, {split} pairs; as it is: {_values(now, 'plain_{}')}"
+        for name in now["intervention"].values.tolist():
+            yield from _of_one(name, now.sel(intervention=name))
+
+
+def _of_one(name: str, now: "xr.Dataset") -> Iterator[str]:
+    if why := now["why_lacking"].item():
+        yield f"{name}: {why}"
+        return
+    kinds = [kind for kind in now["control"].values.tolist() if _is_of(now.sel(control=kind))]
+    if kinds and all(now["why_no_control"].sel(control=kind).item() for kind in kinds):
+        yield f"{name}: no number, for {now['why_no_control'].sel(control=kinds[0]).item()}"
+        return
+    yield f"{name} (changes {now['changed_share'].item():.3%} of what varies there): {_values(now, '{}')}"
+    for kind in kinds:
+        of_kind = now.sel(control=kind)
+        if why := of_kind["why_no_control"].item():
+            yield f"    {kind}: {why}"
+            continue
+        count = int(of_kind["control_loss_count"].item())
+        changed = of_kind["control_changed_share_median"].item()
+        yield (
+            f"    {count} {kind} (change {changed:.3%}): {_values(of_kind, 'control_{}_median')}, loss 5 to 95 %: "
+            f"{of_kind['control_loss_low'].item():.3g} to {of_kind['control_loss_high'].item():.3g}; its own is number "
+            f"{int(of_kind['loss_rank'].item())} of {count + 1} from the largest"
+        )
+
+
+def _is_of(now: "xr.Dataset") -> bool:
+    """Whether the intervention has controls of this kind, or a reason why not."""
+    return bool(now["why_no_control"].item()) or (
+        "control_loss_count" in now and bool(now["control_loss_count"].item())
+    )
+
+
+def _values(now: "xr.Dataset", name: str) -> str:
+    loss, accuracy = now[name.format("loss")].item(), now[name.format("accuracy")].item()
+    return f"loss {loss:.3g}, accuracy {accuracy:.2%}"
+
+
+def _neurons(given: str) -> "Intervention":
+    from grokviz.analysis.taking.interventions import shelf
+
+    if given in ("pure", "impure", "dead"):
+        return shelf.neurons(given)
+    if given.startswith("of:"):
+        return shelf.neurons(of=words_of(given.removeprefix("of:")))
+    return shelf.neurons(_numbers("neurons", given))
+
+
+def _numbers(what: str, given: str) -> list[int]:
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise GrokvizError(f"{what} is {given!r}, but must be numbers with commas, such as 0,2")
+    return [int(word) for word in words]
