@@ -7,6 +7,7 @@ Several units are done at a time, with one thread of torch each: so the values a
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import xarray as xr
@@ -16,7 +17,7 @@ from grokviz.analysis.taking.columns import AxisLengths, Column, dataset_of, ref
 from grokviz.analysis.taking.fingerprints import generators_of
 from grokviz.analysis.taking.generators import GeneratorState, set_back
 from grokviz.analysis.taking.hooks import hook_pairs
-from grokviz.analysis.taking.keys import Keys, find_keys
+from grokviz.analysis.taking.keys import Keys, find_keys, keys_asked
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.needs import lacking
 from grokviz.analysis.taking.plan import units_of
@@ -29,6 +30,7 @@ from grokviz.analysis.taking.work import Worker
 from grokviz.bars import progress_of
 from grokviz.errors import GrokvizError
 from grokviz.models.machine import cpu_threads, memory_bytes, snapshot_bytes
+from grokviz.tasks.blocks import Label
 
 SHARE_OF_MEMORY = 0.25
 """The most of the machine's memory that checkpoints measured at a time may take."""
@@ -91,9 +93,14 @@ class Start:
     """The number of threads that may work."""
 
 
+KeysAsked = Sequence[Label] | Literal["each epoch"] | None
+"""Key frequencies of one's own choice, or those of each epoch; None for those of the end."""
+
+
 @contextmanager
-def begun(source: Source, specs: Sequence[MeasureSpec]) -> Iterator[Start]:
-    """What measuring `source` begins with. Until the block ends, torch has one thread for each unit.
+def begun(source: Source, specs: Sequence[MeasureSpec], asked: KeysAsked = None) -> Iterator[Start]:
+    """What measuring `source` begins with, with the key frequencies that are `asked` for. Until the block ends, torch has one
+    thread for each unit.
 
     Generators of random numbers that a measure or a hook reaches are set back before each checkpoint to the state that they are
     in now, and at the end; so no value depends on the order of the work.
@@ -105,16 +112,22 @@ def begun(source: Source, specs: Sequence[MeasureSpec]) -> Iterator[Start]:
     try:
         with cpu_threads(threads if source.hooks else 1):
             end = _newest_snapshot(source, damaged, of_hooks)
-            yield Start(source, end, find_keys(end), damaged, of_hooks, threads)
+            keys = find_keys(end) if asked is None else keys_asked(end, asked)
+            yield Start(source, end, keys, damaged, of_hooks, threads)
     finally:
         set_back([*states, *of_hooks])
 
 
 def measured_alone(
-    source: Source, specs: Sequence[MeasureSpec], known: xr.Dataset | None, *, progress: bool
+    source: Source,
+    specs: Sequence[MeasureSpec],
+    known: xr.Dataset | None,
+    *,
+    keys: KeysAsked = None,
+    progress: bool,
 ) -> xr.Dataset:
     """The measurements of `source`, which are kept nowhere; of what is `known` only what is missing is computed."""
-    with begun(source, specs) as start:
+    with begun(source, specs, keys) as start:
         return measured(start, specs, known, progress=progress).whole_dataset()
 
 
@@ -136,7 +149,7 @@ def measured(start: Start, specs: Sequence[MeasureSpec], stored: xr.Dataset | No
     units = units_of([epoch for epoch in source.identities if epoch <= end.epoch], specs, columns, absent)
 
     found.checker = SplitChecker(source)
-    worker = Worker(source, {spec.name: spec for spec in specs}, end, keys.frequencies, found.checker, start.of_hooks)
+    worker = Worker(source, {spec.name: spec for spec in specs}, end, keys, found.checker, start.of_hooks)
     title = f"measuring {source.name}"
     try:
         with (
@@ -178,6 +191,9 @@ def _absent(snapshot: Snapshot, specs: Sequence[MeasureSpec], keys: Keys) -> dic
     """The measures that cannot be taken, with the reason; and why there are no key frequencies, where there are none."""
     reasons = lacking(snapshot, keys.why_none)
     absent = {spec.name: reasons[need] for spec in specs for need in spec.needs if need in reasons}
+    if keys.of_each_epoch:  # whose axes have another length at each epoch
+        why = "it is along the key components, which are others at each epoch"
+        absent |= {spec.name: why for spec in specs if any(axis.endswith("key_component") for axis in spec.axes)}
     return absent | ({"key_frequencies": keys.why_none} if keys.why_none else {})
 
 

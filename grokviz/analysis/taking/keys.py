@@ -2,7 +2,9 @@
 one, the key irreps.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from grokviz.analysis.taking.measures.fourier import readout_power
 from grokviz.analysis.taking.measures.performance import accuracy
 from grokviz.analysis.taking.measures.progress import logit_cosine
 from grokviz.analysis.taking.snapshot import Snapshot
+from grokviz.checks import shown
+from grokviz.errors import GrokvizError
 from grokviz.outcomes import TEST_THRESHOLD
 from grokviz.tasks.blocks import Blocks, Label
 
@@ -55,9 +59,16 @@ class Keys:
     nulls: tuple[float, ...] = ()
     """Of irreps: what that is not to lie below; NaN where no permutation is left."""
 
+    own_rule: str = ""
+    """What makes them key, where it is not the rule: that they were named, for example."""
+    of_each_epoch: bool = False
+    """Whether measures are given those of each epoch in their place."""
+
     @property
     def rule(self) -> str:
         """What makes a frequency key, or an irrep."""
+        if self.own_rule:
+            return self.own_rule
         return KEY_FREQUENCY_RULE if self.blocks is None or self.blocks.rows_are_fixed else KEY_IRREP_RULE
 
     def harmonics(self) -> tuple[KeyHarmonic, ...]:
@@ -105,6 +116,27 @@ def find_keys(snapshot: Snapshot) -> Keys:
     doubles = {d for key, d in twice.items() if d in keys and share_of[d] <= HARMONIC_SHARE_OF_KEY * share_of[key]}
     why_none = "" if keys else _why_none(snapshot, int(strong.sum()))
     return Keys(tuple(key for key in keys if key not in doubles), why_none, tuple(shares.tolist()), blocks)
+
+
+def keys_asked(snapshot: Snapshot, asked: Any) -> Keys:
+    """The key frequencies of one's own choice, or those of each epoch by itself, which are named after the end's.
+
+    Raises:
+        GrokvizError: one that is named is none of the task's.
+    """
+    found = find_keys(snapshot)
+    if isinstance(asked, str) and asked == "each epoch":
+        rule = f"at each epoch by itself: {found.rule}"
+        return replace(found, why_none="", own_rule=rule, of_each_epoch=True)
+    if isinstance(asked, str) or not isinstance(asked, Sequence) or not asked:
+        raise GrokvizError(
+            f"key_frequencies is {shown(asked)}, but must be some of the task's, such as [4, 8], or 'each epoch'"
+        )
+    blocks = snapshot.harmonics.blocks
+    places = sorted({blocks.place(label) for label in asked})
+    return replace(
+        found, frequencies=tuple(blocks.labels[places].tolist()), why_none="", own_rule="named by whoever measured"
+    )
 
 
 def _key_irreps(snapshot: Snapshot, shares: tuple[float, ...]) -> Keys:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from grokviz.analysis.reading.current import stamp_of
 from grokviz.analysis.taking.ablating import measured_run_under
-from grokviz.analysis.taking.gathering import begun, measured, measured_alone
+from grokviz.analysis.taking.gathering import KeysAsked, begun, measured, measured_alone
 from grokviz.analysis.taking.hooks import Hooks, hook_pairs
 from grokviz.analysis.taking.interventions.intervention import Intervention, interventions_in
 from grokviz.analysis.taking.measures import MEASURES
@@ -39,6 +39,7 @@ def measure(
     hooks: Hooks = (),
     pairs_at_once: int | None = None,
     under: Intervention | Sequence[Intervention] | None = None,
+    key_frequencies: KeysAsked = None,
     label: str = "",
     out: str | Path | None = None,
     progress: bool = True,
@@ -61,6 +62,9 @@ def measure(
     `under` interventions of `grokviz.interventions`, one or several, the result has an axis `intervention`; what is measured is
     kept in the run, beside its measurements, and only what is missing is computed. `grokviz.ablate` lays them beside controls.
 
+    `key_frequencies` of one's own choice, or those of each epoch by itself ("each epoch"), take the place of those of the end: a
+    run that has not grokked has none there. Nothing is kept in the run then; the result says which they are.
+
     A generator of random numbers that a measure or a hook reaches is set back to its state at the call before each checkpoint,
     and after the last. A measure that reaches what cannot be told from another object in another process is taken anew each
     time, and says so: `attrs["taken_anew"]` of its values. The split of a `Source` is held against the losses of its pairs:
@@ -75,6 +79,12 @@ def measure(
     specs = specs_of(measures)
     hooks = hook_pairs(hooks)
     _refuse_no_text(label)
+    if key_frequencies is not None:
+        if hooks or out is not None or under is not None:
+            raise GrokvizError("key_frequencies of one's own are measured of networks as they are, and kept nowhere")
+        asked = source if isinstance(source, Source) else run_source(_run(source))
+        dataset = measured_alone(asked, specs, None, keys=key_frequencies, progress=progress)
+        return dataset.assign_coords(run=((), label, dataset["run"].attrs)) if label else dataset
     if under is not None:
         if hooks or out is not None or label or isinstance(source, Source):
             raise GrokvizError(

@@ -99,7 +99,7 @@ def measured_under(start: Start, asked: Asked, cases: Cases, keep: Callable[[Cas
     if not units:
         return cases
     specs = {spec.name: spec for spec in asked.specs}
-    worker = Worker(source, specs, start.end, start.keys.frequencies, SplitChecker(source), start.of_hooks, by_identity)
+    worker = Worker(source, specs, start.end, start.keys, SplitChecker(source), start.of_hooks, by_identity)
     kept_at = time.monotonic()
     try:
         with (

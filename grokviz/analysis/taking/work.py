@@ -11,6 +11,7 @@ import numpy as np
 
 from grokviz.analysis.taking.generators import GeneratorState, global_generators, set_back
 from grokviz.analysis.taking.interventions.intervention import Intervention
+from grokviz.analysis.taking.keys import Keys, find_keys
 from grokviz.analysis.taking.plan import Unit
 from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.analysis.taking.sources import Source, UnreadableError
@@ -49,7 +50,7 @@ class Worker:
         source: Source,
         specs: Mapping[str, MeasureSpec],
         end: Snapshot,
-        keys: tuple[Label, ...],
+        keys: Keys,
         checker: SplitChecker,
         of_hooks: Sequence[GeneratorState],
         interventions: Mapping[str, Intervention] | None = None,
@@ -75,10 +76,11 @@ class Worker:
             return Done(why_not=str(error))
         if snapshot.epoch == unit.epoch and unit.intervention is None:
             self._checker.see(snapshot)
+        keys = find_keys(snapshot).frequencies if self._keys.of_each_epoch else self._keys.frequencies
         done = Done()
         for name in unit.measures:
             try:
-                done.values[name] = self._value(self._specs[name], snapshot)
+                done.values[name] = self._value(self._specs[name], snapshot, keys)
             except LackingError as error:
                 done.lacking[name] = str(error)
             except BaseException as error:
@@ -116,20 +118,20 @@ class Worker:
             return "what it reaches has changed while it was taken, as a counter or a cache does"
         return ""
 
-    def _value(self, spec: MeasureSpec, snapshot: Snapshot) -> np.ndarray:
+    def _value(self, spec: MeasureSpec, snapshot: Snapshot, keys: tuple[Label, ...]) -> np.ndarray:
         """The value of a measure; of one that draws random numbers while no other does, from where its generators began."""
         if not spec.is_users:
-            return spec(snapshot, self._keys)
+            return spec(snapshot, keys)
         if generators := [*spec.reached.generators, *self._drawing.get(spec.name, ())]:
             with self._one_at_a_time:
                 set_back(generators)
                 try:
-                    return spec(snapshot, self._keys)
+                    return spec(snapshot, keys)
                 finally:
                     set_back(generators)
         before = global_generators()
         try:
-            return spec(snapshot, self._keys)
+            return spec(snapshot, keys)
         finally:
             if moved := [state for state in before if state.has_moved]:
                 self._drawing.setdefault(spec.name, moved)
