@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from grokviz.analysis.reading.joined import select_run as select_run
     from grokviz.analysis.reading.phases import find_phases as find_phases
     from grokviz.analysis.reading.scalars import scalars as scalars
+    from grokviz.analysis.reading.sufficient import smallest_sets as smallest_sets
     from grokviz.analysis.taking import interventions as interventions
     from grokviz.analysis.taking import measures as measures
     from grokviz.analysis.taking import operators as operators
     from grokviz.analysis.taking.ablating import ablate as ablate
+    from grokviz.analysis.taking.circuit import subsets as subsets
+    from grokviz.analysis.taking.circuit import sufficiency as sufficiency
     from grokviz.analysis.taking.measures import MEASURES as MEASURES
     from grokviz.analysis.taking.measuring import measure as measure
     from grokviz.analysis.taking.measuring import measure_model as measure_model
@@ -112,6 +115,9 @@ _HOME = {
     "run_study": "grokviz.studies.work",
     "scalars": "grokviz.analysis.reading.scalars",
     "select_run": "grokviz.analysis.reading.joined",
+    "smallest_sets": "grokviz.analysis.reading.sufficient",
+    "subsets": "grokviz.analysis.taking.circuit",
+    "sufficiency": "grokviz.analysis.taking.circuit",
     "table_against": "grokviz.analysis.reading.against",
     "take_snapshot": "grokviz.analysis.taking.snapshot",
     "train": "grokviz.training.starting",

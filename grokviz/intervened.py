@@ -5,13 +5,15 @@ A case is one network under one intervention. Each measure has its own axis of c
 intervention and the checkpoint of each: so a control of which the loss alone was measured takes no room for anything else.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
 
@@ -42,6 +44,20 @@ class Case:
     intervention: str
 
 
+@dataclass(frozen=True)
+class Against:
+    """An intervention and its controls, by their identities."""
+
+    name: str
+    identity: str
+    sentence: str
+    at: str
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the name of the control: the identities of its draws."""
+    why_none: Mapping[str, str] = field(default_factory=dict)
+    """By the name of the control: why there is none."""
+
+
 @dataclass
 class Column:
     """The values of one measure, case by case. Mutable: it is what measuring gathers in."""
@@ -67,6 +83,8 @@ class Cases:
     """Why a case has no numbers."""
     keys: str = "[]"
     """The key frequencies that measures were given, as JSON."""
+    against: dict[str, Against] = field(default_factory=dict)
+    """What was laid beside controls, by name."""
 
     @property
     def checkpoints(self) -> dict[str, int]:
@@ -104,6 +122,8 @@ def dataset_of_cases(cases: Cases) -> xr.Dataset:
     axes_used = {axis for _, axes, _ in columns.values() for axis in axes}
     labels = {axis: values for axis, values in cases.labels.items() if axis in axes_used}
     coordinates = {"intervention": _texts(identities), "checkpoint": _texts(list(checkpoints)), **labels}
+    against = [asdict(each) for each in cases.against.values()]
+    variables["against"] = ((), json.dumps(against), {"description": "what was laid beside controls, as JSON"})
     return xr.Dataset(variables, coordinates, {"network": cases.network, "key_frequencies": cases.keys})
 
 
@@ -120,6 +140,7 @@ def cases_of(dataset: xr.Dataset) -> Cases:
     if not isinstance(network, str) or not isinstance(keys, str):
         raise GrokvizError("it does not say of which networks it is")
     cases = Cases(network, keys=keys)
+    cases.against = {each.name: each for each in _against_in(dataset)}
     cases.told = {identity: Told(*(told[text][place] for text in TEXTS)) for place, identity in enumerate(identities)}
     for name in (str(name) for name in dataset.data_vars):
         if f"{CASE}{name}" not in dataset[name].dims:
@@ -143,6 +164,23 @@ def cases_of(dataset: xr.Dataset) -> Cases:
         cases.columns[name] = Column(axes, dict(values.attrs), dict(zip(those, values.values, strict=True)))
         cases.labels |= {axis: dataset[axis].values for axis in axes if axis in dataset.coords}
     return cases
+
+
+def _against_in(dataset: xr.Dataset) -> list[Against]:
+    if "against" not in dataset:
+        return []
+    found = json_of(str(dataset["against"].item()))
+    if not isinstance(found, list):
+        raise GrokvizError("its against must be a list")
+    fields = ("name", "identity", "sentence", "at")
+    return [
+        Against(
+            **{name: str(each[name]) for name in fields},
+            controls={str(kind): tuple(map(str, draws)) for kind, draws in each["controls"].items()},
+            why_none={str(kind): str(why) for kind, why in each["why_none"].items()},
+        )
+        for each in found
+    ]
 
 
 def _texts(values: list[str]) -> np.ndarray:

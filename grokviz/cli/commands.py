@@ -261,9 +261,10 @@ def figure(arguments: FigureArguments) -> int:
 
 
 def _shown(found: Run, arguments: FigureArguments) -> Any:
-    from grokviz.analysis.reading.derived import own_measurements
+    from grokviz.analysis.reading.derived import measurements_of_one
 
-    return found.measurements_in(arguments.measurements) if arguments.measurements else own_measurements(found)
+    given = arguments.measurements
+    return found.measurements_in(given) if given else measurements_of_one(found, who="figure")
 
 
 def _figure_file(function: Any, shown: Any, arguments: FigureArguments, kind: str) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
-from grokviz.analysis.reading.evidence import WITNESSES, decider_of, disagreements, labels_in, witnesses_of
+from grokviz.analysis.reading.evidence import WITNESSES, decider_of, disagreements, labels_in
 from grokviz.analysis.reading.evidence import key_evidence as evidence_of
 from grokviz.checks import Epoch
 from grokviz.figures.baselines import beside_start, itself
@@ -103,13 +103,13 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     )
 
 
-@draws("readout_power", "embedding_power", "neurons_per_frequency", "logit_cosine")
+@draws("readout_power", "embedding_power", "neurons_per_frequency")
 def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
     """What the witnesses say of each frequency at an epoch, each as a share of its largest; key frequencies in their colours."""
     evidence = evidence_of(measurements, "last" if epoch is None else epoch)
     names = [name for name in WITNESSES if name in evidence]
     blocks = blocks_in(measurements)
-    axis, x, said, decider = blocks.axis, positions(blocks), witnesses_of(blocks), decider_of(blocks)
+    axis, x, said, decider = blocks.axis, positions(blocks), WITNESSES, decider_of(blocks)
     drawing = Drawing()
     drawing.add(
         "heatmap", x=x, y=[said[name] for name in names],

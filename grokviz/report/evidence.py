@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.derived import blocks_in
-from grokviz.analysis.reading.evidence import WITNESSES, as_texts, decider_of, key_evidence, labels_in, witnesses_of
+from grokviz.analysis.reading.evidence import WITNESSES, as_texts, decider_of, key_evidence, labels_in
 from grokviz.errors import LackingError
 
 
@@ -48,7 +49,7 @@ def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
     names = [name for name in WITNESSES if name in evidence]
     blocks = blocks_in(measurements)
     texts = [as_texts(evidence, name) for name in names]
-    numbers = [evidence[name].values.tolist() for name in names]
+    numbers = [np.nan_to_num(evidence[name].values).tolist() for name in names]
     counts, what = evidence["witnesses"].values.tolist(), evidence["what"].values
     rows = [
         EvidenceRow(
@@ -63,6 +64,5 @@ def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
         for i, label in enumerate(labels_in(evidence))
     ]
     order = sorted(range(len(rows)), key=lambda i: -numbers[names.index("readout")][i])
-    said = witnesses_of(blocks)
-    heads = [blocks.axis, *(said[name] for name in names), "witnesses", "what it is"]
+    heads = [blocks.axis, *(WITNESSES[name] for name in names), "witnesses", "what it is"]
     return EvidenceTable(blocks.plural, decider_of(blocks), int(evidence["epoch"]), heads, [rows[i] for i in order])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from grokviz.analysis.reading.causes import with_causes
 from grokviz.analysis.reading.derived import measurements_of_one, own_measurements, refuse_other_than_measurements
 from grokviz.analysis.reading.phases import phases_of
 from grokviz.bars import progress_of
@@ -54,6 +55,7 @@ def write_report(
         measurements = measurements.sel(
             epoch=[epoch for epoch in measurements["epoch"].values if epoch in {**run.removed, **run.checkpoints}]
         )
+        measurements = with_causes(measurements, run.interventions)
     else:
         measurements = measurements_of_one(measurements, who="write_report")
         refuse_other_than_measurements(measurements, who="write_report")

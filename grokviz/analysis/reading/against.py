@@ -2,31 +2,16 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokviz.intervened import Case, Cases
+from grokviz.intervened import Against, Case, Cases
 
 LOW, HIGH = 0.05, 0.95
 """The quantiles of the controls that are their interval."""
-
-
-@dataclass(frozen=True)
-class Against:
-    """An intervention and its controls, by their identities."""
-
-    name: str
-    identity: str
-    sentence: str
-    at: str
-    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the name of the control: the identities of its draws."""
-    why_none: Mapping[str, str] = field(default_factory=dict)
-    """By the name of the control: why there is none."""
 
 
 Networks = Mapping[int, str]

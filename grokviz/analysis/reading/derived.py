@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from grokviz import measured
+from grokviz.analysis.reading.causes import with_causes
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
@@ -54,14 +55,16 @@ def measurements_of(given: Any, *, who: str) -> xr.Dataset:
 
 
 def measurements_of_one(given: Any, *, who: str) -> xr.Dataset:
-    """The measurements that `given` is, or those of the run that it is; `who` asks for them, of one run.
+    """The measurements that `given` is, or those of the run that it is, and what its interventions say; `who` asks for them, of
+    one run.
 
     Raises:
         GrokvizError: as `measurements_of`; or they are of several runs.
     """
+    cases = open_run(given).interventions if isinstance(given, Run | str | PathLike) else None
     measurements = measurements_of(given, who=who)
     refuse_several_runs(measurements, who=who)
-    return measurements
+    return with_causes(measurements, cases)
 
 
 def refuse_other_than_measurements(measurements: xr.Dataset, *, who: str) -> None:

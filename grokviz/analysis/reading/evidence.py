@@ -1,13 +1,15 @@
-"""Evidence for key frequencies: what five witnesses say of each frequency, beside the rule that decides. No torch.
+"""Evidence for key frequencies: what independent witnesses say of each frequency, and what it therefore is. No torch.
 
-The readout decides (`find_keys`): the others are shown beside it, and never decide. They measure different things, and where they
-disagree that says something: a frequency in the embedding alone is a passenger, which the network carries and does not use.
+The readout decides which are key (`find_keys`). Beside it stand the embedding, the neurons, and what is lost on unseen pairs
+without the frequency in W_E, or in the neurons: each reads something else of the network, and has its control. What a frequency
+is follows from them: key, used harmonic, passenger, or unused.
 """
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from grokviz.analysis.reading.causes import unseen_split
 from grokviz.analysis.reading.derived import (
     blocks_in,
     harmonics_of_keys,
@@ -23,30 +25,33 @@ from grokviz.store import Run
 from grokviz.tasks.blocks import Blocks, Label
 
 STANDS_OUT = 0.1
-"""Share of a witness's largest value from which a frequency stands out in it; that of the readout rule, for all alike."""
+"""Share of a witness's largest value from which a frequency stands out in it; that of the readout rule. A removal stands out
+where more is lost than by 95 % of its controls."""
+
+ROUNDING = 1e-9
+"""Nats below which nothing is lost."""
+
+CONTROL_QUANTILE = 0.95
 
 WITNESSES = {
     "readout": "readout power per component",
     "embedding": "embedding power per component",
     "neurons": "pure neurons",
-    "loss_without": "rise of the train loss without it",
-    "logit_cosine": "cosine of the logits with its wave",
+    "removed_embedding": "loss on unseen pairs without it in W_E",
+    "removed_neurons": "loss on unseen pairs without it in the neurons",
 }
-"""The witnesses, each with what it measures; see `witnesses_of`."""
+"""The witnesses, each with what it measures. Of a removal that is by how much the loss is higher than of the network as it is."""
 
 MEASURES = {
     "readout": "readout_power",
     "embedding": "embedding_power",
     "neurons": "neurons_per_frequency",
-    "loss_without": "excluded_loss_by_frequency",
-    "logit_cosine": "logit_cosine",
+    "removed_embedding": "removed_embedding_loss",
+    "removed_neurons": "removed_neurons_loss",
 }
-"""The measure that each witness is read off."""
+"""The measure that each witness is read off; those of removals are there where they were tried (`grokviz.ablate`)."""
 
-
-def witnesses_of(blocks: Blocks) -> dict[str, str]:
-    """The witnesses, each with what it measures, of blocks that are frequencies or irreps."""
-    return WITNESSES if blocks.rows_are_fixed else {**WITNESSES, "logit_cosine": "trace similarity of the logits"}
+REMOVALS = ("removed_embedding", "removed_neurons")
 
 
 def decider_of(blocks: Blocks) -> str:
@@ -56,11 +61,12 @@ def decider_of(blocks: Blocks) -> str:
 
 def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Dataset:
     """What is known of each frequency (of another group, each block) at an epoch, along that axis: a value for each witness that
-    was measured, how many of the witnesses it stands out in, whether it is key, and in words what it is.
+    was measured, the `control_` of each, how many of the witnesses it stands out in, whether it is key, and in words what it is.
 
-    `readout` and `embedding` are shares of the largest power per component; `neurons` a count; `loss_without` the rise of the
-    train loss, in nats; `logit_cosine` a cosine. `strength_WITNESS` is each as a share of its largest; of the loss, which
-    spans many powers of ten, that is of the logarithm of how many times as high it is. One stands out from a strength of 10 %.
+    `readout` and `embedding` are shares of the largest power per component; `neurons` a count; `removed_embedding` and
+    `removed_neurons` the rise of the loss on unseen pairs without it, in nats, NaN where that was not tried. `strength_WITNESS`
+    is each as a share of its largest. The control of a removal is the rise that 95 % of its controls do not exceed, that of
+    another witness the value that 95 % of the frequencies do not exceed that are neither key nor multiples of one.
 
     Raises:
         LackingError: the readout was not measured, or the task has no harmonics.
@@ -70,26 +76,33 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
         raise LackingError(f"evidence for key {plural_of(measurements)} cannot be given: {reason}")
     number = epoch_among(measurements["epoch"].values.tolist(), epoch, what="these measurements have")
     now, blocks = measurements.sel(epoch=number), blocks_in(measurements)
-    said = witnesses_of(blocks)
     values = {name: _values(now, name, blocks) for name, measure in MEASURES.items() if measure in now}
-    out = {name: (blocks.axis, value, {"description": said[name]}) for name, value in values.items()}
-    strengths = {name: _strength(_compared(now, name, value)) for name, value in values.items()}
-    out |= {
-        f"strength_{name}": (blocks.axis, strength, {"description": "share of the largest"})
-        for name, strength in strengths.items()
-    }
-    seen = {name: strength >= STANDS_OUT for name, strength in strengths.items()}
+    values = {name: value for name, value in values.items() if not np.isnan(value).all()}
     keys = key_frequencies_of(measurements)
     labels = blocks.labels.tolist()
+    controls = {name: _control(now, name, value, keys, blocks) for name, value in values.items()}
+    strengths = {name: _strength(value) for name, value in values.items()}
+    seen = {name: _stands_out(name, values[name], strengths[name], controls[name]) for name in values}
+    out = {name: (blocks.axis, value, {"description": WITNESSES[name]}) for name, value in values.items()}
+    out |= {
+        f"strength_{name}": (blocks.axis, each, {"description": "share of the largest"})
+        for name, each in strengths.items()
+    }
+    out |= {
+        f"control_{name}": (blocks.axis, each, {"description": "what its controls reach"})
+        for name, each in controls.items()
+    }
     is_key = np.array([label in keys for label in labels])
     harmonics = {harmonic.frequency: str(harmonic) for harmonic in harmonics_of_keys(measurements)}
     if "embedding" in values and keys:  # the embedding has harmonics, too, of which the readout need not know
         found = multiples_of_keys(keys, values["embedding"].tolist(), blocks, values["readout"].tolist())
-        harmonics |= {
-            each.frequency: f"{each}, in the embedding alone" for each in found if each.frequency not in harmonics
-        }
-    words = [
-        _in_words(label, bool(is_key[i]), harmonics, {name: bool(flags[i]) for name, flags in seen.items()}, said)
+        harmonics = {each.frequency: str(each) for each in found} | harmonics
+    kinds = [
+        _kind(
+            bool(is_key[i]),
+            harmonics.get(label, ""),
+            {name: bool(flags[i]) for name, flags in seen.items() if not np.isnan(values[name][i])},
+        )
         for i, label in enumerate(labels)
     ]
     return xr.Dataset(
@@ -101,26 +114,20 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
                 {"description": "witnesses it stands out in"},
             ),
             "is_key": (blocks.axis, is_key, {"description": f"whether the {decider_of(blocks)} rule makes it key"}),
-            "what": (blocks.axis, np.array(words, dtype=object), {"description": "what it is, in words"}),
+            "what": (blocks.axis, np.array(kinds, dtype=object), {"description": "what it is, in words"}),
         },
         coords={blocks.axis: blocks.labels, "epoch": number},
     )
 
 
 def disagreements(evidence: xr.Dataset) -> dict[Label, str]:
-    """The blocks on which the witnesses do not agree with the rule, each with what it is; a harmonic that stands out in
-    embedding or readout is explained, and none.
-    """
-    names = [name for name in WITNESSES if name in evidence]
+    """The blocks on which the witnesses do not agree with the rule, each with what it is; a harmonic is explained, and none."""
     said = {}
     for i, label in enumerate(labels_in(evidence)):
-        count, is_key, what = (
-            int(evidence["witnesses"][i]),
-            bool(evidence["is_key"][i]),
-            str(evidence["what"].values[i]),
-        )
-        explained = what.startswith("harmonic") and "stands out" not in what
-        if (is_key and count < len(names)) or (not is_key and count > 0 and not explained):
+        count, what = int(evidence["witnesses"][i]), str(evidence["what"].values[i])
+        is_odd_key = bool(evidence["is_key"][i]) and what != "key"
+        is_odd = not evidence["is_key"][i] and count > 0 and not what.startswith(("used harmonic", "harmonic"))
+        if is_odd_key or is_odd:
             said[label] = what
     return said
 
@@ -132,46 +139,73 @@ def labels_in(evidence: xr.Dataset) -> list[Label]:
 
 
 def as_texts(evidence: xr.Dataset, witness: str) -> list[str]:
-    """What a witness says of each frequency, with its unit."""
-    form = {"neurons": "{:.0f}", "loss_without": "{:+.3g} nats", "logit_cosine": "{:.3f}"}.get(witness, "{:.2%}")
-    return [form.format(value) for value in evidence[witness].values.tolist()]
+    """What a witness says of each frequency, with its unit; '' where it was not asked."""
+    form = {"neurons": "{:.0f}", **dict.fromkeys(REMOVALS, "{:+.3g} nats")}.get(witness, "{:.2%}")
+    return ["" if np.isnan(value) else form.format(value) for value in evidence[witness].values.tolist()]
 
 
 def _strength(values: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
     """Each value as a share of the largest, from 0 up; 0 where none is positive."""
     largest = np.nanmax(values, initial=0.0)
-    return np.clip(np.nan_to_num(values), 0, None) / largest if largest > 0 else np.zeros_like(values)
-
-
-def _compared(now: xr.Dataset, witness: str, values: Float[np.ndarray, "block"]) -> Float[np.ndarray, "block"]:
-    """The numbers by which frequencies are compared: the values themselves, but of losses how many times as high they are."""
-    if witness != "loss_without" or "loss" not in now:
-        return values
-    train_loss = now["loss"].sel(split="train").item()
-    return np.log1p(np.clip(values, 0, None) / train_loss) if train_loss > 0 else values
+    return np.clip(values, 0, None) / largest if largest > 0 else np.zeros_like(values)
 
 
 def _values(now: xr.Dataset, witness: str, blocks: Blocks) -> Float[np.ndarray, "block"]:
     values = now[MEASURES[witness]].values.astype(np.float64)
     if witness in ("readout", "embedding"):
-        return _strength(blocks.per_component(values))
-    if witness == "loss_without":
-        return values - now["loss"].sel(split="train").item() if "loss" in now else values - np.nanmin(values)
-    return values
+        return np.nan_to_num(_strength(blocks.per_component(values)))
+    if witness in REMOVALS:
+        return values - now["loss"].sel(split=unseen_split(now["split"].values.tolist())).item()
+    return np.nan_to_num(values)
 
 
-def _in_words(
-    label: Label, is_key: bool, harmonics: dict[Label, str], seen: dict[str, bool], said: dict[str, str]
-) -> str:
-    silent = [said[name] for name, stands in seen.items() if not stands]
-    speaking = [said[name] for name, stands in seen.items() if stands]
+def _control(
+    now: xr.Dataset, witness: str, values: Float[np.ndarray, "block"], keys: tuple[Label, ...], blocks: Blocks
+) -> Float[np.ndarray, "block"]:
+    """What the controls of each value reach."""
+    if witness in REMOVALS:
+        plain = now["loss"].sel(split=unseen_split(now["split"].values.tolist())).item()
+        return now[f"{MEASURES[witness]}_control_high"].values - plain
+    near = {*keys, *(blocks.multiple(factor, key) for factor in blocks.multiples for key in keys)}
+    others = np.array([label not in near for label in blocks.labels.tolist()])
+    reached = np.quantile(values[others], CONTROL_QUANTILE) if others.any() else np.nan
+    return np.full(len(values), reached)
+
+
+def _stands_out(
+    witness: str,
+    values: Float[np.ndarray, "block"],
+    strengths: Float[np.ndarray, "block"],
+    controls: Float[np.ndarray, "block"],
+) -> Bool[np.ndarray, "block"]:
+    if witness in REMOVALS:
+        return (values > controls) & (values > ROUNDING)
+    return strengths >= STANDS_OUT
+
+
+def _kind(is_key: bool, harmonic: str, seen: dict[str, bool]) -> str:
+    """What a block is, by the witnesses that were asked of it, in words: see the table in docs/causes.md."""
+    lost = seen.get("removed_embedding")
     if is_key:
+        silent = [WITNESSES[name] for name, stands in seen.items() if not stands and name not in REMOVALS]
+        if lost is False:
+            return "read out, but no more is lost without it than without others"
         return "key" + (f", though not by {_listed(silent)}" if silent else "")
-    if label in harmonics:
-        others = [said[name] for name, stands in seen.items() if stands and name not in ("embedding", "readout")]
-        return f"harmonic: {harmonics[label]}" + (f"; stands out by {_listed(others)}" if others else "")
-    if seen.get("embedding") and not seen["readout"]:
-        return "passenger: in the embedding, and not read out"
+    if lost:
+        return (
+            f"used harmonic: {harmonic}"
+            if harmonic
+            else "used: more is lost without it than without others; not read out"
+        )
+    if harmonic and lost is None:
+        return f"harmonic: {harmonic}; not tried without it"
+    if harmonic:
+        return f"harmonic: {harmonic}; no more is lost without it than without others"
+    if seen.get("embedding") and not seen.get("readout"):
+        return "passenger: in the embedding, and not read out" + (
+            "; nothing is lost without it" if lost is False else ""
+        )
+    speaking = [WITNESSES[name] for name, stands in seen.items() if stands]
     return f"not key, but stands out by {_listed(speaking)}" if speaking else ""
 
 

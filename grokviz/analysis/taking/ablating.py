@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
-from grokviz.analysis.reading.against import Against, Networks, against_controls, by_intervention
+from grokviz.analysis.reading.against import Networks, against_controls, by_intervention
 from grokviz.analysis.reading.derived import multiples_of_keys
 from grokviz.analysis.taking.gathering import Start, begun
 from grokviz.analysis.taking.interventions import shelf
@@ -28,6 +28,7 @@ from grokviz.analysis.taking.under import (
 )
 from grokviz.checks import Epoch, seed_number, shown, whole
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.intervened import Against
 from grokviz.store import Run, keep_measurements, open_run
 from grokviz.tasks.blocks import Label
 
@@ -37,7 +38,7 @@ CONTROLS = 50
 MEASURED: Measures = (loss, accuracy)
 """What is measured under interventions, if nothing else is asked for."""
 
-Epochs = Epoch | Sequence[Epoch]
+Epochs = Epoch | Literal["all"] | Sequence[Epoch]
 
 
 def ablate(
@@ -53,8 +54,8 @@ def ablate(
     """Networks of `run` under interventions, each beside controls that do as much, but not to what it is about.
 
     `interventions` come from `grokviz.interventions`. Without any, they are those that ask what the circuit needs: the key
-    frequencies alone in W_E, these and their harmonics there alone, and W_E without each of them (of another group than a cyclic
-    one, irreps). `epoch` is one, several, or "all".
+    frequencies alone in W_E, these and their harmonics there alone, and W_E and the neurons without each of them (of another
+    group than a cyclic one, irreps). `epoch` is one, several, or "all".
 
     The result has for each measure its value (intervention, epoch, ...); `plain_` the network as it is; `control_` those of the
     controls by kind and draw, their `_median`, `_low` and `_high` (5 and 95 %), and `..._rank`, the place of the value from the
@@ -82,7 +83,9 @@ def ablate(
         drawn = [_against(each, ground, controls, seed) for each in asked]
         specs = [*specs, *_also(asked)]
         several = [AS_IT_IS, *(one for _, those in drawn for one in those)]
-        wanted = Asked(specs, epochs, list({identity_or_name(one): one for one in several}.values()))
+        wanted = Asked(
+            specs, epochs, list({identity_or_name(one): one for one in several}.values()), [a for a, _ in drawn]
+        )
         cases = what_holds_of_cases(kept.interventions(), start.source, specs, keys)
         cases = measured_under(start, wanted, cases, kept.replace_interventions, progress=progress)
         networks = {each: start.source.identities[each] for each in epochs}
@@ -129,18 +132,27 @@ def harmonics_in_embedding(start: Start) -> list[Label]:
     return [each.frequency for each in multiples_of_keys(keys.frequencies, shares, blocks, readout.tolist())]
 
 
+def keys_or_refusal(start: Start) -> tuple[Label, ...]:
+    """The key frequencies.
+
+    Raises:
+        LackingError: there are none; the message says why.
+    """
+    if start.keys.why_none:
+        raise LackingError(f"{start.keys.why_none}; say what is to be done, such as grokviz.interventions.remove([3])")
+    return start.keys.frequencies
+
+
 def needed(start: Start) -> tuple[Intervention, ...]:
     """The interventions that ask what the circuit needs.
 
     Raises:
         LackingError: there are no key frequencies.
     """
-    keys = start.keys
-    if keys.why_none:
-        raise LackingError(f"{keys.why_none}; say what is to be done, such as grokviz.interventions.remove([3])")
-    harmonics = harmonics_in_embedding(start)
-    both = [shelf.keep((*keys.frequencies, *harmonics))] if harmonics else []
-    return (shelf.keep(keys.frequencies), *both, *(shelf.remove(label) for label in (*keys.frequencies, *harmonics)))
+    keys, harmonics = keys_or_refusal(start), harmonics_in_embedding(start)
+    both = [shelf.keep((*keys, *harmonics))] if harmonics else []
+    removed = [shelf.remove(label, at) for at in ("embedding", "neurons") for label in (*keys, *harmonics)]
+    return (shelf.keep(keys), *both, *removed)
 
 
 def refuse_senseless(intervention: Intervention, ground: Ground) -> None:

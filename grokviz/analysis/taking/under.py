@@ -27,7 +27,7 @@ from grokviz.analysis.taking.stated_split import SplitChecker
 from grokviz.analysis.taking.work import Worker
 from grokviz.bars import progress_of
 from grokviz.errors import GrokvizError
-from grokviz.intervened import Case, Cases, Column, Told
+from grokviz.intervened import Against, Case, Cases, Column, Told
 from grokviz.measured import axes_on
 
 SECONDS_BETWEEN_KEEPING = 20.0
@@ -43,6 +43,8 @@ class Asked:
     specs: Sequence[MeasureSpec]
     epochs: Sequence[int]
     interventions: Sequence[Intervention]
+    against: Sequence[Against] = ()
+    """Which of these are laid beside which others."""
 
     @property
     def by_identity(self) -> dict[str, Intervention]:
@@ -96,8 +98,11 @@ def measured_under(start: Start, asked: Asked, cases: Cases, keep: Callable[[Cas
         column.axes, column.attributes = axes_on(source.task.task, spec.axes), spec.kept_attributes
     cases.labels |= {axis: np.asarray(values) for axis, values in labels_of(start.end, start.keys.frequencies).items()}
     units = _units(start, asked, cases)
-    if not units:
+    if not units and not asked.against:
         return cases
+    for one in asked.against:
+        if not one.identity.startswith(NOT_TOLD):
+            cases.against[one.name] = _joined(cases.against.get(one.name), one)
     specs = {spec.name: spec for spec in asked.specs}
     worker = Worker(source, specs, start.end, start.keys, SplitChecker(source), start.of_hooks, by_identity)
     kept_at = time.monotonic()
@@ -124,6 +129,17 @@ def measured_under(start: Start, asked: Asked, cases: Cases, keep: Callable[[Cas
     finally:
         keep(told_alone(cases))
     return cases
+
+
+def _joined(before: Against | None, now: Against) -> Against:
+    """An intervention with the controls that it had before, too, if it is the same."""
+    if before is None or before.identity != now.identity:
+        return now
+    kinds = dict.fromkeys((*before.controls, *now.controls))
+    controls = {
+        kind: tuple(dict.fromkeys((*before.controls.get(kind, ()), *now.controls.get(kind, ())))) for kind in kinds
+    }
+    return replace(now, controls=controls, why_none={**before.why_none, **now.why_none})
 
 
 def told_alone(cases: Cases) -> Cases:

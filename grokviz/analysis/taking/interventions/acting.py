@@ -33,11 +33,11 @@ class Changed:
 
     def note(self, before: Tensor, after: Tensor, of: tuple[str, ...]) -> None:
         """Add what was made of some values."""
-        old = before.double()
-        self.difference += float((after.double() - old).square().sum())
-        self.rows[of] = self.rows.get(of, 0) + len(old)
-        self.sums[of] = self.sums.get(of, 0) + old.sum(dim=0)
-        self.squares[of] = self.squares.get(of, 0.0) + float(old.square().sum())
+        exact = torch.float64
+        self.difference += float(torch.linalg.vector_norm(after - before, dtype=exact)) ** 2
+        self.rows[of] = self.rows.get(of, 0) + len(before)
+        self.sums[of] = self.sums.get(of, 0) + before.sum(dim=0, dtype=exact)
+        self.squares[of] = self.squares.get(of, 0.0) + float(torch.linalg.vector_norm(before, dtype=exact)) ** 2
 
     @property
     def share(self) -> float:

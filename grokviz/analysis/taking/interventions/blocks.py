@@ -68,10 +68,25 @@ def part_of_pairs(
     functions: Float[Tensor, "pair column"], harmonics: Harmonics, labels: Sequence[Label], families: Sequence[Family]
 ) -> Float[Tensor, "pair column"]:
     """The part of functions of the pair that lies in families of some blocks, in float64."""
-    return sum(
-        (_family(functions, harmonics, label, family, 0.0) for label in labels for family in families),
-        torch.zeros_like(functions),
-    )
+    if set(families) == set(FAMILIES):
+        parts = [_whole(functions, harmonics, label) for label in labels]
+    else:
+        parts = [_family(functions, harmonics, label, family, 0.0) for label in labels for family in families]
+    return sum(parts[1:], parts[0])
+
+
+def _whole(functions: Float[Tensor, "pair column"], harmonics: Harmonics, label: Label) -> Float[Tensor, "pair column"]:
+    """The part in all families of a block at once: the products of {1, its rows}(a) and {1, its rows}(b), without the
+    constant.
+    """
+    rows, n = harmonics.blocks.rows(label), harmonics.n
+    one = torch.full((1, n), n**-0.5, dtype=functions.dtype)
+    first, second = torch.cat([one, harmonics.of_first[rows]]), torch.cat([one, harmonics.of_second[rows]])
+    along_a = first @ rearrange(functions, "(a b) column -> a (b column)", a=n)
+    both = second @ rearrange(along_a, "v (b column) -> v b column", b=n)  # [row of a, row of b, column]
+    both[0, 0] = 0
+    along_b = rearrange(second.T @ both, "v b column -> v (b column)")
+    return rearrange(first.T @ along_b, "a (b column) -> (a b) column", b=n)
 
 
 def _of_pairs(edit: BlockEdit, values: Float[Tensor, "pair ..."], harmonics: Harmonics) -> Float[Tensor, "pair ..."]:
