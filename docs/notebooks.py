@@ -26,6 +26,7 @@ from nbclient import NotebookClient
 from plotly.offline import get_plotlyjs
 
 from grokviz.analysis.taking.measures import (
+    algorithm,
     attention,
     fourier,
     interventions,
@@ -73,7 +74,7 @@ def measures() -> str:
         "Each is a function of a snapshot, in `grokviz.measures`. All of them together are `grokviz.MEASURES`. What is said here "
         "of each is also in `measurements[name].attrs`.",
     ]
-    families = (performance, fourier, irreps, progress, unseen, attention, superposition, weights)
+    families = (performance, fourier, irreps, progress, unseen, attention, superposition, algorithm, weights)
     named = [(family.__name__.rpartition(".")[2], family.MEASURES) for family in families]
     for name, functions in (*named, ("interventions", interventions.UNDER), ("operators", OPERATORS)):
         parts.append(f"## {name.capitalize()}")

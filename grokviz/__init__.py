@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from grokviz.analysis.reading.phases import find_phases as find_phases
     from grokviz.analysis.reading.scalars import scalars as scalars
     from grokviz.analysis.reading.sufficient import smallest_sets as smallest_sets
+    from grokviz.analysis.reading.superposed import superposition as superposition
     from grokviz.analysis.taking import interventions as interventions
     from grokviz.analysis.taking import measures as measures
     from grokviz.analysis.taking import operators as operators
@@ -118,6 +119,7 @@ _HOME = {
     "smallest_sets": "grokviz.analysis.reading.sufficient",
     "subsets": "grokviz.analysis.taking.circuit",
     "sufficiency": "grokviz.analysis.taking.circuit",
+    "superposition": "grokviz.analysis.reading.superposed",
     "table_against": "grokviz.analysis.reading.against",
     "take_snapshot": "grokviz.analysis.taking.snapshot",
     "train": "grokviz.training.starting",

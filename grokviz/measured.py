@@ -49,6 +49,7 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("component_dimensionality", "component_norm"), ("component",)),
     "fourier_interference": ("key_component", "other_key_component"),
     "token_cosine": ("token", "other_token"),
+    **dict.fromkeys(("gradient_symmetricity", "distance_irrelevance", "frequencies_per_neuron_null"), ()),
     **dict.fromkeys(("token_capacity", "features_per_dimension", "total_weight_norm"), ()),
     **{f"{part}_{kind}_rank": () for part in ("embedding", "mlp") for kind in ("participation", "effective", "stable")},
     "weight_norm": ("parameter",),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from grokviz.analysis.taking.measures import (
+    algorithm,
     attention,
     fourier,
     irreps,
@@ -31,5 +32,6 @@ MEASURES: tuple[Measure, ...] = (
     *unseen.MEASURES,
     *attention.MEASURES,
     *superposition.MEASURES,
+    *algorithm.MEASURES,
     *weights.MEASURES,
 )

@@ -7,13 +7,14 @@ given: the tokens in d_model, the components of the task's harmonics in d_model,
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from grokviz.analysis.taking.needs import needs
 from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.tasks.blocks import Blocks, Label
-from grokviz.tasks.harmonics import participation_ratio, singular_values, strongest_block
+from grokviz.tasks.harmonics import pair_block_shares, participation_ratio, singular_values, strongest_block
 
 
 @needs("embedding")
@@ -194,6 +195,24 @@ def frequencies_per_neuron(snapshot: Snapshot) -> Float[Tensor, "neuron"]:
     return participation_ratio(_with_harmonics_folded(snapshot.neuron_shares, snapshot.harmonics.blocks).T).float()
 
 
+@needs("harmonics", "neurons")
+def frequencies_per_neuron_null(snapshot: Snapshot) -> Float[Tensor, ""]:
+    """Median of `frequencies_per_neuron` of the same activations, once the tokens are relabelled at random.
+
+    Formula: as `frequencies_per_neuron`, of N[pi(a), pi(b)], pi a permutation of the tokens drawn with seed 0; the median over
+    the
+        neurons that are not dead.
+    Unit: blocks
+    Range: 1 to floor(n/2): what a neuron that is as sparse over pairs, but knows no frequency, scores.
+    Source: grokviz
+    """
+    order = torch.randperm(snapshot.n, generator=torch.Generator().manual_seed(0))
+    grid = rearrange(snapshot.neurons, "(a b) neuron -> a b neuron", a=snapshot.n)
+    shares = pair_block_shares(grid[order][:, order], snapshot.harmonics)
+    spread = participation_ratio(_with_harmonics_folded(shares, snapshot.harmonics.blocks).T)
+    return spread.nanmedian()
+
+
 def _components(snapshot: Snapshot) -> Float[Tensor, "component d_model"]:
     return snapshot.harmonics.of_first @ snapshot.W_E.double()
 
@@ -250,4 +269,5 @@ MEASURES = (
     mlp_effective_rank,
     mlp_stable_rank,
     frequencies_per_neuron,
+    frequencies_per_neuron_null,
 )
