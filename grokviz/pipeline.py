@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from grokviz import store
+from grokviz.analysis.taking.ablating import ablate
 from grokviz.analysis.taking.measures import MEASURES
 from grokviz.analysis.taking.measuring import measure
 from grokviz.analysis.taking.specs import Measures
 from grokviz.checks import as_path
 from grokviz.config import RunConfig
+from grokviz.errors import LackingError
 from grokviz.report import write_report
 from grokviz.store import Run
 from grokviz.training.audience import OnEvaluation
@@ -24,7 +26,8 @@ def run(
     progress: bool = True,
     on_evaluation: OnEvaluation | None = None,
 ) -> Run:
-    """Train `config` into `directory`, take all `measures` at every checkpoint, write the report, and return the run.
+    """Train `config` into `directory`, take all `measures` at every checkpoint, remove at the last what the circuit needs, write
+    the report, and return the run.
 
     As `grokviz run` on the command line. With `resume`, what is there already is not done again: a finished run is returned at
     once, an interrupted one is gone on with. The other arguments are those of `grokviz.train` and `grokviz.measure`.
@@ -35,8 +38,20 @@ def run(
     """
     trained = train(config, directory, resume=resume, progress=progress, on_evaluation=on_evaluation)
     measure(trained, measures, progress=progress)
+    try_without(trained, progress=progress)
     write_report(trained, progress=progress)
     return trained
+
+
+def try_without(run: Run, *, progress: bool = True) -> str:
+    """Ask what the circuit needs at the last checkpoint, which is kept in the run; returns why that cannot be asked, '' where it
+    was.
+    """
+    try:
+        ablate(run, progress=progress)
+    except LackingError as error:
+        return str(error)
+    return ""
 
 
 def repair_run(directory: str | Path | Run) -> list[str]:

@@ -82,6 +82,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with FileLock(shared / "quick.lock"):
         run = grokviz.train(grokviz.preset("quick"), shared / "shared" / "quick", resume=True)
         grokviz.measure(run)
+        grokviz.ablate(run, progress=False)
     return run
 
 

@@ -218,7 +218,7 @@ def test_the_band_is_moved_by_pointer_and_keys_and_plays(opened: Opened) -> None
 
 def test_headline_and_findings_move_the_cursor_and_open_what_shows_them(opened: Opened, quick_run: grokviz.Run) -> None:
     phases = grokviz.find_phases(quick_run)
-    opened.page.click("text=With the key frequencies alone the test loss")
+    opened.page.click("text=Of the logits the waves of the key frequencies alone")
     assert opened.run("grokviz.state.get('tab')") == "algorithm"
     assert opened.run("Math.abs(document.getElementById('progress_measures').getBoundingClientRect().top) < 700")
     opened.page.click(".headline a >> nth=2")  # after the outcome and memorised

@@ -101,7 +101,7 @@ def test_memorised_and_the_end_of_memorisation_are_reconciled_in_one_sentence() 
     first_accuracy = find_phases(measurements(**GROKS)).memorisation_in_words
     assert first_accuracy == (
         "Train accuracy reached 99% between epochs 1 and 2, but what only memorises went on to improve until epoch 4, "
-        "where the loss without the key frequencies is lowest"
+        "where the loss without the logits' waves of the key frequencies is lowest"
     )
     late = find_phases(measurements(**{**GROKS, "train": [0.1] * 5 + [1] * 11})).memorisation_in_words
     assert "reached 99% between epochs 4 and 5; what only memorises had stopped improving by epoch 4" in late

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from grokviz.analysis.taking.interventions.intervention import Intervention
 
 
+CONTROLS = {
+    "others": "as many other frequencies (irreps of as many rows), neither key nor a harmonic of one",
+    "planes": "random planes of d_model in the row space of W_E, of as many dimensions and as much power",
+    "neurons": "as many of the other neurons",
+    "heads": "as many of the other heads",
+    "mirror": "the same in the mirror direction, a - b for a + b",
+    "partner": "the function of the same magnitude and the other symmetry, x for |x|",
+    "directions": "random directions, as many of those in which the values lie; of a weight with its singular values",
+}
+"""What the kinds of controls are."""
+
+
 def interventions_of(arguments: AblateArguments) -> "list[Intervention] | None":
     """The interventions that were typed; None for those that ask what the circuit needs.
 
@@ -75,6 +87,8 @@ def lines_of(found: "xr.Dataset", split: str) -> Iterator[str]:
         yield f"epoch {epoch:,}, {split} pairs; as it is: {_values(now, 'plain_{}')}"
         for name in now["intervention"].values.tolist():
             yield from _of_one(name, now.sel(intervention=name))
+    for kind in found["control"].values.tolist():
+        yield f"{kind}: {CONTROLS[kind]}"
 
 
 def _of_one(name: str, now: "xr.Dataset") -> Iterator[str]:

@@ -86,6 +86,7 @@ def run(arguments: TrainArguments, default_out: Path) -> int:
     with watched(arguments.out or default_out, wanted=arguments.watch):
         trained = _train(arguments, default_out)
         _measure(trained, None, quiet=arguments.quiet)
+        _try_without(trained, quiet=arguments.quiet)
         _report(trained, None, None, quiet=arguments.quiet)
     return _code(trained)
 
@@ -488,6 +489,15 @@ def _measure(run: Run, out: Path | None, *, quiet: bool) -> None:
     keys = key_frequencies_of(measured)
     said = f"key {plural_of(measured)}: {', '.join(map(str, keys))}" if keys else why_no_key_frequencies(measured)
     _say(quiet, f"measured: {out or run.directory} ({measured.sizes['epoch']} checkpoints; {said})")
+
+
+def _try_without(run: Run, *, quiet: bool) -> None:
+    from grokviz.pipeline import try_without
+
+    if not (why := try_without(run, progress=not quiet)):
+        _say(quiet, f"ablated: {run.directory} at its last checkpoint")
+    else:
+        _say(quiet, f"not ablated: {why}")
 
 
 def _study_report(directory: Path, out: Path | None, *, quiet: bool) -> None:

@@ -7,7 +7,7 @@ file, with its `TITLE`, goes into `FAMILIES` here.
 
 from grokviz.checks import choose
 from grokviz.errors import GrokvizError
-from grokviz.figures import attention, fourier, irreps, performance, progress, superposition, weights
+from grokviz.figures import attention, causes, fourier, irreps, performance, progress, superposition, weights
 from grokviz.figures.comparison import compare
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import (
@@ -41,7 +41,7 @@ __all__ = [
     "why_not",
 ]
 
-FAMILIES = (performance, fourier, irreps, progress, attention, superposition, weights)
+FAMILIES = (performance, fourier, irreps, progress, causes, attention, superposition, weights)
 FIGURES: tuple[FigureFunction, ...] = tuple(figure for family in FAMILIES for figure in family.FIGURES)
 """All figures of a run's measurements."""
 

@@ -44,9 +44,9 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
     keys = f"key {blocks_in(measurements).plural}"
     curves = (
         ("test loss", loss.sel(split="test"), TEST, "solid"),
-        (f"with the {keys} alone", restricted.sel(split="test"), RESTRICTED, "dot"),
+        (f"restricted: waves of the {keys} alone", restricted.sel(split="test"), RESTRICTED, "dot"),
         ("train loss", loss.sel(split="train"), TRAIN, "solid"),
-        (f"without the {keys}", excluded, EXCLUDED, "dot"),
+        ("excluded: without these waves", excluded, EXCLUDED, "dot"),
     )
     for name, values, colour, dash in curves:
         hover = f"epoch %{{x:,}}: {name} %{{y:.3g}} nats<extra></extra>"
@@ -58,23 +58,23 @@ def progress_measures(measurements: xr.Dataset) -> Drawing:
     drawing.axis("x", title="epoch", of="epoch")
     return titled(
         drawing,
-        f"With the {keys} alone the test loss ends at "
+        f"Of the logits the waves of the {keys} alone end at a test loss of "
         f"{beside_start(restricted.sel(split='test'), restricted.sel(split='test')[-1], itself, '{:.2g}')}, "
-        f"without them the train loss at {beside_start(excluded, excluded[-1], itself, '{:.2f}')}",
-        "Restricted loss on the test pairs, excluded loss on the train pairs; "
+        f"all but these waves at a train loss of {beside_start(excluded, excluded[-1], itself, '{:.2f}')}",
+        "Restricted loss on the test pairs, excluded loss on the train pairs: projections of the logits, no ablations; "
         f"dashed: chance, ln {answers} = {math.log(answers):.2f}",
     )
 
 
 @draws("excluded_loss_by_frequency", "loss", split=True)
 def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawing:
-    """Train loss without each single frequency at an epoch, key frequencies in their colours."""
+    """Train loss without the waves of each single frequency in the logits at an epoch, key frequencies in their colours."""
     excluded, loss = at_epoch(measurements, epoch, "excluded_loss_by_frequency", "loss")
     train_loss = loss.sel(split="train").item()
     blocks = blocks_in(measurements)
     axis, labels = blocks.axis, blocks.labels.tolist()
     chance = math.log(int(measurements["n_answers"]))
-    hover = f"without {axis} %{{x}}: train loss %{{y:.3g}} nats<extra></extra>"
+    hover = f"without the waves of {axis} %{{x}}: train loss %{{y:.3g}} nats<extra></extra>"
     # Markers, not bars: on a log axis a bar has no base.
     marker = {"color": frequency_colours(measurements, labels), "size": 9}
     points = {"mode": "markers", "marker": marker, "showlegend": False}
@@ -95,11 +95,13 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
         "{:.2g}",
         unit=" nats",
     )
-    finding = f"Without {kind} {worst} the train loss of {train_loss:.2g} is higher by {rise}"
+    finding = (
+        f"Without the waves of {kind} {worst} in the logits the train loss of {train_loss:.2g} is higher by {rise}"
+    )
     return titled(
         drawing,
         finding,
-        f"Train loss with one {axis} taken out of the logits, at epoch {int(excluded['epoch']):,}; dotted: none taken out",
+        f"Train loss with the waves of one {axis} taken out of the logits (no ablation), at epoch {int(excluded['epoch']):,}; dotted: none taken out",
     )
 
 

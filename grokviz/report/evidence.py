@@ -50,13 +50,14 @@ def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
     blocks = blocks_in(measurements)
     texts = [as_texts(evidence, name) for name in names]
     numbers = [np.nan_to_num(evidence[name].values).tolist() for name in names]
-    counts, what = evidence["witnesses"].values.tolist(), evidence["what"].values
+    counts, asked = evidence["witnesses"].values.tolist(), evidence["asked"].values.tolist()
+    what = evidence["what"].values
     rows = [
         EvidenceRow(
             [
                 Cell(str(label), i + 1),
                 *(Cell(text[i], number[i]) for text, number in zip(texts, numbers, strict=True)),
-                Cell(f"{counts[i]} of {len(names)}", counts[i]),
+                Cell(f"{counts[i]} of {asked[i]}", counts[i]),
                 Cell(str(what[i]), 0.0 if what[i] else 1.0),
             ],
             is_key=bool(evidence["is_key"][i]),

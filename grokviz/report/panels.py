@@ -24,6 +24,7 @@ TABS = (
     ("irreps", "Irreps", ("irreps",)),
     ("neurons", "One neuron", ()),
     ("algorithm", "Algorithm", ("progress",)),
+    ("causes", "Causes", ("causes",)),
     ("attention", "Attention", ("attention",)),
     ("superposition", "Superposition", ("superposition",)),
     ("weights", "Weights", ("weights",)),

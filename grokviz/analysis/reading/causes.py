@@ -87,8 +87,8 @@ def _variables(name: str, axis: str, shelf: _Shelf, against: list[Against | None
 
 
 def _controls(shelf: _Shelf, value: str, each: Against | None) -> np.ndarray | None:
-    """The values of the controls that are other blocks, draw by epoch."""
-    draws = each.controls.get("blocks", ()) if each else ()
+    """The values of the controls that are others of the task's blocks, draw by epoch."""
+    draws = each.controls.get("others", ()) if each else ()
     return np.stack([shelf.by_epoch(value, identity) for identity in draws]) if draws else None
 
 

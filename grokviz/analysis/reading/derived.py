@@ -195,6 +195,8 @@ def why_lacking(measurements: xr.Dataset, name: str) -> str:
     reason = _absent(measurements).get(name)
     if reason:
         return f"the measure '{name}' is absent ({reason})"
+    if name.startswith(("removed_", "kept_")):
+        return f"nothing has been {name.split('_')[0]} in its networks yet; run grokviz ablate on the run"
     return f"the measure '{name}' has not been taken; run grokviz measure on the run"
 
 

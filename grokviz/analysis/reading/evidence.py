@@ -113,6 +113,11 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
                 np.sum(list(seen.values()), axis=0),
                 {"description": "witnesses it stands out in"},
             ),
+            "asked": (
+                blocks.axis,
+                np.sum([~np.isnan(value) for value in values.values()], axis=0),
+                {"description": "witnesses that were asked of it"},
+            ),
             "is_key": (blocks.axis, is_key, {"description": f"whether the {decider_of(blocks)} rule makes it key"}),
             "what": (blocks.axis, np.array(kinds, dtype=object), {"description": "what it is, in words"}),
         },

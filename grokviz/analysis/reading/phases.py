@@ -147,7 +147,7 @@ class Phases:
         )
         if self.memorisation_end is None:
             return f"{by_accuracy[:1].upper()}{by_accuracy[1:]}"
-        by_loss = f"epoch {self.memorisation_end:,}, where the loss without the key {self.blocks} is lowest"
+        by_loss = f"epoch {self.memorisation_end:,}, where the loss without the logits' waves of the key {self.blocks} is lowest"
         if not self.memorised:
             return f"Memorisation as a phase ended at {by_loss}; by accuracy the train pairs were never memorised"
         if self.memorised.by <= self.memorisation_end:

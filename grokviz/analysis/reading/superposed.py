@@ -147,17 +147,19 @@ def _verdict(rows: list[_Basis], measurements: xr.Dataset) -> str:
     if not np.isnan(neurons.overlap):
         if neurons.overlap >= ONE:
             superposed.append("the neurons")
-        counts = (
-            measurements["neurons_per_frequency"].isel(epoch=-1).values
-            if "neurons_per_frequency" in measurements
-            else []
-        )
-        owned = [int(count) for count in counts if count > 0]
+        owned = _owned(measurements)
         redundancy = f", and {min(owned)} to {max(owned)} pure neurons share one, which is redundancy" if owned else ""
         relabelled = f"with tokens relabelled {neurons.null:.3g}"
         parts.append(f"a neuron serves {neurons.overlap:.3g} {plural} in the median ({relabelled}){redundancy}")
     said = f"Superposed at the end: {' and '.join(superposed)}" if superposed else "Nothing is superposed at the end"
     return f"{said}: {'; '.join(parts)}"
+
+
+def _owned(measurements: xr.Dataset) -> list[int]:
+    """How many pure neurons each block owns at the end, of those that own any."""
+    if "neurons_per_frequency" not in measurements:
+        return []
+    return [int(count) for count in measurements["neurons_per_frequency"].isel(epoch=-1).values if count > 0]
 
 
 def _largest(cosines: np.ndarray) -> float:

@@ -33,8 +33,8 @@ MIRRORED: Mapping[Family, Family] = {"answer": "rest", "rest": "answer", "a": "b
 class OtherBlocks:
     """Other blocks, of equally many rows, among which is no key and no harmonic of one."""
 
-    name: str = "blocks"
-    said: str = "random blocks of as many rows, no key and no harmonic among them"
+    name: str = "others"
+    said: str = "as many others, neither key nor a harmonic of one (of irreps: others of as many rows)"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
