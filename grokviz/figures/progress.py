@@ -101,7 +101,8 @@ def excluded_losses(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dra
     return titled(
         drawing,
         finding,
-        f"Train loss with the waves of one {axis} taken out of the logits (no ablation), at epoch {int(excluded['epoch']):,}; dotted: none taken out",
+        f"Train loss with the waves of one {axis} taken out of the logits (no ablation), at epoch {int(excluded['epoch']):,}; "
+        "dotted: none taken out",
     )
 
 

@@ -54,7 +54,7 @@ def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"], act: Act
     mixed = pattern[..., 0:1] * read.values[0]
     for source, values in enumerate(read.values[1:], start=1):
         mixed = mixed + pattern[..., source : source + 1] * values
-    mixed = act("heads", _plus(mixed, w.get("b_V")))  # once: the pattern sums to 1
+    mixed = act("heads", _plus(mixed, _mixed_bias(w, pattern) if "pattern" in act else w.get("b_V")))
     written = rearrange(mixed, "pair head d_head -> pair (head d_head)") @ rearrange(
         w.W_O, "head d_head d_model -> (head d_head) d_model"
     )
@@ -65,6 +65,12 @@ def last_position(weights: Weights, pairs: Int[Tensor, "pair operand"], act: Act
     direct = _plus(act("skip", x), w.get("b_out")) @ w.W_U
     logits = _plus_(torch.addmm(direct, neurons, act("readout", w.W_out @ w.W_U)), w.get("b_U"))
     return Activations({"scores": scores, "pattern": pattern, "neurons": neurons}, act("logits", logits))
+
+
+def _mixed_bias(w: Weights, pattern: Float[Tensor, "pair head source"]) -> Float[Tensor, "pair head d_head"] | None:
+    """What a pattern makes of b_V, which comes once where it sums to 1, as it does unless something is done to it."""
+    bias = w.get("b_V")
+    return None if bias is None else pattern.sum(dim=-1, keepdim=True) * bias
 
 
 def activated(activation: Activation, inputs: Float[Tensor, "pair neuron"]) -> Float[Tensor, "pair neuron"]:

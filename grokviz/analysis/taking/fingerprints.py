@@ -151,14 +151,14 @@ def identity_of(intervention: Intervention) -> str:
 @cache
 def _code_of_calls(cls: type) -> str:
     """The hash of what the objects of a class of grokviz do when they are called."""
-    return _walk_through_own().digest(vars(cls)["__call__"])
+    return _Walk().digest(vars(cls)["__call__"])  # a walk of its own: what is met in a circle depends on where it began
 
 
 @cache
 def _what_acts() -> str:
     """The hash of the code that lets interventions act."""
-    walk = _walk_through_own()
-    return _hash(*(walk.digest(held) for _, held in sorted(vars(Work).items()) if isinstance(held, FunctionType)))
+    walk, members = _Walk(), sorted(vars(Work).items())
+    return _hash(*(walk.digest(held) for name, held in members if isinstance(held, FunctionType) and name[:2] != "__"))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:
