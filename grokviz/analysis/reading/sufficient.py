@@ -65,7 +65,9 @@ def _interval(
 ) -> tuple[float, float]:
     known = ~np.isnan(curve)
     found = crossing(curve[known] >= threshold, epochs[known], held=HELD_EVALUATIONS)
-    return (np.nan, np.nan) if found is None else (np.nan if found.after is None else found.after, found.by)
+    if found is None:
+        return np.nan, np.nan
+    return np.nan if found.after is None else float(found.after), float(found.by)
 
 
 def smallest_sets(subsets: xr.Dataset) -> xr.Dataset:
