@@ -177,8 +177,8 @@ def test_times_are_intervals_of_the_first_three_checkpoints_and_none_where_it_is
         sufficiency_times(low)
     with pytest.raises(LackingError, match=r"grokviz.sufficiency\(run\) does so"):
         sufficiency_times(low.drop_vars("kept_accuracy"))
-    assert epochs_since_grokking([0, 0, 1, 1, 1, 1], [0, 10, 20, 30, 40, 50], 2) == [20, 30, 50]
-    assert epochs_since_grokking([0, 1, 0, 1], [0, 10, 20, 30], 2) == [30]
+    assert epochs_since_grokking([0.0, 0.0, 1.0, 1.0, 1.0, 1.0], [0, 10, 20, 30, 40, 50], 2) == [20, 30, 50]
+    assert epochs_since_grokking([0.0, 1.0, 0.0, 1.0], [0, 10, 20, 30], 2) == [30]
 
 
 @pytest.mark.slow

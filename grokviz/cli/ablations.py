@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from grokviz.cli.arguments import AblateArguments
 from grokviz.errors import GrokvizError
+from grokviz.store import Run
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from grokviz.analysis.taking.interventions.intervention import Intervention
@@ -22,6 +24,66 @@ CONTROLS = {
     "directions": "random directions, as many of those in which the values lie; of a weight with its singular values",
 }
 """What the kinds of controls are."""
+
+
+def outcome_of_ablation(run: Run, arguments: AblateArguments) -> "tuple[list[str], pd.DataFrame]":
+    """What came out, in words and as a table."""
+    if arguments.sufficiency and arguments.subsets:
+        raise GrokvizError("--sufficiency and --subsets are two questions; ask one at a time")
+    if arguments.sufficiency:
+        return _sufficiency(run, arguments)
+    if arguments.subsets:
+        return _subsets(run, arguments)
+    epochs, asked = epochs_of(arguments.epoch), interventions_of(arguments)
+    from grokviz.analysis.reading.against import table_against
+    from grokviz.analysis.taking.ablating import ablate
+
+    found = ablate(
+        run, asked, epoch=epochs, controls=arguments.controls, seed=arguments.seed, progress=not arguments.quiet
+    )
+    lines = list(lines_of(found, arguments.split))  # which refuses a split that there is not
+    return lines, table_against(found, split=arguments.split)
+
+
+def _sufficiency(run: Run, arguments: AblateArguments) -> "tuple[list[str], pd.DataFrame]":
+    from grokviz.analysis.taking.circuit import CONTROLS as FEW
+    from grokviz.analysis.taking.circuit import sufficiency
+
+    controls = min(arguments.controls, FEW)
+    times = sufficiency(run, controls=controls, seed=arguments.seed, progress=not arguments.quiet)
+    final = times["final"].item()
+    lines = [f"accuracy on unseen pairs; the whole network ends at {final:.2%}, chance is {times['chance'].item():.2%}"]
+    for network in times["network"].values.tolist():
+        own = times.sel(network=network)
+        said = [f"{q:.0%}: {_interval(*own.sel(q=q)[['after', 'by']].to_array().values)}" for q in times["q"].values]
+        lines.append(f"{network if network.startswith('the') else f'{network} alone in W_E'}: {', '.join(said)}")
+    lines.append(
+        "q: the first epoch from which the accuracy is at least chance + q (final - chance) for three checkpoints"
+    )
+    return lines, times[["after", "by", "threshold"]].to_dataframe().reset_index()
+
+
+def _subsets(run: Run, arguments: AblateArguments) -> "tuple[list[str], pd.DataFrame]":
+    from grokviz.analysis.reading.sufficient import smallest_sets
+    from grokviz.analysis.taking.circuit import subsets
+
+    found = subsets(run, progress=not arguments.quiet)
+    smallest = smallest_sets(found)
+    largest = ", ".join(map(str, found["frequency"].values.tolist()))
+    lines = [f"sets of the largest in W_E, {largest}; accuracy on unseen pairs"]
+    for epoch in found["epoch"].values.tolist():
+        now, best = found.sel(epoch=epoch), smallest.sel(epoch=epoch)
+        whole = f"epoch {epoch:,}: the whole network {now['plain_accuracy'].item():.2%}"
+        alone = f"{best['smallest'].item()} alone {best['accuracy'].item():.2%}, the smallest set of 99 % of that"
+        lines.append(f"{whole}; {alone if best['size'].item() else 'no set gives 99 % of that'}")
+    table = found[["accuracy", "loss", "size"]].to_dataframe().reset_index()
+    return lines, table
+
+
+def _interval(after: float, by: float) -> str:
+    if by != by:
+        return "never"
+    return f"by epoch {by:,.0f}" if after != after else f"{after:,.0f} to {by:,.0f}"
 
 
 def interventions_of(arguments: AblateArguments) -> "list[Intervention] | None":

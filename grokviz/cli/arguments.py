@@ -136,6 +136,10 @@ class AblateArguments:
     """Neurons that are set to their mean: numbers with commas; pure, impure or dead; or of:3,7, the pure ones of frequencies."""
     activation: str | None = None
     """The function that takes the place of the activation: |x|, x², x⁴, x, x³."""
+    sufficiency: bool = False
+    """Since when the key frequencies alone in W_E answer unseen pairs, beside the whole network: at every checkpoint."""
+    subsets: bool = False
+    """Every set of the ten largest frequencies alone in W_E, at ten checkpoints since grokking and the last: which suffice."""
     epoch: str = "last"
     """Checkpoints: first, last, all, or epochs with commas."""
     controls: int = 50

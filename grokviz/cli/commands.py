@@ -148,29 +148,17 @@ def measure(arguments: MeasureArguments) -> int:
 
 def ablate(arguments: AblateArguments) -> int:
     """Remove or keep parts of a run's networks, and lay what comes out beside controls."""
-    from grokviz.cli.ablations import epochs_of, interventions_of, lines_of
+    from grokviz.cli.ablations import outcome_of_ablation
 
     if arguments.out is not None:
         if not arguments.csv:
             raise GrokvizError("--out is the file of the CSV; add --csv")
         refuse_unwritable(arguments.out)
-    found, epochs = open_run(arguments.run), epochs_of(arguments.epoch)
-    from grokviz.analysis.reading.against import table_against
-    from grokviz.analysis.taking.ablating import ablate as ablate_run
-
-    outcome = ablate_run(
-        found,
-        interventions_of(arguments),
-        epoch=epochs,
-        controls=arguments.controls,
-        seed=arguments.seed,
-        progress=not arguments.quiet,
-    )
-    lines = list(lines_of(outcome, arguments.split))  # which refuses a split that there is not
+    lines, table = outcome_of_ablation(open_run(arguments.run), arguments)
     if not arguments.csv:
         print("\n".join(lines))
         return 0
-    content = table_against(outcome, split=arguments.split).to_csv(index=False, lineterminator="\n")
+    content = table.to_csv(index=False, lineterminator="\n")
     if arguments.out is None:
         print(content, end="")
         return 0

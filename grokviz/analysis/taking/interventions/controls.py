@@ -45,9 +45,10 @@ class OtherBlocks:
         rows = sum(len(blocks.rows(label)) for label in edit.labels)
         sets = sets_of_rows(blocks, pool, rows, number, seed)
         if not sets:
+            together = f"{rows} row{'s' * (rows > 1)} together"
             raise no_control(
-                f"no other {blocks.plural} with {rows} rows together are left: {len(pool)} of {len(blocks)} are neither key, nor "
-                "a harmonic, nor meant"
+                f"no other {blocks.plural} with {together} are left: {len(pool)} of {len(blocks)} are neither key, nor a "
+                "harmonic, nor meant"
             )
         return tuple(
             Intervention(
