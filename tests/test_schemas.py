@@ -11,7 +11,9 @@ import grokviz
 from grokviz.cli.main import main
 from grokviz.store.schemas import READABLE_SCHEMAS, SCHEMA_VERSION
 
-GOLDEN = sorted((Path(__file__).parent / "golden").iterdir())
+GOLDEN = sorted(
+    (Path(__file__).parent / "golden").iterdir(), key=lambda folder: int(folder.name.removeprefix("schema_"))
+)
 
 
 @pytest.fixture(params=GOLDEN, ids=[folder.name for folder in GOLDEN])
@@ -36,6 +38,15 @@ def test_a_golden_run_opens_undamaged_and_is_measured_and_shown(golden: Path) ->
     assert main(["report", str(golden)]) == 0
     assert json.loads((golden / "manifest.json").read_text())["schema_version"] == SCHEMA_VERSION
     assert not grokviz.check_run(golden).damages
+
+
+def test_of_a_run_of_schema_10_what_was_measured_under_interventions_is_there(tmp_path: Path) -> None:
+    run = grokviz.open_run(shutil.copytree(GOLDEN[-1], tmp_path / "run"))
+    assert GOLDEN[-1].name == "schema_10"
+    names = {told.name for told in run.interventions.told.values()}
+    assert {"as it is", "without 1 in W_E", "heads 0 set to their mean"} <= names
+    found = grokviz.ablate(run, grokviz.interventions.remove(1), epoch=[0, "last"], progress=False)
+    assert found["loss"].notnull().all()
 
 
 def test_a_run_of_every_schema_is_extended(golden: Path) -> None:

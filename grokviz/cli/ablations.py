@@ -130,13 +130,13 @@ def words_of(given: str) -> list[Any]:
 
 
 def epochs_of(given: str) -> Any:
-    """The epochs as they were typed: first, last, all, or numbers with commas."""
-    if given in ("first", "last", "all"):
+    """The epochs as they were typed: all; or numbers, first and last, with commas."""
+    if given == "all":
         return given
-    words = given.split(",")
-    if not all(word.strip().isdecimal() for word in words):
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdecimal() or word in ("first", "last") for word in words):
         raise GrokvizError(f"epoch is {given!r}, but must be first, last, all, or numbers with commas")
-    return [int(word) for word in words]
+    return [int(word) if word.isdecimal() else word for word in words]
 
 
 def lines_of(found: "xr.Dataset", split: str) -> Iterator[str]:
