@@ -46,14 +46,26 @@ def of_frequencies(tiny_run: grokviz.Run) -> xr.Dataset:
     data = tiny_run.measurements.copy(deep=True)
     wave = np.array(["cos 1", "sin 1", "cos 3", "sin 3"], dtype=object)
     cosines = np.broadcast_to(np.eye(4), (data.sizes["epoch"], 4, 4)).copy()
+    epochs, blocks = data.sizes["epoch"], np.ones(3)
+    by_block = {
+        f"removed_{place}_{name}": (("epoch", "frequency"), np.outer(np.arange(1, epochs + 1), blocks * factor))
+        for place in ("embedding", "neurons")
+        for name, factor in (("loss", 1.0), ("accuracy", 0.1), ("loss_control_low", 0.1), ("loss_control_high", 0.5))
+    }
+    kept = np.linspace(0.1, 1.0, epochs)[:, None]
     return (
         data.assign(
+            **by_block,
+            kept_accuracy=(("epoch", "kept"), kept),
+            kept_accuracy_control_high=(("epoch", "kept"), kept / 2),
+            unseen_restricted_loss=data["loss"].sel(split="test", drop=True) / 2,
+            unseen_restricted_loss_null=(("epoch", "null"), np.full((epochs, 2), 9.0)),
             is_key_frequency=("frequency", np.array([1, 0, 1], np.int8)),
             restricted_loss=data["loss"],
             excluded_loss=data["loss"],
             fourier_interference=(("epoch", "key_component", "other_key_component"), cosines),
         )
-        .assign_coords(key_component=wave, other_key_component=wave)
+        .assign_coords(key_component=wave, other_key_component=wave, kept=["1, 3"], null=["lookup 1", "random 1"])
         .assign_attrs(absent="{}")
     )
 
@@ -133,13 +145,18 @@ def test_a_run_without_key_frequencies_has_every_figure_but_those_of_key_frequen
     reasons = {function.__name__: why_not(function, data) for function in FIGURES}
     assert {name for name, reason in reasons.items() if reason} == {
         "progress_measures",
+        "necessity",
+        "sufficiency",
+        "unseen_progress",
         "token_circles",
         "component_interference",
         "composition_table",
         "logits_by_class",
     }
     for name, reason in reasons.items():
-        if reason and "by which logits are shown" not in reason:
+        if name in ("necessity", "sufficiency"):
+            assert reason.endswith("in its networks yet; run grokviz ablate on the run")
+        elif reason and "by which logits are shown" not in reason:
             assert "no circuit has formed" in reason
             with pytest.raises(LackingError, match=f"figure {name} cannot be drawn: .*no circuit has formed"):
                 figure_named(name)(data)
@@ -170,6 +187,7 @@ def test_a_figure_needs_what_it_states_and_nothing_else(function, measured: xr.D
     # without what it states, it says so ...
     for name in measures_of(function):
         said = "hold no history" if name.startswith("history_") else f"the measure '{name}' has not been taken"
+        said = "run grokviz ablate on the run" if name.startswith(("removed_", "kept_")) else said
         with pytest.raises(LackingError, match=said):
             function(measured.drop_vars(name))
     # ... and without everything else it draws
@@ -195,8 +213,10 @@ def test_every_figure_is_reached_by_its_name_and_a_wrong_name_gets_the_nearest()
 
 def test_figure_families_mirror_the_measure_families() -> None:
     names = [family.__name__.rsplit(".", 1)[-1] for family in FAMILIES]
-    assert names == ["performance", "fourier", "irreps", "progress", "attention", "superposition", "weights"]
-    assert {measure.__module__.rsplit(".", 1)[-1] for measure in MEASURES} == set(names)
+    assert names == ["performance", "fourier", "irreps", "progress", "causes", "attention", "superposition", "weights"]
+    shown_in_causes = {"unseen", "algorithm"}
+    families = {measure.__module__.rsplit(".", 1)[-1] for measure in MEASURES}
+    assert families - shown_in_causes == {*names} - {"causes"}
 
 
 def test_the_bars_of_the_spectrum_are_the_measured_shares(measured: xr.Dataset) -> None:

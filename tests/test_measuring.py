@@ -15,6 +15,7 @@ import grokviz
 from grokviz.analysis.taking import gathering
 from grokviz.analysis.taking.columns import Column
 from grokviz.analysis.taking.keys import Keys
+from grokviz.analysis.taking.measures import unseen
 from grokviz.analysis.taking.measures.performance import loss
 from grokviz.analysis.taking.plan import Unit, units_of
 from grokviz.analysis.taking.snapshot import Snapshot
@@ -60,7 +61,8 @@ def test_all_measures_at_all_checkpoints_stand_in_one_dataset_with_named_axes(ti
     absent = json.loads(data.attrs["absent"])
     of_other_groups = {spec.name for spec in specs_of(grokviz.MEASURES) if "classes" in spec.needs}
     assert all("its blocks are frequencies" in absent.pop(name) for name in of_other_groups)
-    assert set(absent) == {"key_frequencies", "restricted_loss", "excluded_loss", "fourier_interference"}
+    of_keys = {"restricted_loss", "excluded_loss", "fourier_interference", *(m.__name__ for m in unseen.MEASURES)}
+    assert set(absent) == {"key_frequencies", *of_keys}
     for spec in specs_of(grokviz.MEASURES):
         if spec.name in of_other_groups:
             assert spec.name not in data

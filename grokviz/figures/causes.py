@@ -178,7 +178,8 @@ def unseen_progress(measurements: xr.Dataset) -> Drawing:
     drawing.add(
         "scatter", x=np.concatenate([epochs, epochs[::-1]]),
         y=small(np.concatenate([lookups.max("null"), lookups.min("null")[::-1]])),
-        fill="toself", fillcolor=see_through(EXCLUDED, 0.15), line={"width": 0}, hoverinfo="skip", showlegend=False,
+        fill="toself", fillcolor=see_through(EXCLUDED, 0.15), line={"width": 0}, hoverinfo="skip", hovertemplate="<extra></extra>",
+        showlegend=False,
     )  # fmt: skip
     drawing.horizontal_line(chance, "dash")
     drawing.axis("x", title="epoch", of="epoch")

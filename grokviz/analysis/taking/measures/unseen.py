@@ -37,8 +37,7 @@ NULLS = (*(f"lookup {i + 1}" for i in range(LOOKUPS)), *(f"random {i + 1}" for i
 
 @needs("harmonics")
 def restricted_accuracy(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "split"]:
-    """Share of right answers of the part of the logits along the waves of the answer of the key frequencies, as in
-    `restricted_loss`.
+    """Share of right answers of the part of the logits along the waves of the key frequencies, as in `restricted_loss`.
 
     Formula: mean over the pairs of each split of [argmax_c (P L + mean over pairs of L) = answer]. NaN if there are no keys.
     Unit: share
@@ -153,7 +152,8 @@ def _nan() -> Float[Tensor, ""]:
 
 def _worth(by_answer: Float[Tensor, "answer class"]) -> _ByAnswer:
     answers = torch.arange(len(by_answer))
-    return _ByAnswer(cross_entropies(by_answer, answers), (by_answer.argmax(dim=1) == answers).double())
+    right = (by_answer.argmax(dim=1) == answers).double().masked_fill(by_answer.isnan().any(dim=1), torch.nan)
+    return _ByAnswer(cross_entropies(by_answer, answers), right)
 
 
 def _published(snapshot: Snapshot, labels: Sequence[Label]) -> _ByAnswer:
