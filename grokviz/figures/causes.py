@@ -34,7 +34,14 @@ FLOOR = 1e-12
 """Nats that a loss of 0 is drawn at on a log axis."""
 
 
-@draws("removed_embedding_loss", "loss", course=False)
+@draws(
+    "removed_embedding_loss",
+    "removed_embedding_loss_control_low",
+    "removed_embedding_loss_control_high",
+    "removed_embedding_accuracy",
+    "loss",
+    course=False,
+)
 def necessity(measurements: xr.Dataset) -> Drawing:
     """Loss on unseen pairs without each frequency in W_E and in the neurons, where that was tried, beside their controls."""
     tried = ~np.isnan(measurements["removed_embedding_loss"].values).all(axis=1)
@@ -105,7 +112,7 @@ def _why_no_course(measurements: xr.Dataset) -> str:
     return f"what was kept alone was tried at {tried} checkpoints; grokviz.sufficiency(run) tries all"
 
 
-@draws("kept_accuracy", "accuracy", why_empty=_why_no_course)
+@draws("kept_accuracy", "kept_accuracy_control_high", "accuracy", why_empty=_why_no_course)
 def sufficiency(measurements: xr.Dataset) -> Drawing:
     """Accuracy on unseen pairs of the whole network, and of what was kept alone in W_E, over training, beside controls."""
     split = unseen_split(measurements["split"].values.tolist())
@@ -178,8 +185,8 @@ def unseen_progress(measurements: xr.Dataset) -> Drawing:
     drawing.add(
         "scatter", x=np.concatenate([epochs, epochs[::-1]]),
         y=small(np.concatenate([lookups.max("null"), lookups.min("null")[::-1]])),
-        fill="toself", fillcolor=see_through(EXCLUDED, 0.15), line={"width": 0}, hoverinfo="skip", hovertemplate="<extra></extra>",
-        showlegend=False,
+        fill="toself", fillcolor=see_through(EXCLUDED, 0.15), line={"width": 0}, hoverinfo="skip",
+        hovertemplate="<extra></extra>", showlegend=False,
     )  # fmt: skip
     drawing.horizontal_line(chance, "dash")
     drawing.axis("x", title="epoch", of="epoch")
