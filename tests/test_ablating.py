@@ -286,3 +286,25 @@ def test_the_numbers_do_not_depend_on_the_number_of_threads(run: grokviz.Run, ti
         assert grokviz.ablate(other, shelf.remove(1, "neurons"), progress=False).identical(one)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_an_outcome_is_drawn_with_every_control_a_point(run: grokviz.Run) -> None:
+    found = grokviz.ablate(run, [shelf.remove(1), HALVED, shelf.heads([0, 1])], progress=False)
+    figure = grokviz.figures.ablation(found)
+    assert [trace.name for trace in figure.data] == ["controls: others", "controls: planes", "its own"]
+    assert list(figure.data[-1].y) == ["without 1 in W_E", "W_E halved"]  # no number, no point
+    assert len(figure.data[0].x) == 2
+    assert " the loss is " in figure.layout.title.text
+    assert "accuracy" in grokviz.figures.ablation(found, "accuracy", split="train").layout.title.text
+    alone = grokviz.ablate(run, shelf.heads([0, 1]), progress=False)
+    with pytest.raises(LackingError, match="no intervention has a number"):
+        grokviz.figures.ablation(alone)
+    for wrong, says in (
+        (lambda: grokviz.figures.ablation(run.measurements), r"draws what grokviz.ablate returns"),
+        (lambda: grokviz.figures.ablation(found, "margin"), "measure is 'margin'"),
+        (lambda: grokviz.figures.ablation(found, split="half"), "split is 'half'"),
+        (lambda: grokviz.figures.ablation(found, epoch=3), "this outcome has no checkpoint of epoch 3"),
+        (lambda: grokviz.figures.subsets(found), r"draws what grokviz.subsets returns"),
+    ):
+        with pytest.raises(GrokvizError, match=says):
+            wrong()

@@ -195,6 +195,7 @@ def test_the_keys_of_a_real_run_suffice_and_the_smallest_sets_are_of_keys(
     first_two = sets.sel(epoch=some[-1], subset=", ".join(map(str, sets["frequency"].values[:2])))
     assert first_two["accuracy"].item() == accuracy(snapshot)[4].item()
     smallest = grokviz.smallest_sets(sets)
+    assert "alone in W_E give" in grokviz.figures.subsets(sets).layout.title.text
     assert smallest["accuracy"].values[-1] >= 0.99
     assert {int(k) for k in smallest["smallest"].values[-1].split(", ")} <= set(keys)
     with pytest.raises(GrokvizError, match="frequencies is 17, but must be at most 16"):

@@ -8,6 +8,7 @@ file, with its `TITLE`, goes into `FAMILIES` here.
 from grokviz.checks import choose
 from grokviz.errors import GrokvizError
 from grokviz.figures import attention, causes, fourier, irreps, performance, progress, superposition, weights
+from grokviz.figures.ablation import ablation, subsets
 from grokviz.figures.comparison import compare
 from grokviz.figures.drawing import Drawing
 from grokviz.figures.figure import (
@@ -28,6 +29,7 @@ __all__ = [
     "FIGURES",
     "Drawing",
     "FigureFunction",
+    "ablation",
     "compare",
     "drawing_of",
     "draws",
@@ -36,6 +38,7 @@ __all__ = [
     "measures_of",
     "shows_a_course",
     "shows_an_epoch",
+    "subsets",
     "title_of",
     "view_of",
     "why_not",
