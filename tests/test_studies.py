@@ -342,6 +342,15 @@ def test_what_came_of_a_study_is_a_table_and_datasets_over_its_axes(tmp_path: Pa
     assert np.isinf(table["grokked_by"]).all()
     assert (table["grokked_after"] == 40).all()
 
+    # what frequencies are is read from each run, with what is lost without them where that was asked
+    assert {"task.p", "task.split_seed", "is_key", "what"} <= {*study.causes.columns}
+    assert "removed_embedding" not in study.causes
+    first = study.run(plan.cells[0].id)
+    grokviz.ablate(first, [grokviz.interventions.remove(k) for k in (1, 2, 3)], progress=False)
+    lost = grokviz.open_study(plan.directory).causes["removed_embedding"]
+    assert lost.loc[plan.cells[0].id].notna().all()
+    assert lost.drop(plan.cells[0].id, level="cell").isna().all()
+
     # its measures lie over the axes, as they are in each run, and where an axis differs it says so
     power = study.measurements(["readout_power", "loss"])
     assert power["readout_power"].dims == ("task.p", "task.split_seed", "epoch", "frequency")

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from grokviz.analysis.reading.derived import own_measurements, why_lacking
+from grokviz.analysis.reading.evidence import key_evidence
 from grokviz.analysis.reading.joined import column_of
 from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
@@ -246,6 +248,26 @@ class OpenedStudy:
         for cell in self._some_done():
             whole = read_up_to(own_measurements(self.run(cell.id)), cell.config, self._said[cell.id].end)
             yield whole.assign_coords(run=((), cell.said))
+
+    @property
+    def causes(self) -> pd.DataFrame:
+        """What each block that is key or stands out is in each run that is done (`grokviz.key_evidence` at its last checkpoint):
+        a row for each run and block, which are the index, with the axes of the study first. What is lost without it is there
+        where that was asked of the run: `for cell in study.done: grokviz.ablate(study.run(cell.id))`.
+
+        Raises:
+            GrokvizError: no run is done.
+        """
+        axes, tables = self.table[list(self.axes)], {}
+        for cell in self._some_done():
+            with suppress(LackingError):  # a task without harmonics
+                evidence = key_evidence(self.run(cell.id)).drop_vars("epoch").to_dataframe()
+                evidence.index.name = "block"
+                tables[cell.id] = evidence[evidence["is_key"] | (evidence["witnesses"] > 0)]
+        if not tables:
+            return pd.DataFrame(columns=[*axes.columns, "is_key", "what"])
+        joined = pd.concat(tables, names=["cell"])
+        return axes.loc[joined.index.get_level_values("cell")].set_axis(joined.index).join(joined)
 
     def table_of_done(self, *axes: str) -> pd.DataFrame:
         """The table of the runs that are done, of a study that has these `axes`; those that are not are warned of.

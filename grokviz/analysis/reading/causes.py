@@ -30,8 +30,7 @@ def with_causes(measurements: xr.Dataset, cases: Cases | None) -> xr.Dataset:
     `removed_PLACE_VALUE` (epoch, block) with `_control_low`, `_control_median`, `_control_high` (epoch, block), PLACE being
     embedding or neurons, VALUE loss or accuracy on unseen pairs; `kept_VALUE` (epoch, kept) with the same.
     """
-    blocks = task_in(measurements).known_blocks
-    if cases is None or blocks is None or "loss" not in cases.columns:
+    if cases is None or "loss" not in cases.columns or (blocks := task_in(measurements).known_blocks) is None:
         return measurements
     shelf = _Shelf(measurements, cases)
     found: dict[str, Any] = {}
