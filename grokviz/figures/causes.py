@@ -65,7 +65,7 @@ def necessity(measurements: xr.Dataset) -> Drawing:
         middle = np.sqrt(np.clip(low[there], FLOOR, None) * np.clip(high[there], FLOOR, None))
         drawing.add(
             "scatter", x=names, y=small(middle), mode="markers", name=f"controls of that in {said}, 5 to 95 %",
-            marker={"size": 1, "color": NEUTRAL},
+            marker={"symbol": "line-ew-open", "size": 22, "color": "#888888", "line": {"width": 2}},
             error_y={
                 "type": "data", "symmetric": False, "array": small(high[there] - middle),
                 "arrayminus": small(middle - low[there]), "color": NEUTRAL, "thickness": 6, "width": 0,
@@ -97,7 +97,8 @@ def _necessity_finding(now: xr.Dataset, needed: list[object], plural: str, label
         return f"No more is lost without any of the {plural} tried in W_E than without others"
     worst = min(accuracies, key=lambda label: accuracies[label])
     besides = [label for label in needed if label not in keys]
-    more = f"; so are {listed(besides)}, not key" if besides else ""  # type: ignore[arg-type]  # labels
+    are = "are" if len(besides) > 1 else "is"
+    more = f"; so {are} {listed(besides)}, not key" if besides else ""  # type: ignore[arg-type]  # labels
     of_keys = [label for label in needed if label in keys]
     return (
         f"{len(of_keys)} of {len(keys)} key {plural} are needed in W_E{more}; without {worst} it answers "

@@ -80,7 +80,7 @@ def test_random_edits_of_any_file_end_in_one_line_and_little_memory(
     tried = 0
 
     @settings(
-        max_examples=200 if whole else 5,
+        max_examples=200 if whole else 3,
         deadline=None,
         derandomize=not whole,
         database=None,
