@@ -64,7 +64,7 @@ def test_flags_are_the_fields_of_the_config_and_override_the_preset(in_tmp_path:
         ("tran", "did you mean train?"),
         (
             "frobnicate",
-            "choose one of: run, train, resume, import, measure, report, watch, measurements, figure, compare, study, export, ",
+            "choose one of: run, train, resume, import, measure, ablate, report, watch, measurements, figure, compare, study, ",
         ),
         ("train nope", "preset 'nope' is unknown; choose one of: default, nanda2023, quick, s5"),
         ("train --foo 3", "Unrecognized options: --foo"),
