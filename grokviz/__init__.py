@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grokviz.analysis.claims.group import read_group as read_group
     from grokviz.analysis.claims.verifying import verify as verify
     from grokviz.analysis.reading.against import table_against as table_against
+    from grokviz.analysis.reading.algorithm import algorithm as algorithm
     from grokviz.analysis.reading.compared import compare as compare
     from grokviz.analysis.reading.derived import harmonics_of_keys as harmonics_of_keys
     from grokviz.analysis.reading.derived import key_frequencies_of as key_frequencies_of
@@ -94,6 +95,7 @@ _HOME = {
     "TaskConfig": "grokviz.config",
     "TrainingConfig": "grokviz.config",
     "ablate": "grokviz.analysis.taking.ablating",
+    "algorithm": "grokviz.analysis.reading.algorithm",
     "check_run": "grokviz.store",
     "compare": "grokviz.analysis.reading.compared",
     "concat": "grokviz.analysis.reading.joined",

@@ -214,6 +214,20 @@ def test_sufficiency_of_a_real_run_in_a_few_checkpoints(quick_run: grokviz.Run, 
     assert "Distance irrelevance ends at" in grokviz.figures.clock_or_pizza(found).layout.title.text
 
 
+def test_a_real_run_is_nearest_to_a_clock_in_numbers(quick_run: grokviz.Run, tiny_group_run: grokviz.Run) -> None:
+    told = grokviz.algorithm(quick_run)
+    assert str(told["nearest"].values) == "clock"
+    assert told["distance_irrelevance"] == quick_run.measurements["distance_irrelevance"][-1]
+    assert told["accuracy_without_answer"] < 0.5 < told["accuracy_without_rest"]
+    early = grokviz.algorithm(quick_run, "first")
+    assert str(early["nearest"].values) == ""
+    assert early["accuracy_without_rest"].isnull()
+    with pytest.raises(
+        LackingError, match=r"the algorithm cannot be told: the measure 'distance_irrelevance' is absent"
+    ):
+        grokviz.algorithm(tiny_group_run)
+
+
 def test_superposition_is_told_in_three_bases_with_a_verdict(quick_run: grokviz.Run) -> None:
     table = grokviz.superposition(quick_run)
     assert table["moment"].values.tolist() == ["initialisation", "memorised", "end"]

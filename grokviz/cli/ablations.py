@@ -76,8 +76,22 @@ def _subsets(run: Run, arguments: AblateArguments) -> "tuple[list[str], pd.DataF
         whole = f"epoch {epoch:,}: the whole network {now['plain_accuracy'].item():.2%}"
         alone = f"{best['smallest'].item()} alone {best['accuracy'].item():.2%}, the smallest set of 99 % of that"
         lines.append(f"{whole}; {alone if best['size'].item() else 'no set gives 99 % of that'}")
-    table = found[["accuracy", "loss", "size"]].to_dataframe().reset_index()
-    return lines, table
+    lines += _sets_of_keys(run, found)
+    return lines, found[["accuracy", "loss", "size"]].to_dataframe().reset_index()
+
+
+def _sets_of_keys(run: Run, found: "xr.Dataset") -> Iterator[str]:
+    """Every set of the key frequencies alone at the last epoch."""
+    from grokviz.analysis.reading.derived import key_frequencies_of
+
+    keys = set(key_frequencies_of(run))
+    last, labels = found.isel(epoch=-1), found["frequency"].values.tolist()
+    others = [place for place, label in enumerate(labels) if label not in keys]
+    yield f"every set of the key frequencies alone, at epoch {last['epoch'].item():,}:"
+    for name in last["subset"].values.tolist():
+        now = last.sel(subset=name)
+        if not now["includes"].values[others].any():
+            yield f"    {name}: accuracy {now['accuracy'].item():.2%}, loss {now['loss'].item():.3g}"
 
 
 def _interval(after: float, by: float) -> str:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import xarray as xr
 
+from grokviz.analysis.reading.algorithm import CLOCKS, PIZZA
 from grokviz.analysis.reading.causes import unseen_split
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
 from grokviz.analysis.reading.sufficient import QUANTILES, sufficiency_times
@@ -216,10 +217,6 @@ def _hidden_finding(measurements: xr.Dataset, split: str, chance: float) -> str:
     )
 
 
-PUBLISHED_DISTANCES = (0.17, 0.75, 0.90)
-"""Distance irrelevance in print: of a pizza; of clocks from and to."""
-
-
 @draws("gradient_symmetricity", "distance_irrelevance")
 def clock_or_pizza(measurements: xr.Dataset) -> Drawing:
     """Distance irrelevance and gradient symmetricity, where 99 % of test pairs are answered, over training."""
@@ -232,7 +229,7 @@ def clock_or_pizza(measurements: xr.Dataset) -> Drawing:
     ):
         style = {"mode": "lines+markers", "line": {"color": colour}}
         drawing.add("scatter", style, x=values["epoch"].values, y=small(values), name=name, hovertemplate=hover)
-    for value in PUBLISHED_DISTANCES:
+    for value in (PIZZA, *CLOCKS):
         drawing.horizontal_line(value, "dot")
     drawing.axis("x", title="epoch", of="epoch")
     drawing.axis("y", title="share; cosine", range=[-0.05, 1.05])
@@ -242,7 +239,9 @@ def clock_or_pizza(measurements: xr.Dataset) -> Drawing:
             "Clock or pizza cannot be told at the end: below 99 % of test pairs are answered, or logits do not vary"
         )
     else:
-        finding = f"Distance irrelevance ends at {last:.2f} (published: a pizza 0.17, clocks 0.75 to 0.90)"
+        finding = (
+            f"Distance irrelevance ends at {last:.2f} (published: a pizza {PIZZA}, clocks {CLOCKS[0]} to {CLOCKS[1]})"
+        )
         finding += f", gradient symmetricity at {float(symmetry[-1]):.2f} (a pizza 0.99, a clock 0.33)"
     return titled(
         drawing, finding, "Only where 99 % of test pairs are answered; dotted: published values of distance irrelevance"

@@ -1,6 +1,7 @@
 """Ablating: networks of a run under interventions, each beside its controls."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from grokviz.analysis.reading.derived import multiples_of_keys
 from grokviz.analysis.taking.gathering import Start, begun
 from grokviz.analysis.taking.interventions import shelf
 from grokviz.analysis.taking.interventions.blocks import BlockEdit, refuse_no_blocks
+from grokviz.analysis.taking.interventions.controls import Mirror
 from grokviz.analysis.taking.interventions.intervention import AS_IT_IS, Ground, Intervention, interventions_in
 from grokviz.analysis.taking.interventions.patching import Patch
 from grokviz.analysis.taking.interventions.units import NeuronDirections, NeuronsToMean
@@ -152,7 +154,14 @@ def needed(start: Start) -> tuple[Intervention, ...]:
     keys, harmonics = keys_or_refusal(start), harmonics_in_embedding(start)
     both = [shelf.keep((*keys, *harmonics))] if harmonics else []
     removed = [shelf.remove(label, at) for at in ("embedding", "neurons") for label in (*keys, *harmonics)]
-    return (shelf.keep(keys), *both, *removed)
+    blocks, lacks_neurons = start.end.harmonics.blocks, start.end.blueprint.why_lacking("neurons")
+    waves = [] if blocks.turns(keys[0]) is None or lacks_neurons else [waves_of_the_difference(keys)]
+    return (shelf.keep(keys), *both, *removed, *waves)
+
+
+def waves_of_the_difference(keys: Sequence[Label]) -> Intervention:
+    """The neurons without the waves of a - b (k, -k) of key frequencies, beside those without the waves of a + b (k, k)."""
+    return replace(shelf.remove(keys, "neurons", families="rest"), controls=(Mirror(),))
 
 
 def refuse_senseless(intervention: Intervention, ground: Ground) -> None:

@@ -85,9 +85,9 @@ def subsets(
     frequencies: int = LARGEST,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Every set of the `frequencies` largest frequencies in W_E (of another group, irreps), kept alone there: loss and accuracy
-    on unseen pairs (epoch, subset), `plain_` those of the whole network, and the `size` of each set. `grokviz.smallest_sets`
-    reads the smallest that suffice.
+    """Every set of the `frequencies` largest frequencies in W_E (of another group, irreps), the key ones among them, kept alone
+    there: loss and accuracy on unseen pairs (epoch, subset), `plain_` those of the whole network, and the `size` of each set.
+    `grokviz.smallest_sets` reads the smallest that suffice.
 
     Which are largest is told at the last checkpoint, by power per component. `epoch` is one, several, or, if not given, ten
     checkpoints since the accuracy on unseen pairs holds 0.95, and the last. Kept in the run, as all that is ablated.
@@ -128,10 +128,16 @@ def subsets(
 
 
 def _largest(start: Start, number: int) -> list[Label]:
-    """The frequencies that hold most in the embedding, per component, the largest first."""
-    blocks = start.end.harmonics.blocks
+    """The frequencies that hold most in the embedding, per component, the largest first; the key ones are among them, as far as
+    there is room.
+    """
+    blocks, keys = start.end.harmonics.blocks, start.keys.frequencies
     power = blocks.per_component(embedding_power(start.end).numpy())
-    return [blocks.labels.tolist()[place] for place in np.argsort(-power, kind="stable")[:number]]
+    by_power = [blocks.labels.tolist()[place] for place in np.argsort(-power, kind="stable")]
+    chosen = [*(label for label in by_power if label in keys), *(label for label in by_power if label not in keys)][
+        :number
+    ]
+    return [label for label in by_power if label in chosen]
 
 
 def _epochs(run: Run, given: Epoch | list[Epoch] | None) -> list[int]:

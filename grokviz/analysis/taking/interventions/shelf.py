@@ -45,14 +45,14 @@ def keep(
     `at` is 'embedding' (or 'W_E'), 'readout', or a site: 'scores', 'neurons', 'logits', ... There `families` says which functions
     of the pair are meant: those of the 'answer', of the 'rest' of the products (for a + b waves of a - b), of 'a' or 'b' alone.
     """
-    return _blocks("keep", labels, at, families, "{} alone")
+    return _blocks("keep", labels, at, families, "{} alone", "Of {at} {labels} alone are left, beside the mean.")
 
 
 def remove(
     labels: Label | Sequence[Label], at: str = EMBEDDING, *, families: Family | Sequence[Family] = FAMILIES
 ) -> Intervention:
     """The network without some blocks, frequencies or irreps, at `at`; see `keep`."""
-    return _blocks("remove", labels, at, families, "without {}")
+    return _blocks("remove", labels, at, families, "without {}", "{labels} are taken out of {at}.")
 
 
 def scale(
@@ -64,7 +64,8 @@ def scale(
 ) -> Intervention:
     """The network with some blocks multiplied by a factor at `at`; see `keep`."""
     factor = number("factor", factor)
-    return _blocks("scale", labels, at, families, f"{{}} times {factor:g}", factor)
+    sentence = f"{{labels}} in {{at}} are multiplied by {factor:g}."
+    return _blocks("scale", labels, at, families, f"{{}} times {factor:g}", sentence, factor)
 
 
 def turn(
@@ -76,7 +77,8 @@ def turn(
 ) -> Intervention:
     """The network with the phase of some frequencies turned by so many turns at `at`; see `keep`."""
     turns = number("turns", turns)
-    return _blocks("turn", labels, at, families, f"{{}} turned by {turns:g}", turns)
+    sentence = f"The phase of {{labels}} in {{at}} is turned by {turns:g} turns."
+    return _blocks("turn", labels, at, families, f"{{}} turned by {turns:g}", sentence, turns)
 
 
 def heads(which: int | Sequence[int], how: str = "mean") -> Intervention:
@@ -92,7 +94,8 @@ def heads(which: int | Sequence[int], how: str = "mean") -> Intervention:
     }
     needs: Needs = "pairwise" if how in ("zero", "uniform") else "all pairs"
     name = f"heads {listed(numbers)} {said[how]}"
-    return Intervention(name, at, HeadEdit(how, numbers), needs, (OtherHeads(),))  # type: ignore[arg-type]  # one of these
+    sentence = f"The network has heads {listed(numbers)} {said[how]}."
+    return Intervention(name, at, HeadEdit(how, numbers), needs, (OtherHeads(),), sentence)  # type: ignore[arg-type]  # one of these
 
 
 def neurons(
@@ -112,9 +115,9 @@ def neurons(
         chosen = NeuronSet(which)  # type: ignore[arg-type]  # one of these
     else:
         chosen = NeuronSet("given", _numbers("neurons", which))
-    return Intervention(
-        f"neurons {chosen.said} set to their mean", "neurons", NeuronsToMean(chosen), "all pairs", (OtherNeurons(),)
-    )
+    name = f"neurons {chosen.said} set to their mean"
+    sentence = f"The neurons that are {chosen.said} are set to their mean over all pairs."
+    return Intervention(name, "neurons", NeuronsToMean(chosen), "all pairs", (OtherNeurons(),), sentence)
 
 
 def directions(labels: Label | Sequence[Label], how: str = "remove") -> Intervention:
@@ -125,15 +128,16 @@ def directions(labels: Label | Sequence[Label], how: str = "remove") -> Interven
     labels = _labels(labels)
     said = "outside" if how == "remove" else "inside"
     function = NeuronDirections(how, labels)  # type: ignore[arg-type]  # one of these
-    return Intervention(
-        f"neurons {said} the readout of {listed(labels)}", "neurons", function, "all pairs", (RandomDirections(),)
-    )
+    name = f"neurons {said} the readout of {listed(labels)}"
+    sentence = f"What the neurons do is left {said} the directions that the readout maps to {listed(labels)} alone."
+    return Intervention(name, "neurons", function, "all pairs", (RandomDirections(),), sentence)
 
 
 def activation(formula: str) -> Intervention:
     """The activation swapped for another function: '|x|', 'x²', 'x⁴', 'x', 'x³', ..."""
     one_of("activation", formula, FUNCTIONS)
-    return Intervention(f"activation {formula}", "activation", Swap(formula), "pairwise", (Partner(),))
+    sentence = f"The neurons make {formula} of their inputs x."
+    return Intervention(f"activation {formula}", "activation", Swap(formula), "pairwise", (Partner(),), sentence)
 
 
 def without_mlp(how: str = "mean") -> Intervention:
@@ -156,7 +160,9 @@ def patch(
     labels = _labels(labels) if part != "whole" else ()
     said = f" {part} {listed(labels)}" if labels else ""
     function = Patch(part, labels, seed_number("seed", seed))  # type: ignore[arg-type]  # one of these
-    return Intervention(f"{at}{said} from another pair, seed {seed}", at, function, "all pairs", (RandomDirections(),))
+    name = f"{at}{said} from another pair, seed {seed}"
+    sentence = f"What lies at {at}{said} is taken from another pair, which has another answer."
+    return Intervention(name, at, function, "all pairs", (RandomDirections(),), sentence)
 
 
 def transplant(weight: str, run: Run | str, epoch: Epoch = "last") -> Intervention:
@@ -167,7 +173,7 @@ def transplant(weight: str, run: Run | str, epoch: Epoch = "last") -> Interventi
     one_of("weight", weight, by_short_name)
     values = torch.from_numpy(run.weights(epoch)[by_short_name[weight].name])
     name = f"{weight} of {run.directory.resolve().name} at epoch {epoch:,}"
-    return Intervention(name, weight, Transplant(values), "pairwise", (RandomDirections(),))
+    return Intervention(name, weight, Transplant(values), "pairwise", (RandomDirections(),), f"The network has {name}.")
 
 
 def _blocks(
@@ -176,6 +182,7 @@ def _blocks(
     at: str,
     families: Family | Sequence[Family],
     said: str,
+    sentence: str,
     amount: float = 0.0,
 ) -> Intervention:
     labels, families = _labels(labels), _families(families)
@@ -193,7 +200,8 @@ def _blocks(
     elif at not in WITHOUT_PAIRS and not whole_block:
         controls = (*controls, Mirror())
     needs: Needs = "pairwise" if at in WITHOUT_PAIRS else "all pairs"
-    return Intervention(name, at, BlockEdit(how, labels, amount, families), needs, controls)
+    sentence = sentence.format(labels=f"{listed(labels)}{only}", at=SAID_AT.get(at, f"the {at}"))
+    return Intervention(name, at, BlockEdit(how, labels, amount, families), needs, controls, sentence)
 
 
 SAID_FAMILY = {"answer": "waves of the answer", "rest": "the other products", "a": "a alone", "b": "b alone"}
@@ -203,7 +211,8 @@ def _everything(at: str, said: str, how: str) -> Intervention:
     one_of("how", how, ("zero", "mean"))
     needs: Needs = "pairwise" if how == "zero" else "all pairs"
     set_to = "zero" if how == "zero" else "its mean"
-    return Intervention(f"{said} set to {set_to}", at, Everything(how), needs)  # type: ignore[arg-type]  # one of these
+    name = f"{said} set to {set_to}"
+    return Intervention(name, at, Everything(how), needs, sentence=f"The network has its {name}.")  # type: ignore[arg-type]  # one of these
 
 
 def _labels(given: Any) -> tuple[Label, ...]:
