@@ -263,4 +263,5 @@ def test_what_depends_on_how_rows_are_turned_is_no_measure() -> None:
     reasons = lacking(snapshot, "")
     assert reasons["components"].startswith("S4: the rows of an irrep's block are free up to a rotation")
     turned = [measure.__name__ for measure in grokviz.MEASURES if "components" in needs_of(measure)]
-    assert turned == ["logit_spectrum", "component_dimensionality", "component_norm", "fourier_interference"]
+    of_rows = ["logit_spectrum", "component_dimensionality", "component_norm", "fourier_interference"]
+    assert turned == [*of_rows, "distance_irrelevance"]

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import grokviz
+from grokviz.analysis.reading.causes import with_causes
 from grokviz.analysis.taking.measures.fourier import logit_spectrum
 from grokviz.analysis.taking.snapshot import Snapshot
 from grokviz.figures import FIGURES, drawing_of, finding_of, measures_of, shows_an_epoch, view_of, why_not
@@ -44,7 +45,7 @@ def report(quick_run: grokviz.Run, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def data(quick_run: grokviz.Run) -> xr.Dataset:
-    return quick_run.measurements
+    return with_causes(quick_run.measurements, quick_run.interventions)
 
 
 class Opened:

@@ -106,7 +106,7 @@ class Drawing:
         where = {"x0": 0, "x1": 1, "xref": f"x{number} domain", "y0": y, "y1": y, "yref": f"y{number}"}
         self._shape({"type": "line", **where, "line": {"color": "#666666", "dash": dash, "width": 1}})
 
-    def vertical_line(self, x: float, dash: str) -> None:
+    def vertical_line(self, x: float | int, dash: str) -> None:
         """A thin grey line up a drawing of one panel at `x`."""
         where = {"x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain"}
         self._shape({"type": "line", **where, "line": {"color": "#666666", "dash": dash, "width": 1}})
