@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import grokviz
-from grokviz.figures import FIGURES, finding_of, why_not
+from grokviz.figures import FIGURES, title_of, why_not
 
 pytestmark = pytest.mark.slow
 
@@ -78,11 +78,13 @@ def test_the_report_tells_it(quick_run: grokviz.Run) -> None:
     path = grokviz.write_report(quick_run)
     assert path.stat().st_size < 20e6
     found = [
-        finding_of(function(quick_run.measurements))
+        title_of(function, quick_run.measurements).finding
         for function in FIGURES
         if not why_not(function, quick_run.measurements)
     ]
     assert re.match(r"Memorised between epochs .*, grokked between epochs", found[0])
     assert not any("nan" in finding for finding in found)
-    assert "Not drawn" not in path.read_text()
+    (left_out,) = re.findall(r'<ul id="left-out">(.*?)</ul>', path.read_text(), re.DOTALL)
+    assert left_out.strip().startswith("<li>sufficiency: ")  # which takes minutes, and is asked for
+    assert left_out.count("<li>") == 1
     assert np.isfinite(quick_run.measurements["loss"]).all()

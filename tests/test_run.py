@@ -70,7 +70,7 @@ def test_what_is_no_run_or_half_a_run_is_refused_in_one_line(copy: Path, damage,
 def test_a_run_of_a_newer_schema_or_with_a_senseless_config_is_refused(copy: Path) -> None:
     described = json.loads((copy / "config.json").read_text())
     put(copy, "config.json", json.dumps(described | {"schema_version": 99}).encode())
-    with pytest.raises(GrokvizError, match=r"config\.json has schema version 99, and this grokviz reads 2 to 9"):
+    with pytest.raises(GrokvizError, match=r"config\.json has schema version 99, and this grokviz reads 2 to 10"):
         grokviz.open_run(copy)
     described["config"]["task"]["p"] = -7
     put(copy, "config.json", json.dumps(described).encode())

@@ -28,7 +28,7 @@ import warnings
 import grokviz
 
 quick = grokviz.preset("quick")
-half = quick.with_training(weight_decay=quick.training.weight_decay / 2)
+half = quick.with_training(weight_decay=quick.training.weight_decay / 2, geometric_checkpoints=30)
 runs = {
     "weight decay 1": grokviz.train(quick, "runs/quick", resume=True),  # of the first notebook
     "weight decay 0.5": grokviz.train(half, "runs/half", resume=True),
@@ -116,7 +116,9 @@ def twice_the_first(a: int, b: int, p: int) -> int:
     return (2 * a + b) % p
 
 
-own = replace(quick, task=replace(quick.task, operation=twice_the_first)).with_training(epochs=1000)
+own = replace(quick, task=replace(quick.task, operation=twice_the_first)).with_training(
+    epochs=1000, geometric_checkpoints=20
+)
 run = grokviz.train(own, "runs/own", resume=True)
 measured = grokviz.measure(run)
 run
