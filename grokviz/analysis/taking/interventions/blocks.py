@@ -67,7 +67,7 @@ def of_elements(
 def part_of_pairs(
     functions: Float[Tensor, "pair column"], harmonics: Harmonics, labels: Sequence[Label], families: Sequence[Family]
 ) -> Float[Tensor, "pair column"]:
-    """The part of functions of the pair that lies in families of some blocks, in float64."""
+    """The part of functions of the pair that lies in families of some blocks, in their precision."""
     if set(families) == set(FAMILIES):
         parts = [_whole(functions, harmonics, label) for label in labels]
     else:
@@ -81,7 +81,7 @@ def _whole(functions: Float[Tensor, "pair column"], harmonics: Harmonics, label:
     """
     rows, n = harmonics.blocks.rows(label), harmonics.n
     one = torch.full((1, n), n**-0.5, dtype=functions.dtype)
-    first, second = torch.cat([one, harmonics.of_first[rows]]), torch.cat([one, harmonics.of_second[rows]])
+    first, second = (torch.cat([one, each[rows].to(one)]) for each in (harmonics.of_first, harmonics.of_second))
     along_a = first @ rearrange(functions, "(a b) column -> a (b column)", a=n)
     both = second @ rearrange(along_a, "v (b column) -> v b column", b=n)  # [row of a, row of b, column]
     both[0, 0] = 0
@@ -93,7 +93,7 @@ def _of_pairs(edit: BlockEdit, values: Float[Tensor, "pair ..."], harmonics: Har
     flat = values.reshape(len(values), -1)
     parts = []
     for some in torch.split(flat, COLUMNS_AT_ONCE, dim=1):
-        functions = some.double()
+        functions = some
         if edit.how == "turn":
             for label in edit.labels:
                 for family in edit.families:
@@ -112,7 +112,8 @@ def _family(
 ) -> Float[Tensor, "pair column"]:
     """The part of functions of the pair in one family of a block, its phase turned."""
     rows, n = harmonics.blocks.rows(label), harmonics.n
-    first, second, answer = (each[rows] for each in (harmonics.of_first, harmonics.of_second, harmonics.of_answer))
+    places = (harmonics.of_first, harmonics.of_second, harmonics.of_answer)
+    first, second, answer = (each[rows].to(functions) for each in places)
     if family == "answer":
         return (_turned(answer, turns).T @ (answer @ harmonics.means(functions)))[harmonics.answers]
     grid = rearrange(functions, "(a b) column -> a b column", a=n)

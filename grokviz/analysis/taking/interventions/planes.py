@@ -11,7 +11,7 @@ from torch import Tensor
 from grokviz.analysis.taking.interventions.blocks import BlockEdit
 from grokviz.analysis.taking.interventions.intervention import Scene, generator_of, no_control
 
-HALVINGS = 60
+HALVINGS = 40
 LARGEST_TILT = 60.0
 LEAST_STRENGTH = 1e-6
 """Singular values, as a share of the largest, from which a direction belongs to the row space."""
