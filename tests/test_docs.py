@@ -49,7 +49,16 @@ def address(site: Path) -> Iterator[str]:
 def test_every_public_name_is_in_the_api_and_every_notebook_has_a_page_with_its_outputs(site: Path) -> None:
     api = "".join(page.read_text() for page in (site / "api").glob("*.html"))
     for name in grokviz.__all__:
-        if name not in ("figures", "measures", "operators", "trackers", "__version__", "PRESETS", "MEASURES"):
+        if name not in (
+            "figures",
+            "interventions",
+            "measures",
+            "operators",
+            "trackers",
+            "__version__",
+            "PRESETS",
+            "MEASURES",
+        ):
             assert f'id="grokviz.{name}"' in api, name
     for figure in grokviz.figures.FIGURES:
         assert f'.{figure.__name__}"' in api, figure.__name__

@@ -24,7 +24,7 @@ from grokviz.cli.arguments import TrainArguments
 from grokviz.cli.parsing import parsed
 from grokviz.cli.table import COMMANDS
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
-from grokviz.figures import FIGURES, Drawing, why_not
+from grokviz.figures import FIGURES, Drawing, title_of, why_not
 from grokviz.models.activations import RELU
 from grokviz.models.token_tables import logits_of, tables_of
 from grokviz.report.buffer import Buffer, Place
