@@ -2,7 +2,8 @@
 
 Each `tutorial/*.py` is a notebook as jupytext writes them. They are executed in their order in one folder, so that a run which
 one has trained is there for the next; whatever fails ends the build. Where $TUTORIAL_RUNS names a folder of runs, these are
-there from the beginning: the tests have `quick` trained already. Figures are drawn by plotly.js, of which the site has one
+there from the beginning: the tests have `quick` trained already; $TUTORIAL_ONLY names those that are executed, all if it is not
+given. Figures are drawn by plotly.js, of which the site has one
 copy of its own: nothing is fetched from anywhere.
 """
 
@@ -50,6 +51,7 @@ outputs: dict[str, list[str]] = {}
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page and a notebook to download for each notebook of the tutorial, and plotly.js."""
     sources = sorted((Path(config.docs_dir) / "tutorial").glob("*.py"))
+    only = tuple(os.environ.get("TUTORIAL_ONLY", "").split(","))  # '' begins every name
     with tempfile.TemporaryDirectory() as folder:
         if trained := os.environ.get("TUTORIAL_RUNS"):
             shutil.copytree(trained, Path(folder) / "runs")
@@ -58,7 +60,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(
                 File.generated(config, f"tutorial/{source.stem}.ipynb", content=jupytext.writes(notebook, "ipynb"))
             )
-            execute(notebook, folder)
+            if source.stem.startswith(only):
+                execute(notebook, folder)
             page = f"tutorial/{source.stem}.md"
             outputs[page] = []
             files.append(File.generated(config, page, content=markdown(notebook, page)))
