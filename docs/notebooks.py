@@ -26,18 +26,7 @@ from mkdocs.structure.pages import Page
 from nbclient import NotebookClient
 from plotly.offline import get_plotlyjs
 
-from grokviz.analysis.taking.measures import (
-    algorithm,
-    attention,
-    fourier,
-    interventions,
-    irreps,
-    performance,
-    progress,
-    superposition,
-    unseen,
-    weights,
-)
+from grokviz.analysis.taking.measures import FAMILIES, interventions
 from grokviz.analysis.taking.operators import OPERATORS
 from grokviz.analysis.taking.specs import specs_of
 
@@ -77,8 +66,7 @@ def measures() -> str:
         "Each is a function of a snapshot, in `grokviz.measures`. All of them together are `grokviz.MEASURES`. What is said here "
         "of each is also in `measurements[name].attrs`.",
     ]
-    families = (performance, fourier, irreps, progress, unseen, attention, superposition, algorithm, weights)
-    named = [(family.__name__.rpartition(".")[2], family.MEASURES) for family in families]
+    named = [(family.__name__.rpartition(".")[2], family.MEASURES) for family in FAMILIES]
     for name, functions in (*named, ("interventions", interventions.UNDER), ("operators", OPERATORS)):
         parts.append(f"## {name.capitalize()}")
         if name == "operators":

@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from grokviz.analysis.taking.interventions.intervention import Intervention
 
 
-CONTROLS = {
-    "others": "as many other frequencies (irreps of as many rows), neither key nor a harmonic of one",
-    "planes": "random planes of d_model in the row space of W_E, of as many dimensions and as much power",
-    "neurons": "as many of the other neurons",
-    "heads": "as many of the other heads",
-    "mirror": "the same in the mirror direction, a - b for a + b",
-    "partner": "the function of the same magnitude and the other symmetry, x for |x|",
-    "directions": "random directions, as many of those in which the values lie; of a weight with its singular values",
-}
-"""What the kinds of controls are."""
-
-
 def outcome_of_ablation(run: Run, arguments: AblateArguments) -> "tuple[list[str], pd.DataFrame]":
     """What came out, in words and as a table."""
     if arguments.sufficiency and arguments.subsets:
@@ -155,6 +143,8 @@ def epochs_of(given: str) -> Any:
 
 def lines_of(found: "xr.Dataset", split: str) -> Iterator[str]:
     """What came out, in words."""
+    from grokviz.analysis.taking.interventions.controls import KINDS
+
     if split not in found["split"]:
         raise GrokvizError(f"split is {split!r}, but there are {', '.join(found['split'].values.tolist())}")
     here = found.sel(split=split)
@@ -164,7 +154,7 @@ def lines_of(found: "xr.Dataset", split: str) -> Iterator[str]:
         for name in now["intervention"].values.tolist():
             yield from _of_one(name, now.sel(intervention=name))
     for kind in found["control"].values.tolist():
-        yield f"{kind}: {CONTROLS[kind]}"
+        yield f"{kind}: {KINDS.get(kind, 'controls of your own')}"
 
 
 def _of_one(name: str, now: "xr.Dataset") -> Iterator[str]:

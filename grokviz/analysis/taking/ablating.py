@@ -21,13 +21,7 @@ from grokviz.analysis.taking.measures.interventions import changed_share, moved_
 from grokviz.analysis.taking.measures.performance import accuracy, loss
 from grokviz.analysis.taking.sources import run_source
 from grokviz.analysis.taking.specs import Measures, MeasureSpec, specs_of
-from grokviz.analysis.taking.under import (
-    Asked,
-    identity_or_name,
-    keys_as_text,
-    measured_under,
-    what_holds_of_cases,
-)
+from grokviz.analysis.taking.under import Asked, gathered, identity_or_name
 from grokviz.checks import Epoch, seed_number, shown, whole
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.intervened import Against
@@ -78,7 +72,7 @@ def ablate(
     seed_number("seed", seed)
     epochs = epochs_of(run, epoch)
     with keep_measurements(run) as kept, begun(run_source(run), specs) as start:
-        ground, keys = ground_of(start), keys_as_text(start.keys.frequencies)
+        ground = ground_of(start)
         asked = needed(start) if interventions is None else interventions_in(interventions)
         for each in asked:
             refuse_senseless(each, ground)
@@ -88,8 +82,7 @@ def ablate(
         wanted = Asked(
             specs, epochs, list({identity_or_name(one): one for one in several}.values()), [a for a, _ in drawn]
         )
-        cases = what_holds_of_cases(kept.interventions(), start.source, specs, keys)
-        cases = measured_under(start, wanted, cases, kept.replace_interventions, progress=progress)
+        cases = gathered(start, wanted, kept.interventions(), kept.replace_interventions, progress=progress)
         networks = {each: start.source.identities[each] for each in epochs}
     names = [spec.name for spec in specs]
     return against_controls(cases, [each for each, _ in drawn], networks, names, identity_or_name(AS_IT_IS))
@@ -100,12 +93,11 @@ def measured_run_under(
 ) -> xr.Dataset:
     """All of `specs` at every checkpoint of `run` under each of the interventions, along an axis of them; kept in the run."""
     with keep_measurements(run) as kept, begun(run_source(run), specs) as start:
-        ground, keys = ground_of(start), keys_as_text(start.keys.frequencies)
+        ground = ground_of(start)
         for each in interventions:
             refuse_senseless(each, ground)
         asked = Asked(specs, list(start.source.identities), interventions)
-        cases = what_holds_of_cases(kept.interventions(), start.source, specs, keys)
-        cases = measured_under(start, asked, cases, kept.replace_interventions, progress=progress)
+        cases = gathered(start, asked, kept.interventions(), kept.replace_interventions, progress=progress)
         identities = {each.name: identity_or_name(each) for each in interventions}
         networks: Networks = start.source.identities
         return by_intervention(cases, identities, networks, [spec.name for spec in specs])

@@ -20,13 +20,7 @@ from grokviz.analysis.taking.measures.fourier import embedding_power
 from grokviz.analysis.taking.measures.performance import accuracy, loss
 from grokviz.analysis.taking.sources import run_source
 from grokviz.analysis.taking.specs import specs_of
-from grokviz.analysis.taking.under import (
-    Asked,
-    identity_or_name,
-    keys_as_text,
-    measured_under,
-    what_holds_of_cases,
-)
+from grokviz.analysis.taking.under import Asked, gathered, identity_or_name
 from grokviz.checks import Epoch, whole
 from grokviz.store import Run, keep_measurements, open_run
 from grokviz.tasks.blocks import Label
@@ -103,10 +97,13 @@ def subsets(
         labels = _largest(start, frequencies)
         sets = [each for size in range(1, len(labels) + 1) for each in combinations(labels, size)]
         interventions: list[Intervention] = [AS_IT_IS, *(shelf.keep(each) for each in sets)]
-        keys = keys_as_text(start.keys.frequencies)
-        cases = what_holds_of_cases(kept.interventions(), start.source, specs, keys)
-        asked = Asked(specs, epochs, interventions)
-        cases = measured_under(start, asked, cases, kept.replace_interventions, progress=progress)
+        cases = gathered(
+            start,
+            Asked(specs, epochs, interventions),
+            kept.interventions(),
+            kept.replace_interventions,
+            progress=progress,
+        )
         identities = {each.name: identity_or_name(each) for each in interventions}
         networks = {each: start.source.identities[each] for each in epochs}
     found = by_intervention(cases, identities, networks, ["loss", "accuracy"])

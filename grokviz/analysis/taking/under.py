@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -59,6 +58,19 @@ def identity_or_name(intervention: Intervention) -> str:
 
 NOT_TOLD = "not told: "
 """How the place of an identity begins where there is none."""
+
+
+def gathered(
+    start: Start, asked: Asked, stored: Cases | None, keep: Callable[[Cases], None], *, progress: bool
+) -> Cases:
+    """What is asked: of what is `stored` what holds, and what is missing, which is measured and kept by `keep`.
+
+    Raises:
+        GrokvizError: as `measured_under`.
+    """
+    keys = json.dumps(list(start.keys.frequencies))
+    cases = what_holds_of_cases(stored, start.source, asked.specs, keys)
+    return measured_under(start, asked, cases, keep, progress=progress)
 
 
 def what_holds_of_cases(stored: Cases | None, source: Source, specs: Sequence[MeasureSpec], keys: str) -> Cases:
@@ -155,11 +167,6 @@ def told_alone(cases: Cases) -> Cases:
         for name, column in cases.columns.items()
     }
     return replace(cases, columns=columns, why_lacking={c: why for c, why in cases.why_lacking.items() if is_kept(c)})
-
-
-def keys_as_text(keys: Sequence[Any]) -> str:
-    """Key frequencies as a file keeps them."""
-    return json.dumps(list(keys))
 
 
 def _units(start: Start, asked: Asked, cases: Cases) -> list[Unit]:

@@ -11,7 +11,7 @@ from math import comb
 import numpy as np
 
 from grokviz.analysis.taking.interventions.blocks import BlockEdit, Family
-from grokviz.analysis.taking.interventions.intervention import Ground, Intervention, listed, no_control
+from grokviz.analysis.taking.interventions.intervention import Function, Ground, Intervention, listed, no_control
 from grokviz.analysis.taking.interventions.patching import Patch
 from grokviz.analysis.taking.interventions.paths import PARTNERS, Swap
 from grokviz.analysis.taking.interventions.planes import RandomPlane
@@ -34,7 +34,7 @@ class OtherBlocks:
     """Other blocks, of equally many rows, among which is no key and no harmonic of one."""
 
     name: str = "others"
-    said: str = "as many others, neither key nor a harmonic of one (of irreps: others of as many rows)"
+    said: str = "as many other frequencies (irreps of as many rows), neither key nor a harmonic of one"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
@@ -50,12 +50,7 @@ class OtherBlocks:
                 f"no other {blocks.plural} with {together} are left: {len(pool)} of {len(blocks)} are neither key, nor a "
                 "harmonic, nor meant"
             )
-        return tuple(
-            Intervention(
-                f"{of.name}: {blocks.plural} {listed(labels)} instead", of.at, replace(edit, labels=labels), of.needs
-            )
-            for labels in sets
-        )
+        return tuple(_instead(of, f"{blocks.plural} {listed(labels)}", replace(edit, labels=labels)) for labels in sets)
 
 
 @dataclass(frozen=True)
@@ -63,15 +58,14 @@ class Planes:
     """Random planes of d_model in the row space of the embedding, of as many dimensions and as much power."""
 
     name: str = "planes"
-    said: str = "random planes of the embedding, of as many dimensions and as much power"
+    said: str = "random planes of d_model in the row space of W_E, of as many dimensions and as much power"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
         edit = of.function
         assert isinstance(edit, BlockEdit)
         return tuple(
-            Intervention(f"{of.name}: random plane {draw} of seed {seed} instead", of.at, RandomPlane(edit, draw, seed))
-            for draw in range(number)
+            _instead(of, f"random plane {draw} of seed {seed}", RandomPlane(edit, draw, seed)) for draw in range(number)
         )
 
 
@@ -93,17 +87,9 @@ class OtherNeurons:
             if comb(width - size, size) < number:
                 others = [neuron for neuron in range(width) if neuron not in which.numbers]
                 sets = [NeuronSet("given", tuple(some)) for some in combinations(others, size)]
-                return tuple(
-                    Intervention(f"{of.name}: {some.said} instead", of.at, NeuronsToMean(some), of.needs)
-                    for some in sets
-                )
+                return tuple(_instead(of, some.said, NeuronsToMean(some)) for some in sets)
         return tuple(
-            Intervention(
-                f"{of.name}: random others {draw} of seed {seed} instead",
-                of.at,
-                NeuronsToMean(RandomNeurons(which, draw, seed)),
-                of.needs,
-            )
+            _instead(of, f"random others {draw} of seed {seed}", NeuronsToMean(RandomNeurons(which, draw, seed)))
             for draw in range(number)
         )
 
@@ -126,10 +112,7 @@ class OtherHeads:
         if len(sets) > number:
             order = np.random.default_rng(seed).permutation(len(sets))[:number]
             sets = [sets[place] for place in sorted(order.tolist())]
-        return tuple(
-            Intervention(f"{of.name}: heads {listed(heads)} instead", of.at, replace(edit, heads=heads), of.needs)
-            for heads in sets
-        )
+        return tuple(_instead(of, f"heads {listed(heads)}", replace(edit, heads=heads)) for heads in sets)
 
 
 @dataclass(frozen=True)
@@ -137,7 +120,7 @@ class Mirror:
     """The same blocks in the mirror direction: waves of a - b for those of a + b, of b alone for those of a alone."""
 
     name: str = "mirror"
-    said: str = "the same blocks in the mirror direction, a - b for a + b"
+    said: str = "the same in the mirror direction, a - b for a + b"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
@@ -148,7 +131,7 @@ class Mirror:
             raise no_control("it acts on both directions alike")
         if len(edit.labels) and ground.task.blocks.turns(edit.labels[0]) is None:
             raise no_control(f"{ground.task.law.said} has no mirror direction: it is not cyclic")
-        return (Intervention(f"{of.name}: its mirror instead", of.at, replace(edit, families=families), of.needs),)
+        return (_instead(of, "its mirror", replace(edit, families=families)),)
 
 
 @dataclass(frozen=True)
@@ -156,7 +139,7 @@ class Partner:
     """The function of the same magnitude and the other symmetry: x for |x|."""
 
     name: str = "partner"
-    said: str = "the function of the same magnitude and the other symmetry"
+    said: str = "the function of the same magnitude and the other symmetry, x for |x|"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
@@ -165,7 +148,7 @@ class Partner:
         if swap.formula not in PARTNERS:
             raise no_control(f"{swap.formula} is neither even nor odd")
         partner = PARTNERS[swap.formula]
-        return (Intervention(f"{of.name}: {partner} instead", of.at, Swap(partner), of.needs),)
+        return (_instead(of, partner, Swap(partner)),)
 
 
 @dataclass(frozen=True)
@@ -173,7 +156,7 @@ class RandomDirections:
     """The same with random directions: as many of those in which the values lie, or with the same singular values."""
 
     name: str = "directions"
-    said: str = "random directions, as many of those in which the values lie"
+    said: str = "random directions, as many of those in which the values lie; of a weight with its singular values"
 
     def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
         """See `Control.draws`."""
@@ -182,11 +165,18 @@ class RandomDirections:
         if isinstance(function, Patch) and function.part == "whole":
             raise no_control("all of it is patched")
         return tuple(
-            Intervention(
-                f"{of.name}: random directions {draw} of seed {seed} instead",
-                of.at,
-                replace(function, random=(draw, seed)),
-                of.needs,
-            )
+            _instead(of, f"random directions {draw} of seed {seed}", replace(function, random=(draw, seed)))
             for draw in range(number)
         )
+
+
+def _instead(of: Intervention, what: str, function: Function) -> Intervention:
+    """The same intervention on something else."""
+    return Intervention(f"{of.name}: {what} instead", of.at, function, of.needs)
+
+
+KINDS: Mapping[str, str] = {
+    control.name: control.said
+    for control in (OtherBlocks(), Planes(), OtherNeurons(), OtherHeads(), Mirror(), Partner(), RandomDirections())
+}
+"""What the kinds of controls are, by their names."""

@@ -24,14 +24,5 @@ from grokviz.analysis.taking.measures import (
 
 Measure = Callable[..., Tensor]
 
-MEASURES: tuple[Measure, ...] = (
-    *performance.MEASURES,
-    *fourier.MEASURES,
-    *irreps.MEASURES,
-    *progress.MEASURES,
-    *unseen.MEASURES,
-    *attention.MEASURES,
-    *superposition.MEASURES,
-    *algorithm.MEASURES,
-    *weights.MEASURES,
-)
+FAMILIES = (performance, fourier, irreps, progress, unseen, attention, superposition, algorithm, weights)
+MEASURES: tuple[Measure, ...] = tuple(measure for family in FAMILIES for measure in family.MEASURES)
