@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .PHONY: help demo test check reliability slurm bands bench docs extras arm transformer-lens-4 ledger readme clean
 
 help:
-	@echo "make demo    train, measure and report the quick preset (half a minute on 2 cores, once installed)"
+	@echo "make demo    train, measure and report the quick preset (a minute on 2 cores, once installed)"
 	@echo "make test    everything that CI runs: checks, tests, examples"
 	@echo "make reliability   every kill, flip and full disk, of which make test takes a sample (about ten minutes)"
 	@echo "make slurm   studies on a real Slurm of this machine, as root: a job requeued, one killed, one out of time (two minutes)"
