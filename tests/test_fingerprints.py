@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,25 @@ def test_the_walk_through_grokvizs_own_code_does_not_go_round_in_it() -> None:
     for measure in (snapshot_of, *grokviz.MEASURES):
         walk.digest(measure)
     assert visited < 200_000
+
+
+def test_what_a_walk_has_seen_before_changes_no_hash() -> None:
+    walk = _Walk()
+    fresh = {measure: described(measure) for measure in grokviz.MEASURES}
+    assert {measure: walk.digest(measure) for measure in reversed(grokviz.MEASURES)} == fresh
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_a_circle_is_entered_changes_no_hash(seed: int) -> None:
+    draw = random.Random(seed)
+    things: list[dict[str, object]] = [{"number": number} for number in range(8)]
+    for number, thing in enumerate(things):
+        thing |= {f"to {other}": things[other] for other in draw.sample(range(8), draw.randint(0, 3))}
+        thing["again"] = [things[number]]
+    fresh = [described(thing) for thing in things]
+    for _ in range(10):
+        walk, order = _Walk(), draw.sample(range(8), 8)
+        assert {place: walk.digest(things[place]) for place in order} == dict(enumerate(fresh))
 
 
 @pytest.mark.slow

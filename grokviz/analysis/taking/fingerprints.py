@@ -151,7 +151,7 @@ def identity_of(intervention: Intervention) -> str:
 @cache
 def _code_of_calls(cls: type) -> str:
     """The hash of what the objects of a class of grokviz do when they are called."""
-    return _Walk().digest(vars(cls)["__call__"])  # a walk of its own: what is met in a circle depends on where it began
+    return _walk_through_own().digest(vars(cls)["__call__"])
 
 
 @cache
@@ -190,13 +190,24 @@ def _hash(*parts: str) -> str:
 
 
 class _Walk:
-    """One walk through all that something reaches. A class, because it notes what it has seen: objects may hold each other."""
+    """One walk through all that something reaches. A class, because it notes what it has seen: objects may hold each other.
+
+    The hash of an object is that of the tree of what it reaches, in which an object that is met again below itself is told by how
+    far above it is. So it does not depend on what the walk has seen before: what is known of an object that is in a circle with
+    one that is being looked at would be another tree, and is not taken.
+    """
 
     def __init__(self) -> None:
         self.generators: dict[int, GeneratorState] = {}
         self._above: dict[int, int] = {}
         """The depth of each object that is being looked at."""
         self._done: dict[int, str] = {}
+        self._circle: dict[int, int] = {}
+        """Of each object that is in a circle with others: which circle."""
+        self._circles_above: list[int] = []
+        """Those of what is being looked at."""
+        self._unfinished: list[int] = []
+        """Objects that speak of something above them that is still being looked at: they are in a circle with it."""
         self._alive: list[Any] = []
         """All that was seen, so that no other object comes to have the same id."""
         self._highest = sys.maxsize
@@ -211,20 +222,31 @@ class _Walk:
         if key in self._above:
             self._highest = min(self._highest, self._above[key])
             return f"above {len(self._above) - self._above[key]}"
-        if key in self._done:
+        circle = self._circle.get(key, key)
+        if key in self._done and circle not in self._circles_above:
             return self._done[key]
         self._alive.append(value)
         depth = self._above[key] = len(self._above)
         outer, self._highest = self._highest, sys.maxsize
+        before = len(self._unfinished)
+        self._circles_above.append(circle)
         try:
             found = _hash(*self._parts(value))
+        except (UntellableError, RecursionError):
+            del self._unfinished[before:]
+            raise
         finally:
+            self._circles_above.pop()
             del self._above[key]
             highest, self._highest = self._highest, outer
-        if highest >= depth:  # what speaks of nothing above it means the same everywhere
+        if highest >= depth:  # it speaks of nothing above it: so ends the circle that was entered here, if there is one
             self._done[key] = found
+            for member in (*self._unfinished[before:], key):
+                self._circle.setdefault(member, circle)
+            del self._unfinished[before:]
         else:
             self._highest = min(outer, highest)
+            self._unfinished.append(key)
         return found
 
     def _parts(self, value: Any) -> Iterator[str]:
