@@ -16,6 +16,7 @@ import xarray as xr
 from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
+from grokviz.tasks.blocks import Label
 
 WHY_LACKING = "why_lacking"
 """The text of a case that has no numbers, with the reason."""
@@ -24,6 +25,23 @@ CASE, INTERVENTION, CHECKPOINT = "case_of_", "intervention_of_", "checkpoint_of_
 
 TEXTS = {"name": "intervention", "at": "intervention", "sentence": "intervention"}
 """What an intervention is, in one text each."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What an intervention does to which blocks of the task."""
+
+    how: str
+    """In a word or two, by which it is found again: keep, remove, scale, ..."""
+    labels: tuple[Label, ...]
+    """The frequencies, or the irreps."""
+    families: tuple[str, ...] = ()
+    """Of functions of a pair, which of their parts; none for all."""
+
+    @property
+    def blocks(self) -> str:
+        """The blocks in words: '3, 7'."""
+        return ", ".join(map(str, self.labels))
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,8 @@ class Against:
     identity: str
     sentence: str
     at: str
+    about: About | None = None
+    """None where it is on no blocks, or an older version did not note them."""
     controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the name of the control: the identities of its draws."""
     why_none: Mapping[str, str] = field(default_factory=dict)
@@ -176,11 +196,19 @@ def _against_in(dataset: xr.Dataset) -> list[Against]:
     return [
         Against(
             **{name: str(each[name]) for name in fields},
+            about=_about_in(each.get("about")),
             controls={str(kind): tuple(map(str, draws)) for kind, draws in each["controls"].items()},
             why_none={str(kind): str(why) for kind, why in each["why_none"].items()},
         )
         for each in found
     ]
+
+
+def _about_in(given: Any) -> About | None:
+    if given is None:
+        return None
+    labels = tuple(label if isinstance(label, int) else str(label) for label in given["labels"])
+    return About(str(given["how"]), labels, tuple(map(str, given["families"])))
 
 
 def _texts(values: list[str]) -> np.ndarray:

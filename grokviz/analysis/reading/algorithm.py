@@ -7,13 +7,11 @@ from grokviz.analysis.reading.causes import unseen_split
 from grokviz.analysis.reading.derived import key_frequencies_of, measurements_of_one, why_lacking
 from grokviz.checks import Epoch, epoch_among
 from grokviz.errors import LackingError
-from grokviz.intervened import Against, Case
+from grokviz.intervened import About, Against, Case
 from grokviz.store import Run, open_run
 
 PIZZA, CLOCKS = 0.17, (0.75, 0.90)
 """Distance irrelevance in print: of a pizza; of clocks from and to."""
-
-NAMES = {"rest": "(the other products) in neurons", "answer": "(waves of the answer) in neurons"}
 
 
 def algorithm(run: Run | str, epoch: Epoch = "last") -> xr.Dataset:
@@ -40,8 +38,9 @@ def algorithm(run: Run | str, epoch: Epoch = "last") -> xr.Dataset:
         "gradient_symmetricity": float(now["gradient_symmetricity"]),
         "nearest": _nearest(distance),
     }
-    cases, keys = opened.interventions, ", ".join(map(str, key_frequencies_of(measurements)))
-    against = None if cases is None else cases.against.get(f"without {keys} {NAMES['rest']}")
+    cases, meant = opened.interventions, About("remove", tuple(key_frequencies_of(measurements)), ("rest",))
+    tried = () if cases is None else cases.against.values()
+    against = next((each for each in tried if (each.at, each.about) == ("neurons", meant)), None)
     case = number, str(now["checkpoint"].item())
     for family, identity in _identities(against).items():
         for value in ("loss", "accuracy"):

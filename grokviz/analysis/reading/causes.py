@@ -5,19 +5,18 @@ was tried; and the range of its controls, other frequencies that are neither key
 the same, beside the network as it is.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.against import HIGH, LOW
-from grokviz.intervened import Against, Case, Cases
+from grokviz.intervened import About, Against, Case, Cases
 from grokviz.measured import task_in
 from grokviz.tasks.blocks import Blocks, Label
 
-PLACES: Mapping[str, str] = {"W_E": "embedding", "neurons": "neurons"}
-"""How the places are called in the names of interventions, and in those of variables."""
+PLACES = ("embedding", "neurons")
+"""Where blocks are removed, as it is called in the names of variables."""
 
 VALUES = ("loss", "accuracy")
 KEPT = "kept"
@@ -34,15 +33,12 @@ def with_causes(measurements: xr.Dataset, cases: Cases | None) -> xr.Dataset:
         return measurements
     shelf = _Shelf(measurements, cases)
     found: dict[str, Any] = {}
-    for said, place in PLACES.items():
-        by_label = {label: cases.against.get(f"without {label} in {said}") for label in blocks.labels.tolist()}
+    done = {(each.at, each.about): each for each in cases.against.values() if each.about is not None}
+    for place in PLACES:
+        by_label = {label: done.get((place, About("remove", (label,)))) for label in blocks.labels.tolist()}
         if any(by_label.values()):
             found |= _variables(f"removed_{place}", blocks.axis, shelf, list(by_label.values()))
-    kept = {
-        name.removesuffix(" alone in W_E"): each
-        for name, each in cases.against.items()
-        if name.endswith(" alone in W_E")
-    }
+    kept = {about.blocks: each for (place, about), each in done.items() if place == "embedding" and about.how == "keep"}
     if kept:
         found |= _variables(KEPT, KEPT, shelf, list(kept.values()))
     coordinates = {KEPT: np.array(list(kept), dtype=object)} if kept else {}
@@ -101,10 +97,8 @@ def _quantile(draws: np.ndarray, quantile: float) -> np.ndarray:
 def what_is(label: Label, now: xr.Dataset, blocks: Blocks) -> str:
     """What the removals say of a block at an epoch: 'needed', 'not needed', or '' where none was tried."""
     place = blocks.place(label)
-    losses = [now[f"removed_{at}_loss"].values[place] for at in PLACES.values() if f"removed_{at}_loss" in now]
-    highs = [
-        now[f"removed_{at}_loss_control_high"].values[place] for at in PLACES.values() if f"removed_{at}_loss" in now
-    ]
+    losses = [now[f"removed_{at}_loss"].values[place] for at in PLACES if f"removed_{at}_loss" in now]
+    highs = [now[f"removed_{at}_loss_control_high"].values[place] for at in PLACES if f"removed_{at}_loss" in now]
     pairs = [
         (loss, high) for loss, high in zip(losses, highs, strict=True) if not np.isnan(loss) and not np.isnan(high)
     ]

@@ -11,11 +11,10 @@ from grokviz.analysis.reading.against import Networks, against_controls, by_inte
 from grokviz.analysis.reading.derived import multiples_of_keys
 from grokviz.analysis.taking.gathering import Start, begun
 from grokviz.analysis.taking.interventions import shelf
-from grokviz.analysis.taking.interventions.blocks import BlockEdit, refuse_no_blocks
+from grokviz.analysis.taking.interventions.blocks import refuse_no_blocks
 from grokviz.analysis.taking.interventions.controls import Mirror
 from grokviz.analysis.taking.interventions.intervention import AS_IT_IS, Ground, Intervention, interventions_in
 from grokviz.analysis.taking.interventions.patching import Patch
-from grokviz.analysis.taking.interventions.units import NeuronDirections, NeuronsToMean
 from grokviz.analysis.taking.measures.fourier import embedding_power, readout_power
 from grokviz.analysis.taking.measures.interventions import changed_share, moved_share, patch_recovery
 from grokviz.analysis.taking.measures.performance import accuracy, loss
@@ -163,16 +162,9 @@ def refuse_senseless(intervention: Intervention, ground: Ground) -> None:
         GrokvizError: it is so.
     """
     intervention.refuse_where_it_cannot_act(ground.blueprint)
-    function = intervention.function
-    if isinstance(function, BlockEdit | NeuronDirections | Patch):
-        labels = function.labels
-    elif isinstance(function, NeuronsToMean):
-        labels = getattr(function.which, "labels", ())
-    else:
-        return
-    if labels or isinstance(function, BlockEdit | NeuronDirections):
+    if intervention.about is not None:
         blocks = ground.task.blocks
-        refuse_no_blocks(labels, blocks.labels.tolist(), blocks.axis)
+        refuse_no_blocks(intervention.about.labels, blocks.labels.tolist(), blocks.axis)
 
 
 def epochs_of(run: Run, given: Any) -> list[int]:
@@ -198,7 +190,7 @@ def _against(each: Intervention, ground: Ground, number: int, seed: int) -> tupl
             continue
         found[control.name] = tuple(map(identity_or_name, draws))
         several += draws
-    return Against(each.name, identity_or_name(each), str(each), each.at, found, why_none), tuple(several)
+    return Against(each.name, identity_or_name(each), str(each), each.at, each.about, found, why_none), tuple(several)
 
 
 def _also(asked: Sequence[Intervention]) -> list[MeasureSpec]:

@@ -53,7 +53,7 @@ def sufficiency(run: Run | str | Path, *, controls: int = CONTROLS, seed: int = 
     sets = [shelf.keep(keys), *([shelf.keep((*keys, *harmonics))] if harmonics else [])]
     ablate(run, sets, epoch="all", controls=controls, seed=seed, progress=progress)
     measurements = with_causes(own_measurements(run), run.interventions)
-    names = [each.name.removesuffix(" alone in W_E") for each in sets]
+    names = [each.about.blocks for each in sets if each.about is not None]
     measurements = measurements.sel(kept=names)
     times = sufficiency_times(measurements)
     curves = [measurements["accuracy"].sel(split=times.attrs["split"], drop=True).values]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from grokviz.checks import choose, function, one_of, shown
 from grokviz.errors import GrokvizError, LackingError
+from grokviz.intervened import About
 from grokviz.models.architecture import Blueprint
 from grokviz.models.weights import Weights
 from grokviz.tasks.blocks import Label
@@ -99,6 +100,8 @@ class Intervention:
     """With what it is compared."""
     sentence: str = field(default="", compare=False)
     """What it does, as a sentence; its name, if not given."""
+    about: About | None = field(default=None, compare=False)
+    """What it does to which blocks, if it is on any: the task must have them."""
 
     def __post_init__(self) -> None:
         """Refuse what is no intervention."""

@@ -28,6 +28,7 @@ from grokviz.analysis.taking.interventions.units import (
 )
 from grokviz.checks import Epoch, number, one_of, seed_number, shown, whole
 from grokviz.errors import GrokvizError
+from grokviz.intervened import About
 from grokviz.store import Run, open_run
 from grokviz.tasks.blocks import Label
 
@@ -117,7 +118,8 @@ def neurons(
         chosen = NeuronSet("given", _numbers("neurons", which))
     name = f"neurons {chosen.said} set to their mean"
     sentence = f"The neurons that are {chosen.said} are set to their mean over all pairs."
-    return Intervention(name, "neurons", NeuronsToMean(chosen), "all pairs", (OtherNeurons(),), sentence)
+    about = About("set neurons to their mean", chosen.labels) if chosen.labels else None
+    return Intervention(name, "neurons", NeuronsToMean(chosen), "all pairs", (OtherNeurons(),), sentence, about)
 
 
 def directions(labels: Label | Sequence[Label], how: str = "remove") -> Intervention:
@@ -130,7 +132,8 @@ def directions(labels: Label | Sequence[Label], how: str = "remove") -> Interven
     function = NeuronDirections(how, labels)  # type: ignore[arg-type]  # one of these
     name = f"neurons {said} the readout of {listed(labels)}"
     sentence = f"What the neurons do is left {said} the directions that the readout maps to {listed(labels)} alone."
-    return Intervention(name, "neurons", function, "all pairs", (RandomDirections(),), sentence)
+    about = About(f"{how} directions", labels)
+    return Intervention(name, "neurons", function, "all pairs", (RandomDirections(),), sentence, about)
 
 
 def activation(formula: str) -> Intervention:
@@ -201,7 +204,8 @@ def _blocks(
         controls = (*controls, Mirror())
     needs: Needs = "pairwise" if at in WITHOUT_PAIRS else "all pairs"
     sentence = sentence.format(labels=f"{listed(labels)}{only}", at=SAID_AT.get(at, f"the {at}"))
-    return Intervention(name, at, BlockEdit(how, labels, amount, families), needs, controls, sentence)
+    about = About(how, labels, () if whole_block else families)
+    return Intervention(name, at, BlockEdit(how, labels, amount, families), needs, controls, sentence, about)
 
 
 SAID_FAMILY = {"answer": "waves of the answer", "rest": "the other products", "a": "a alone", "b": "b alone"}
