@@ -41,7 +41,11 @@ AXES_OF_MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("logit_by_answer", "answer"), ("token", "other_token")),
     "restricted_accuracy": ("split",),
     **dict.fromkeys(("unseen_restricted_loss", "unseen_restricted_accuracy", "unseen_excluded_loss"), ()),
-    **dict.fromkeys(("restricted_loss_null", "unseen_restricted_loss_null", "unseen_excluded_loss_null"), ("null",)),
+    **{
+        f"{unseen}{part}_null": ("null",)
+        for unseen in ("", "unseen_")
+        for part in ("restricted_loss", "restricted_accuracy", "excluded_loss")
+    },
     "attention_score": ("head", "source", "token"),
     **dict.fromkeys(("attention_mean", "attention_std"), ("head", "source")),
     "attention_entropy": ("head",),

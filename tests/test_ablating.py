@@ -250,7 +250,31 @@ def test_the_command_line_says_what_came_out_and_what_is_wrong(
     assert said("--activation", "x²", "--csv").splitlines()[0].startswith("epoch,intervention,control,")
     assert said("--neurons", "0,1", "--controls", "2", "--csv", "--out", str(tmp_path / "a.csv")) == ""
     assert (tmp_path / "a.csv").read_text().count("\n") == 2
+    assert "1 times 0.5 in W_E (changes" in said("--scale", "1", "--by", "0.5")
+    assert "1 turned by 0.25 (waves of the answer) in neurons (" in said(
+        "--turn", "1", "--by", "0.25", "--at", "neurons"
+    )
+    lines = said("--patch", "neurons", "--controls", "3").splitlines()
+    assert ", answered as the other pair " in lines[1]
+    assert lines[2].startswith("    3 pairs (change ")
+    assert "neurons inside 1 from another pair" in said("--patch", "neurons", "--part", "inside", "--of", "1")
+    assert "    1 way (change " in said("--without", "mlp")
+    assert "W_in of run at epoch 0 (changes " in said("--transplant", "W_in", "--source", "@first")
+    assert "at epoch 0 (changes " in said("--transplant", "W_in", "--source", f"{run.directory}@0")
     for arguments, says in (
+        (("--scale", "1"), "--by is the factor of --scale"),
+        (("--by", "2"), "--by is the factor of --scale"),
+        (("--patch", "there"), "nothing can be done at 'there'"),
+        (("--patch", "neurons", "--part", "inside"), "--part inside or outside is that of"),
+        (("--part", "inside", "--of", "1"), "--part and --of say what of a patch is meant"),
+        (("--patch", "neurons", "--part", "inside", "--of", "9"), "there is no frequency 9"),
+        (("--transplant", "W_in"), "--transplant is a weight, and --source where it comes from"),
+        (("--transplant", "W_in", "--source", "200"), "source is '200', but must be @EPOCH or RUN@EPOCH"),
+        (("--transplant", "W_in", "--source", "@39"), "no checkpoint of epoch 39"),
+        (("--transplant", "W_in", "--source", "@all"), "source is '@all', but its epoch must be"),
+        (("--transplant", "W_in", "--source", "nowhere@0"), "nowhere"),
+        (("--transplant", "W_up", "--source", "@0"), "weight is 'W_up'"),
+        (("--without", "skip", "--how", "frozen"), "how is 'frozen'"),
         (("--remove", "9"), "there is no frequency 9; there are 1 to 3"),
         (("--remove", ","), "labels is empty"),
         (("--keep", "1", "--at", "there"), "nothing can be done at 'there'"),

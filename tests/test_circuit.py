@@ -147,6 +147,19 @@ def test_nulls_are_of_lookup_tables_and_of_random_frequencies() -> None:
         assert not {*sets} & {2, 5, 4, 10, 6, 15}
     excluded = unseen.unseen_excluded_loss_null(snapshot, (2, 5))
     torch.testing.assert_close(excluded[5:], loss(snapshot)[4].expand(10))
+    published = unseen.excluded_loss_null(snapshot, (2, 5))
+    torch.testing.assert_close(published[5:], loss(snapshot)[0].expand(10))
+    assert unseen.unseen_restricted_accuracy_null(snapshot, (2, 5))[:5].mean() < 0.1
+    assert unseen.restricted_accuracy_null(snapshot, (2, 5))[:5].min() > 0.9  # of lookup tables, as published: it leaks
+
+
+def test_a_null_of_the_network_itself_is_the_measure_of_it(quick_run: grokviz.Run) -> None:
+    snapshot, keys = grokviz.take_snapshot(quick_run, "last"), tuple(grokviz.key_frequencies_of(quick_run))
+    itself = unseen._worth_of_null(snapshot, keys, snapshot.known_train_mask)
+    assert itself.restricted_loss.item() == progress.restricted_loss(snapshot, keys)[1].item()
+    assert itself.restricted_accuracy.item() == unseen.restricted_accuracy(snapshot, keys)[1].item()
+    assert itself.excluded_loss.item() == pytest.approx(progress.excluded_loss(snapshot, keys)[0].item(), rel=1e-12)
+    assert itself.unseen.restricted_loss.item() == unseen.unseen_restricted_loss(snapshot, keys).item()
 
 
 def synthetic() -> xr.Dataset:

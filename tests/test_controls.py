@@ -8,6 +8,7 @@ import torch
 import grokviz
 from grokviz import interventions as shelf
 from grokviz.analysis.taking.interventions.intervention import Ground, Scene
+from grokviz.analysis.taking.interventions.patching import sources_alike
 from grokviz.analysis.taking.interventions.units import members_of
 from grokviz.analysis.taking.measures.performance import loss
 from grokviz.analysis.taking.snapshot import snapshot_of
@@ -134,3 +135,38 @@ def test_a_task_of_few_frequencies_has_no_others() -> None:
     others, _ = shelf.remove([1, 2]).controls
     with pytest.raises(LackingError, match="no other frequencies with 4 rows together are left: 1 of 3"):
         others.draws(shelf.remove([1, 2]), Ground(config.task, exact_network(config.task, (1,)).blueprint), 50, 0)
+
+
+def test_pairs_of_the_same_answer_are_others_and_each_is_taken_once() -> None:
+    for operation in ("addition", "x2_xy_y2"):
+        task = TaskConfig(operation=operation, p=11, train_fraction=0.5).task
+        answers = torch.from_numpy(task.answers)
+        alone = (answers.bincount()[answers] == 1).nonzero()[:, 0].tolist()
+        drawn = [sources_alike(task, draw, 0) for draw in range(3)]
+        for sources in drawn:
+            assert sorted(sources.tolist()) == list(range(121))
+            assert (answers[sources] == answers).all()
+            assert (sources == torch.arange(121)).nonzero()[:, 0].tolist() == alone
+        assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_of_the_mlp_and_the_skip_connection_each_is_the_others_control() -> None:
+    config = grokviz.preset("quick")
+    place = Ground(config.task.task, config.blueprint)
+    for one, other in (
+        (shelf.without_mlp(), shelf.without_skip()),
+        (shelf.without_skip("zero"), shelf.without_mlp("zero")),
+    ):
+        (way,) = one.controls
+        (control,) = way.draws(one, place, 50, 0)
+        assert (control.at, control.function) == (other.at, other.function)
+    alone = exact_network(C113.task, KEYS)
+    with pytest.raises(LackingError, match="has no skip connection"):
+        way.draws(shelf.without_mlp(), Ground(C113.task, alone.blueprint), 50, 0)
+
+
+def test_how_much_a_swapped_activation_changes_is_told_by_what_the_neurons_made(quick_run: grokviz.Run) -> None:
+    same = grokviz.take_snapshot(quick_run, "last", under=shelf.activation("relu"))
+    assert same.changed_share == 0
+    other = grokviz.take_snapshot(quick_run, "last", under=shelf.activation("|x|"))
+    assert other.changed_share > 0.1

@@ -18,7 +18,7 @@ from fixtures import initial_model
 from grokviz import interventions as shelf
 from grokviz.analysis.taking.fingerprints import identity_of
 from grokviz.analysis.taking.interventions.blocks import FAMILIES, part_of_pairs
-from grokviz.analysis.taking.interventions.intervention import Intervention, Scene
+from grokviz.analysis.taking.interventions.intervention import Ground, Intervention, Scene
 from grokviz.analysis.taking.interventions.patching import sources_of
 from grokviz.analysis.taking.measures.interventions import moved_share, patch_recovery
 from grokviz.analysis.taking.measures.performance import accuracy, loss
@@ -156,6 +156,12 @@ def test_a_patch_moves_the_answer_to_that_of_the_other_pair_and_its_complement_d
         whole = snapshot_of(network, config, epoch=0, under=shelf.patch(at))
         torch.testing.assert_close(whole.logits, plain.logits[sources], atol=1e-10, rtol=0)
         assert (patch_recovery(whole).item(), moved_share(whole).item()) == (pytest.approx(1), 1)
+        (alike,) = shelf.patch(at).controls
+        for control in alike.draws(shelf.patch(at), Ground(config.task, network.blueprint), 2, 0):
+            same = snapshot_of(network, config, epoch=0, under=control)
+            torch.testing.assert_close(same.logits, plain.logits, atol=1e-9, rtol=0)
+            assert patch_recovery(same).item() == pytest.approx(0, abs=1e-9)
+            assert moved_share(same).item() == 0
         inside = snapshot_of(network, config, epoch=0, under=shelf.patch(at, "inside", keys))
         assert patch_recovery(inside).item() == pytest.approx(1)
         outside = snapshot_of(network, config, epoch=0, under=shelf.patch(at, "outside", keys))

@@ -1,6 +1,8 @@
 """What `grokviz ablate` is asked for, as interventions, and what it prints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from grokviz.cli.arguments import AblateArguments
@@ -22,7 +24,7 @@ def outcome_of_ablation(run: Run, arguments: AblateArguments) -> "tuple[list[str
         return _sufficiency(run, arguments)
     if arguments.subsets:
         return _subsets(run, arguments)
-    epochs, asked = epochs_of(arguments.epoch), interventions_of(arguments)
+    epochs, asked = epochs_of(arguments.epoch), interventions_of(run, arguments)
     from grokviz.analysis.reading.against import table_against
     from grokviz.analysis.taking.ablating import ablate
 
@@ -88,25 +90,24 @@ def _interval(after: float, by: float) -> str:
     return f"by epoch {by:,.0f}" if after != after else f"{after:,.0f} to {by:,.0f}"
 
 
-def interventions_of(arguments: AblateArguments) -> "list[Intervention] | None":
+def interventions_of(run: Run, arguments: AblateArguments) -> "list[Intervention] | None":
     """The interventions that were typed; None for those that ask what the circuit needs.
 
     Raises:
         GrokvizError: a flag goes without another, or says nothing.
     """
     from grokviz.analysis.taking.interventions import shelf
-    from grokviz.analysis.taking.interventions.blocks import FAMILIES
 
     found: list[Intervention] = []
-    families: Any = arguments.families.split(",") if arguments.families else FAMILIES
-    for make, given in ((shelf.remove, arguments.remove), (shelf.keep, arguments.keep)):
-        labels = None if given is None else words_of(given)
-        if labels is not None:
+    families: Any = {"families": arguments.families.split(",")} if arguments.families else {}
+    for make, given in _of_blocks(arguments):
+        if given is not None:
+            labels = words_of(given)
             sets: Sequence[Any] = [[label] for label in labels] if arguments.each else [labels]
-            found += [make(each, arguments.at, families=families) for each in sets]
+            found += [make(each, at=arguments.at, **families) for each in sets]
     if not found and (arguments.at != "W_E" or arguments.families or arguments.each):
         raise GrokvizError(
-            "--at, --families and --each say how --remove or --keep is meant; name its frequencies or irreps"
+            "--at, --families and --each say how --remove, --keep, --scale or --turn is meant; name its frequencies or irreps"
         )
     if arguments.heads is not None:
         found.append(shelf.heads(_numbers("heads", arguments.heads), arguments.how))
@@ -114,7 +115,55 @@ def interventions_of(arguments: AblateArguments) -> "list[Intervention] | None":
         found.append(_neurons(arguments.neurons))
     if arguments.activation is not None:
         found.append(shelf.activation(arguments.activation))
+    if arguments.without is not None:
+        make_without = shelf.without_mlp if arguments.without == "mlp" else shelf.without_skip
+        found.append(make_without(arguments.how))
+    found += [*_patches(arguments), *_transplants(run, arguments)]
     return found or None
+
+
+def _of_blocks(arguments: AblateArguments) -> "list[tuple[Callable[..., Intervention], str | None]]":
+    """What makes an intervention on blocks, and the blocks, as they were typed."""
+    from grokviz.analysis.taking.interventions import shelf
+
+    by: Any = arguments.by
+    if (by is None) != (arguments.scale is None and arguments.turn is None):
+        raise GrokvizError("--by is the factor of --scale, or the turns of --turn; give one of these, and --by")
+    return [
+        (shelf.remove, arguments.remove),
+        (shelf.keep, arguments.keep),
+        (partial(shelf.scale, factor=by), arguments.scale),
+        (partial(shelf.turn, turns=by), arguments.turn),
+    ]
+
+
+def _patches(arguments: AblateArguments) -> "list[Intervention]":
+    from grokviz.analysis.taking.interventions import shelf
+
+    if (arguments.of is None) != (arguments.part == "whole"):
+        raise GrokvizError("--part inside or outside is that of the frequencies or irreps of --of; give both")
+    if arguments.patch is None:
+        if arguments.of is not None:
+            raise GrokvizError("--part and --of say what of a patch is meant; name its site with --patch")
+        return []
+    labels = () if arguments.of is None else words_of(arguments.of)
+    return [shelf.patch(arguments.patch, arguments.part, labels, seed=arguments.seed)]
+
+
+def _transplants(run: Run, arguments: AblateArguments) -> "list[Intervention]":
+    from grokviz.analysis.taking.interventions import shelf
+
+    if (arguments.transplant is None) != (arguments.source is None):
+        raise GrokvizError("--transplant is a weight, and --source where it comes from, such as @200; give both")
+    if arguments.transplant is None or arguments.source is None:
+        return []
+    directory, sign, epoch = arguments.source.rpartition("@")
+    if not sign or not epoch:
+        raise GrokvizError(f"source is {arguments.source!r}, but must be @EPOCH or RUN@EPOCH, such as @200")
+    at = int(epoch) if epoch.isdecimal() else epoch
+    if not isinstance(at, int) and at not in ("first", "last"):
+        raise GrokvizError(f"source is {arguments.source!r}, but its epoch must be first, last or a number")
+    return [shelf.transplant(arguments.transplant, directory or run, at)]  # type: ignore[arg-type]  # one of these
 
 
 def words_of(given: str) -> list[Any]:
@@ -189,7 +238,12 @@ def _is_of(now: "xr.Dataset") -> bool:
 
 def _values(now: "xr.Dataset", name: str) -> str:
     loss, accuracy = now[name.format("loss")].item(), now[name.format("accuracy")].item()
-    return f"loss {loss:.3g}, accuracy {accuracy:.2%}"
+    moved = [
+        now[each].item() if (each := name.format(f"{part}")) in now else nan
+        for part in ("moved_share", "patch_recovery")
+    ]
+    patched = "" if isnan(moved[0]) else f", answered as the other pair {moved[0]:.2%}, patch recovery {moved[1]:.3g}"
+    return f"loss {loss:.3g}, accuracy {accuracy:.2%}{patched}"
 
 
 def _neurons(given: str) -> "Intervention":

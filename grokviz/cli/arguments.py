@@ -122,6 +122,12 @@ class AblateArguments:
     """Frequencies or irreps to remove, with commas."""
     keep: str | None = None
     """Frequencies or irreps to keep alone, beside the mean, with commas."""
+    scale: str | None = None
+    """Frequencies or irreps to multiply by the factor --by, with commas."""
+    turn: str | None = None
+    """Frequencies to turn in their phase by --by turns, with commas."""
+    by: float | None = None
+    """The factor of --scale, or the turns of --turn."""
     each: bool = False
     """Each of them by itself, and not all together."""
     at: str = "W_E"
@@ -131,11 +137,24 @@ class AblateArguments:
     heads: str | None = None
     """Heads, with commas."""
     how: Literal["mean", "zero", "frozen", "uniform"] = "mean"
-    """What becomes of heads: their output the mean or zero; their pattern frozen to its mean, or uniform."""
+    """What becomes of heads: their output the mean or zero; their pattern frozen to its mean, or uniform. Of --without: the mean
+    or zero."""
     neurons: str | None = None
     """Neurons that are set to their mean: numbers with commas; pure, impure or dead; or of:3,7, the pure ones of frequencies."""
     activation: str | None = None
     """The function that takes the place of the activation: |x|, x², x⁴, x, x³."""
+    without: Literal["mlp", "skip"] | None = None
+    """The MLP, or the skip connection past it: what passes there becomes its mean, or zero with --how zero."""
+    patch: str | None = None
+    """A site at which what lies there is taken from another pair, which has another answer: operands, attention, neurons, ..."""
+    part: Literal["whole", "inside", "outside"] = "whole"
+    """Of a patch: all of it, what is inside the space of the frequencies or irreps of --of, or what is outside."""
+    of: str | None = None
+    """The frequencies or irreps of --part, with commas."""
+    transplant: str | None = None
+    """A weight that is taken from the checkpoint --source, by its short name, such as W_in."""
+    source: str | None = None
+    """Where a transplant comes from: @EPOCH of this run, or RUN@EPOCH of another of the same configuration."""
     sufficiency: bool = False
     """Since when the key frequencies alone in W_E answer unseen pairs, beside the whole network: at every checkpoint."""
     subsets: bool = False

@@ -3,11 +3,11 @@
 They come from the exact forward, or from a hooked model by hooks, which see what interventions make of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from einops import rearrange
@@ -32,6 +32,8 @@ from grokviz.tasks.task import Task
 
 if TYPE_CHECKING:
     from grokviz.models.hooked import HookedRootModule
+
+Made = TypeVar("Made")
 
 CHUNK_PAIRS, CHUNK_PAIRS_BY_HOOKS = 16_384, 4096
 """Pairs that go through the network at once: 100 MB of activations at d_mlp 512, or 150 MB of a HookedTransformer. Hooks of a
@@ -208,6 +210,18 @@ class Snapshot:
     def neurons_are_finite(self) -> bool:
         """Whether no activation is infinite or NaN, as after a divergence."""
         return bool(self.neurons.amax().isfinite())  # none is far below 0, and the largest of NaN is NaN
+
+    @cached_property
+    def _made(self) -> dict[Any, Any]:
+        return {}
+
+    def once(self, make: Callable[..., Made], *arguments: Any) -> Made:
+        """make(snapshot, *arguments), made once for all measures that ask for it."""
+        key = make, *arguments
+        if key not in self._made:
+            self._made[key] = make(self, *arguments)
+        found: Made = self._made[key]
+        return found
 
     def split_means(self, by_pair: Float[Tensor, "pair"]) -> Float[Tensor, "split"]:
         """The means of a number per pair over each of `splits`; NaN where there is no pair."""

@@ -15,6 +15,7 @@ from grokviz.analysis.taking.interventions.intervention import EMBEDDING, Interv
 from grokviz.errors import GrokvizError
 from grokviz.models.architecture import Site
 from grokviz.models.computation import NOTHING, Acting, Activations
+from grokviz.models.forward import activated
 from grokviz.models.weights import Weights
 from grokviz.tasks.task import Task
 
@@ -121,8 +122,14 @@ class Work:
             raise GrokvizError(
                 f"the intervention '{name}' gave {got}, but was given one of shape {tuple(values.shape)}; give the same shape"
             )
-        self.changed.note(values, made, scene.operands)
+        self.changed.note(self._as_it_was(values), made, scene.operands)
         return made
+
+    def _as_it_was(self, values: Tensor) -> Tensor:
+        """What would lie where the outcome does: what neurons make of their inputs, where these are what is acted on."""
+        site = self.weights.blueprint.site(self.intervention.at)
+        is_made = site is not None and site.how == "made"
+        return activated(self.weights.activation, values.clone()) if is_made else values
 
     def _with_other_embedding(self) -> Weights:
         weights, n = self.weights, self.task.n

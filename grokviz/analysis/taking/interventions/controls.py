@@ -162,12 +162,44 @@ class RandomDirections:
         """See `Control.draws`."""
         function = of.function
         assert isinstance(function, NeuronDirections | Patch | Transplant)
-        if isinstance(function, Patch) and function.part == "whole":
-            raise no_control("all of it is patched")
         return tuple(
             _instead(of, f"random directions {draw} of seed {seed}", replace(function, random=(draw, seed)))
             for draw in range(number)
         )
+
+
+@dataclass(frozen=True)
+class PairsAlike:
+    """The same from pairs of the same answer."""
+
+    name: str = "pairs"
+    said: str = "the same from another pair of the same answer"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        patch = of.function
+        assert isinstance(patch, Patch)
+        if np.bincount(ground.task.answers).max() == 1:
+            raise no_control(f"no two pairs of {ground.task.law.said} have the same answer")
+        return tuple(
+            _instead(of, f"pairs of the same answer {draw} of seed {seed}", replace(patch, random=(draw, seed)))
+            for draw in range(number)
+        )
+
+
+@dataclass(frozen=True)
+class OtherWay:
+    """The same done to the other way from attention to the logits: to the skip connection for the MLP."""
+
+    name: str = "way"
+    said: str = "the same done to the other way to the logits, past the MLP or through it"
+
+    def draws(self, of: Intervention, ground: Ground, number: int, seed: int) -> tuple[Intervention, ...]:
+        """See `Control.draws`."""
+        other, called = {"neurons": ("skip", "skip connection"), "skip": ("neurons", "MLP")}[of.at]
+        if ground.blueprint.site(other) is None:
+            raise no_control(f"{ground.blueprint.architecture.said} has no {called}")
+        return (replace(_instead(of, f"the {called}", of.function), at=other),)
 
 
 def _instead(of: Intervention, what: str, function: Function) -> Intervention:
@@ -177,6 +209,9 @@ def _instead(of: Intervention, what: str, function: Function) -> Intervention:
 
 KINDS: Mapping[str, str] = {
     control.name: control.said
-    for control in (OtherBlocks(), Planes(), OtherNeurons(), OtherHeads(), Mirror(), Partner(), RandomDirections())
+    for control in (
+        *(OtherBlocks(), Planes(), OtherNeurons(), OtherHeads(), Mirror(), Partner()),
+        *(RandomDirections(), PairsAlike(), OtherWay()),
+    )
 }
 """What the kinds of controls are, by their names."""

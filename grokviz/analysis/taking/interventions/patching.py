@@ -27,10 +27,13 @@ class Patch:
     seed: int = 0
     """Of the drawing of the pairs (a', b')."""
     random: tuple[int, int] | None = None
-    """Of a control: a random space of as many dimensions in place of that of the blocks; its number and its seed."""
+    """Of a control: its number and its seed. It has a random space of as many dimensions in place of that of the blocks; of the
+    whole, pairs of the same answer."""
 
     def __call__(self, values: Float[Tensor, "pair ..."], scene: Scene) -> Float[Tensor, "pair ..."]:
         """The activations, patched."""
+        if self.part == "whole" and self.random is not None:
+            return values[sources_alike(scene.task, *self.random)]
         there = values[sources_of(scene.task, self.seed)]
         if self.part == "whole":
             return there
@@ -92,4 +95,21 @@ def sources_of(task: Task, seed: int) -> Int[Tensor, "pair"]:
             alike.tolist(), torch.randint(len(answers), (len(alike),), generator=generator), strict=True
         ):
             sources[[pair, int(other)]] = sources[[int(other), pair]]
+    return sources
+
+
+def sources_alike(task: Task, draw: int, seed: int) -> Int[Tensor, "pair"]:
+    """Of each pair the number of another of the same answer, in an order drawn with a seed; a pair that is alone in its answer is
+    its own.
+    """
+    answers = torch.from_numpy(task.answers)
+    order = torch.randperm(len(answers), generator=generator_of(seed, draw))
+    order = order[answers[order].argsort(stable=True)]  # answer by answer, each in its own order
+    by_answer = answers[order]
+    following = torch.arange(1, len(order) + 1)
+    ends = torch.cat([by_answer[1:] != by_answer[:-1], torch.tensor([True])])
+    sizes = answers.bincount()[by_answer]
+    following[ends] -= sizes[ends]  # the last of an answer is followed by its first
+    sources = torch.empty_like(order)
+    sources[order] = order[following]
     return sources

@@ -11,6 +11,8 @@ from grokviz.analysis.taking.interventions.controls import (
     OtherBlocks,
     OtherHeads,
     OtherNeurons,
+    OtherWay,
+    PairsAlike,
     Partner,
     Planes,
     RandomDirections,
@@ -165,7 +167,9 @@ def patch(
     function = Patch(part, labels, seed_number("seed", seed))  # type: ignore[arg-type]  # one of these
     name = f"{at}{said} from another pair, seed {seed}"
     sentence = f"What lies at {at}{said} is taken from another pair, which has another answer."
-    return Intervention(name, at, function, "all pairs", (RandomDirections(),), sentence)
+    control: Control = PairsAlike() if part == "whole" else RandomDirections()
+    about = About(f"patch {part}", labels) if labels else None
+    return Intervention(name, at, function, "all pairs", (control,), sentence, about)
 
 
 def transplant(weight: str, run: Run | str, epoch: Epoch = "last") -> Intervention:
@@ -216,7 +220,8 @@ def _everything(at: str, said: str, how: str) -> Intervention:
     needs: Needs = "pairwise" if how == "zero" else "all pairs"
     set_to = "zero" if how == "zero" else "its mean"
     name = f"{said} set to {set_to}"
-    return Intervention(name, at, Everything(how), needs, sentence=f"The network has its {name}.")  # type: ignore[arg-type]  # one of these
+    function = Everything(how)  # type: ignore[arg-type]  # one of these
+    return Intervention(name, at, function, needs, (OtherWay(),), f"The network has its {name}.")
 
 
 def _labels(given: Any) -> tuple[Label, ...]:

@@ -15,7 +15,8 @@ from grokviz.models.loss import correct
 def changed_share(snapshot: Snapshot) -> Float[Tensor, ""]:
     """How much the intervention changed where it acts, as a share of what varies there.
 
-    Formula: |x' - x|² / |x - mean x|², x what lay there: the rows of the embedding, or the activations of all pairs.
+    Formula: |x' - x|² / |x - mean x|², x what lay there: the rows of the embedding, or the activations of all pairs; where the
+        activation is swapped, what the neurons made of their inputs.
     Unit: share
     Range: 0 upwards; of a removal at most 1. 0 where nothing was changed.
     Source: grokviz

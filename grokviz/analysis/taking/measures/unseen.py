@@ -10,12 +10,12 @@ pairs permuted among these; and the same with random frequencies (of another gro
 and no multiple of one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokviz.analysis.taking.needs import needs
@@ -60,7 +60,7 @@ def unseen_restricted_loss(snapshot: Snapshot, key_frequencies: Sequence[Label])
         2.3. Lookup tables are not below chance.
     Source: grokviz; after restricted loss, Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
-    return _on_unseen(snapshot, key_frequencies).restricted_loss
+    return snapshot.once(_on_unseen, tuple(key_frequencies)).restricted_loss
 
 
 @needs("harmonics", "split")
@@ -72,7 +72,7 @@ def unseen_restricted_accuracy(snapshot: Snapshot, key_frequencies: Sequence[Lab
     Range: 0 to 1; chance is 1/n.
     Source: grokviz
     """
-    return _on_unseen(snapshot, key_frequencies).restricted_accuracy
+    return snapshot.once(_on_unseen, tuple(key_frequencies)).restricted_accuracy
 
 
 @needs("harmonics", "split")
@@ -86,7 +86,7 @@ def unseen_excluded_loss(snapshot: Snapshot, key_frequencies: Sequence[Label]) -
     Range: 0 upwards; the test loss where the waves do nothing, chance where they do all.
     Source: grokviz; after excluded loss, Nanda et al. 2023, arXiv 2301.05217, section 5.1
     """
-    return _on_unseen(snapshot, key_frequencies, excluded=True).excluded_loss
+    return snapshot.once(_on_unseen, tuple(key_frequencies)).excluded_loss
 
 
 @needs("harmonics", "split")
@@ -100,9 +100,31 @@ def restricted_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -
     Range: 0 upwards. Lookup tables are below chance where memory leaks.
     Source: grokviz
     """
-    test = snapshot.answers[~snapshot.known_train_mask]
-    of_nulls = _nulls(snapshot, key_frequencies)
-    return _filled([_published(each, keys).losses[test].mean() for each, keys in of_nulls])
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.restricted_loss)
+
+
+@needs("harmonics", "split")
+def restricted_accuracy_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `restricted_accuracy` on test pairs is of lookup tables with the same keys, and of the network with random ones.
+
+    Formula: as `restricted_accuracy`, test, of the nulls of `restricted_loss_null`.
+    Unit: share
+    Range: 0 to 1. Lookup tables are above chance where memory leaks: all are right at the end of the default run.
+    Source: grokviz
+    """
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.restricted_accuracy)
+
+
+@needs("harmonics", "split")
+def excluded_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `excluded_loss` on train pairs is of lookup tables with the same keys, and of the network without random frequencies.
+
+    Formula: as `excluded_loss`, train, of the nulls of `restricted_loss_null`.
+    Unit: nats
+    Range: 0 upwards; of both near the train loss, 0.1 at most on the default run since epoch 200, where its own ends at 5.3.
+    Source: grokviz
+    """
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.excluded_loss)
 
 
 @needs("harmonics", "split")
@@ -114,7 +136,19 @@ def unseen_restricted_loss_null(snapshot: Snapshot, key_frequencies: Sequence[La
     Range: 0 upwards; lookup tables are not below chance, but for the chance of the permutation: 0.1 to 0.3 on the default run.
     Source: grokviz
     """
-    return _filled([_on_unseen(each, keys).restricted_loss for each, keys in _nulls(snapshot, key_frequencies)])
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.unseen.restricted_loss)
+
+
+@needs("harmonics", "split")
+def unseen_restricted_accuracy_null(snapshot: Snapshot, key_frequencies: Sequence[Label]) -> Float[Tensor, "null"]:
+    """What `unseen_restricted_accuracy` is of lookup tables with the same keys, and of the network with random frequencies.
+
+    Formula: as `unseen_restricted_accuracy`, of the nulls of `restricted_loss_null`.
+    Unit: share
+    Range: 0 to 1; chance is 1/n.
+    Source: grokviz
+    """
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.unseen.restricted_accuracy)
 
 
 @needs("harmonics", "split")
@@ -126,9 +160,7 @@ def unseen_excluded_loss_null(snapshot: Snapshot, key_frequencies: Sequence[Labe
     Range: 0 upwards; without random frequencies near the test loss.
     Source: grokviz
     """
-    return _filled(
-        [_on_unseen(each, keys, excluded=True).excluded_loss for each, keys in _nulls(snapshot, key_frequencies)]
-    )
+    return _of_nulls(snapshot, key_frequencies, lambda null: null.unseen.excluded_loss)
 
 
 @dataclass(frozen=True)
@@ -144,6 +176,16 @@ class _Unseen:
     restricted_loss: Float[Tensor, ""]
     restricted_accuracy: Float[Tensor, ""]
     excluded_loss: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class _Null:
+    """What a null is worth: as published, restricted on test pairs and excluded on train pairs; and on unseen pairs."""
+
+    restricted_loss: Float[Tensor, ""]
+    restricted_accuracy: Float[Tensor, ""]
+    excluded_loss: Float[Tensor, ""]
+    unseen: _Unseen
 
 
 def _nan() -> Float[Tensor, ""]:
@@ -165,8 +207,8 @@ def _published(snapshot: Snapshot, labels: Sequence[Label]) -> _ByAnswer:
     return _worth(kept + snapshot.logits.mean(dim=0))
 
 
-def _on_unseen(snapshot: Snapshot, labels: Sequence[Label], *, excluded: bool = False) -> _Unseen:
-    """The part along the waves formed from unseen pairs, and read on others; the loss without it, where that is asked for."""
+def _on_unseen(snapshot: Snapshot, labels: tuple[Label, ...]) -> _Unseen:
+    """The part along the waves formed from unseen pairs, and read on others; and the loss of these without it."""
     if not labels or not snapshot.unseen.any():
         return _Unseen(_nan(), _nan(), _nan())
     fold = folds_of(snapshot.task, snapshot.unseen, folds=FOLDS, seed=SEED)
@@ -179,9 +221,8 @@ def _on_unseen(snapshot: Snapshot, labels: Sequence[Label], *, excluded: bool = 
         worth = _worth(constant + waves)
         losses.append(worth.losses[answers])
         right.append(worth.right[answers])
-        if excluded:
-            without.append(cross_entropies(snapshot.logits[pairs] - waves[answers], answers))
-    return _Unseen(torch.cat(losses).mean(), torch.cat(right).mean(), torch.cat(without).mean() if excluded else _nan())
+        without.append(cross_entropies(snapshot.logits[pairs] - waves[answers], answers))
+    return _Unseen(*(torch.cat(each).mean() for each in (losses, right, without)))
 
 
 def _fits(
@@ -210,11 +251,36 @@ def _fits(
         yield weights[0], terms[:, 1:] @ weights[1:]
 
 
-def _nulls(snapshot: Snapshot, keys: Sequence[Label]) -> Iterator[tuple[Snapshot, Sequence[Label]]]:
+def _of_nulls(
+    snapshot: Snapshot, keys: Sequence[Label], value: Callable[[_Null], Float[Tensor, ""]]
+) -> Float[Tensor, "null"]:
+    """A value of each null."""
+    return torch.stack([value(null).double() for null in snapshot.once(_worth_of_nulls, tuple(keys))])
+
+
+def _worth_of_nulls(snapshot: Snapshot, keys: tuple[Label, ...]) -> list[_Null]:
+    train = snapshot.known_train_mask
+    return [_worth_of_null(each, labels, train) for each, labels in _nulls(snapshot, keys)]
+
+
+def _worth_of_null(snapshot: Snapshot, labels: tuple[Label, ...], train: Bool[Tensor, "pair"]) -> _Null:
+    if not labels:
+        return _Null(_nan(), _nan(), _nan(), _Unseen(_nan(), _nan(), _nan()))
+    restricted, answers = _published(snapshot, labels), snapshot.answers
+    removed = snapshot.harmonics.along_answer(snapshot.logits, labels).sum(dim=0)
+    return _Null(
+        restricted.losses[answers[~train]].mean(),
+        restricted.right[answers[~train]].mean(),
+        cross_entropies(snapshot.logits[train] - removed[answers[train]], answers[train]).mean(),
+        _on_unseen(snapshot, labels),
+    )
+
+
+def _nulls(snapshot: Snapshot, keys: tuple[Label, ...]) -> Iterator[tuple[Snapshot, tuple[Label, ...]]]:
     """Lookup tables with the keys, and the network with random frequencies; with none, where there are no more sets."""
     for seed in range(LOOKUPS):
         yield _lookup(snapshot, seed), keys
-    sets = _random_sets(snapshot.harmonics.blocks, tuple(keys))
+    sets = _random_sets(snapshot.harmonics.blocks, keys)
     for place in range(RANDOM_SETS):
         yield snapshot, sets[place] if place < len(sets) else ()
 
@@ -252,16 +318,15 @@ def _random_sets(blocks: Blocks, keys: tuple[Label, ...]) -> list[tuple[Label, .
     return sets_of_rows(blocks, pool, rows, RANDOM_SETS, SEED) if keys else []
 
 
-def _filled(values: Sequence[Tensor]) -> Float[Tensor, "null"]:
-    return torch.stack([value.double() for value in values])
-
-
 MEASURES = (
     restricted_accuracy,
     unseen_restricted_loss,
     unseen_restricted_accuracy,
     unseen_excluded_loss,
     restricted_loss_null,
+    restricted_accuracy_null,
+    excluded_loss_null,
     unseen_restricted_loss_null,
+    unseen_restricted_accuracy_null,
     unseen_excluded_loss_null,
 )
