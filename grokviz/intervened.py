@@ -16,7 +16,9 @@ import xarray as xr
 from grokviz.bounded import json_of
 from grokviz.checks import shown
 from grokviz.errors import GrokvizError
+from grokviz.measured import AXES_OF_MEASURES, axes_on, refuse_other_axes
 from grokviz.tasks.blocks import Label
+from grokviz.tasks.task import Task
 
 WHY_LACKING = "why_lacking"
 """The text of a case that has no numbers, with the reason."""
@@ -147,12 +149,13 @@ def dataset_of_cases(cases: Cases) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, {"network": cases.network, "key_frequencies": cases.keys})
 
 
-def cases_of(dataset: xr.Dataset) -> Cases:
-    """What a file of interventions holds.
+def cases_of(dataset: xr.Dataset, task: Task) -> Cases:
+    """What a file of interventions on networks of a task holds.
 
     Raises:
         GrokvizError: it holds anything else; the message is the reason alone.
     """
+    refuse_other_axes(dataset, task)
     identities, checkpoints = _labels(dataset, "intervention"), _labels(dataset, "checkpoint")
     epochs = _numbers(dataset, "epoch", ("checkpoint",)).tolist()
     told = {text: _text_values(dataset, text, (axis,)) for text, axis in TEXTS.items()}
@@ -181,6 +184,8 @@ def cases_of(dataset: xr.Dataset) -> Cases:
         if values.dtype.kind not in "iufb":
             raise GrokvizError(f"its {name} must be numbers, but is {values.dtype}")
         axes = tuple(map(str, values.dims[1:]))
+        if name in AXES_OF_MEASURES and axes != (right := axes_on(task, AXES_OF_MEASURES[name])):
+            raise GrokvizError(f"its {name} must be by case and {', '.join(right) or 'nothing else'}")
         cases.columns[name] = Column(axes, dict(values.attrs), dict(zip(those, values.values, strict=True)))
         cases.labels |= {axis: dataset[axis].values for axis in axes if axis in dataset.coords}
     return cases

@@ -81,9 +81,6 @@ def refuse_other_than_measurements(dataset: xr.Dataset) -> None:
     for name in (*TEXTS, *NUMBERS, "epoch", "checkpoint"):
         if name not in dataset.variables:
             raise GrokvizError(f"it does not hold measurements of grokviz: it has no {name}")
-    for axis, kind in LABELS.items():
-        if axis in dataset.sizes:
-            _refuse_labels(dataset, axis, kind)
     for name in TEXTS:
         _refuse_unless(dataset, name, (), "a text", of_text=True)
     for name in NUMBERS:
@@ -95,7 +92,9 @@ def refuse_other_than_measurements(dataset: xr.Dataset) -> None:
         _refuse_unless(dataset, "is_removed", ("epoch",), "a number for each epoch")
     _refuse_json(dataset)
     task = task_in(dataset)
-    _refuse_another_size(dataset, task)
+    if int(dataset["n_answers"].item()) != task.n:
+        raise GrokvizError(f"it is of {int(dataset['n_answers'].item())} answers, but the task has {task.n}")
+    refuse_other_axes(dataset, task)
     for name in OF_BLOCKS:
         if name in dataset:
             axis = block_axis(task)
@@ -137,10 +136,17 @@ def axes_on(task: Task, axes: Sequence[str]) -> tuple[str, ...]:
     return tuple(block_axis(task) if axis == BLOCK else axis for axis in axes)
 
 
-def _refuse_another_size(dataset: xr.Dataset, task: Task) -> None:
-    """Refuse axes of elements or blocks that are not those of the task."""
-    if int(dataset["n_answers"].item()) != task.n:
-        raise GrokvizError(f"it is of {int(dataset['n_answers'].item())} answers, but the task has {task.n}")
+def refuse_other_axes(dataset: xr.Dataset, task: Task) -> None:
+    """Refuse labels along axes that are of another kind, or not those of the task.
+
+    Raises:
+        GrokvizError: some are; the message is the reason alone.
+    """
+    for axis, kind in LABELS.items():
+        if axis in dataset.sizes:
+            _refuse_labels(dataset, axis, kind)
+    if "split" in dataset.sizes and not {"all"} <= set(dataset["split"].values.tolist()) <= set(task.splits):
+        raise GrokvizError(f"along its axis split must be {', '.join(task.splits)}, or all alone")
     if dataset.sizes.get("token", task.n) != task.n:
         raise GrokvizError(f"it is of {dataset.sizes['token']} tokens, but the task has {task.n}")
     if task.known_blocks is None:

@@ -16,6 +16,7 @@ from grokviz.intervened import Cases, cases_of, dataset_of_cases
 from grokviz.measured import refuse_other_than_measurements
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_measurements
+from grokviz.tasks.task import Task
 
 MOST_UNPACKED = 100
 """A file that claims to hold more than so many times its own size is refused. Measurements pack to about a half."""
@@ -67,14 +68,14 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
     return measurements
 
 
-def cases_from_bytes(content: bytes) -> Cases:
-    """What a file of interventions holds, which may come from anywhere.
+def cases_from_bytes(content: bytes, task: Task) -> Cases:
+    """What a file of interventions on networks of a task holds, which may come from anywhere.
 
     Raises:
         GrokvizError: as for measurements.
     """
     try:
-        return cases_of(_dataset(content))
+        return cases_of(_dataset(content), task)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise GrokvizError(f"it does not hold what interventions left ({first_line(error):.100})") from error
 

@@ -14,12 +14,13 @@ from grokviz.cli.main import main
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, tiny_config: grokviz.RunConfig) -> Path:
-    """A finished run, measured twice (so that there are previous measurements) and reported."""
+    """A finished run, measured twice (so that there are previous measurements), ablated and reported."""
     run = grokviz.train(tiny_config, tmp_path_factory.mktemp("damage") / "run")
     grokviz.measure(run, measures=grokviz.measures.weights.MEASURES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Source, "network", "another")
         grokviz.measure(run)
+    grokviz.ablate(run, grokviz.interventions.remove(1), progress=False)
     grokviz.write_report(run)
     assert not grokviz.check_run(run.directory).damages
     return run.directory
@@ -121,11 +122,12 @@ def test_deleted_and_swapped_files_are_detected_and_named(run: Path, whole: bool
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["measure", "report", "resume", "figure"])
+@pytest.mark.parametrize("command", ["measure", "ablate", "report", "resume", "figure"])
 def test_on_a_damaged_run_no_command_ends_with_a_traceback(run: Path, command: str, whole: bool, capsys) -> None:
     moments = random.Random(3)
     names = [name for name in files_of(run) if not name.startswith("report")]
     extra = {"resume": ["--epochs", "45", "--threads", "1"], "figure": ["losses", "-o", str(run.with_name("f.html"))]}
+    extra["ablate"] = ["--remove", "1"]
     for name in names if whole else names[::4]:
         damaged = shutil.copytree(run, run.with_name(f"damaged_{name.replace('/', '_')}"))
         (damaged / name).write_bytes(flipped((damaged / name).read_bytes(), moments))
@@ -143,6 +145,7 @@ def test_repair_sets_what_is_damaged_aside_and_keeps_the_rest(run: Path, capsys)
         "checkpoints/epoch_000020.safetensors",
         "states/epoch_000040.safetensors",
         "measurements.nc",
+        "interventions.nc",
         "report.html",
     )
     damaged = {}
@@ -157,7 +160,7 @@ def test_repair_sets_what_is_damaged_aside_and_keeps_the_rest(run: Path, capsys)
     assert 20 not in repaired.epochs
     assert repaired.epochs[-1] == 40
     assert repaired.history.sizes["epoch"] == 41
-    assert main(["measure", str(run)]) == main(["report", str(run)]) == 0
+    assert main(["measure", str(run)]) == main(["report", str(run)]) == main(["ablate", str(run), "--remove", "1"]) == 0
     # the training state of epoch 20 is whole, and training goes on from there
     assert main(["resume", str(run), "--epochs", "50"]) == 0
     assert grokviz.open_run(run).epochs[-1] == 50

@@ -23,6 +23,7 @@ CAREFUL_MEMORY = 1 << 30
 COMMANDS = {
     "check": ["check", "run"],
     "measure": ["measure", "run"],
+    "ablate": ["ablate", "run", "--remove", "1", "--controls", "1"],
     "report": ["report", "run"],
     "figure": ["figure", "run", "losses", "-o", "losses.html"],
     "compare": ["compare", "run", "other", "--csv"],
@@ -62,10 +63,11 @@ def edited(content: bytes, rng: random.Random) -> bytes:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, tiny_run: grokviz.Run) -> Path:
-    """A folder with a run that is measured and reported, another, and measurements outside of both."""
+    """A folder with a run that is measured, ablated and reported, another, and measurements outside of both."""
     folder = tmp_path_factory.mktemp("edited")
     for name in ("run", "other"):
         shutil.copytree(tiny_run.directory, folder / name)
+    grokviz.ablate(folder / "run", grokviz.interventions.remove(1), controls=1, progress=False)
     grokviz.write_report(folder / "run", progress=False)
     shutil.copy(folder / "run" / "measurements.nc", folder / "outside.nc")
     return folder
@@ -86,7 +88,7 @@ def test_random_edits_of_any_file_end_in_one_line_and_little_memory(
         database=None,
     )
     @given(
-        name=st.sampled_from(["outside.nc", "measurements.nc", *names]),
+        name=st.sampled_from(["outside.nc", "measurements.nc", "interventions.nc", *names]),
         vouched=st.booleans(),
         seed=st.integers(0, 10**9),
     )

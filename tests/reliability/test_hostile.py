@@ -38,6 +38,13 @@ def forge(name: str, content: bytes) -> Callable[[Path], None]:
     return forging
 
 
+AGAINST = {
+    **dict.fromkeys(("name", "identity", "sentence", "at"), ""),
+    **{"controls": {}, "why_none": {}, "about": {"how": "keep", "labels": 7, "families": []}},
+}
+"""An intervention beside its controls, as a file records it, but on a number for blocks."""
+
+
 def own(**changes: object) -> dict[str, object]:
     """An operation of one's own as a file records it, with changes."""
     return {"function": "somewhere:f", "source": "", "p": 7, "answers": "", **changes}
@@ -83,11 +90,22 @@ def header(text: str, claimed: int | None = None) -> bytes:
     return (claimed or len(text)).to_bytes(8, "little") + text.encode()
 
 
-def forge_measurements(change: Callable[[h5py.File], None]) -> Callable[[Path], None]:
+def forge_measurements(change: Callable[[h5py.File], None], name: str = "measurements.nc") -> Callable[[Path], None]:
     def forging(run: Path) -> None:
-        with h5py.File(run / "measurements.nc", "r+") as file:
+        with h5py.File(run / name, "r+") as file:
             change(file)
-        forge("measurements.nc", (run / "measurements.nc").read_bytes())(run)
+        forge(name, (run / name).read_bytes())(run)
+
+    return forging
+
+
+def forge_interventions(change: Callable[[h5py.File], None]) -> Callable[[Path], None]:
+    return forge_measurements(change, "interventions.nc")
+
+
+def set_to(name: str, value: object, place: object = ()) -> Callable[[h5py.File], None]:
+    def forging(file: h5py.File) -> None:
+        file[name][place] = value
 
     return forging
 
@@ -399,6 +417,60 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "measurements whose p is a text": (forge_measurements(with_text("p", "7")), "check", "its p must be a whole"),
     "measurements by a link": (forge_measurements(external_link), "report", "links are not followed"),
     "measurements in a group": (forge_measurements(lambda file: file.create_group("g") and None), "report", "a group"),
+    "interventions that are a pickle": (forge("interventions.nc", pickle.dumps([1])), "ablate", "not a netCDF file"),
+    "interventions that unpack to 2 TB": (forge_interventions(bomb), "report", "claim to hold"),
+    "interventions in another file": (forge_interventions(external), "ablate", "lies in another file"),
+    "interventions by a link": (forge_interventions(external_link), "report", "links are not followed"),
+    "interventions without checkpoints": (forge_interventions(lacking("checkpoint")), "check", "interventions.nc: "),
+    "interventions without identities": (forge_interventions(lacking("intervention")), "ablate", "cannot be read"),
+    "interventions without names": (forge_interventions(lacking("name")), "report", "name must be a text along"),
+    "interventions without epochs": (forge_interventions(lacking("epoch")), "ablate", "epoch must be whole numbers"),
+    "cases of networks that are not there": (
+        forge_interventions(set_to("checkpoint_of_loss", 99, 0)),
+        "report",
+        "checkpoint_of_loss names places that are not there",
+    ),
+    "cases of interventions that are not there": (
+        forge_interventions(set_to("intervention_of_loss", -1, 0)),
+        "ablate",
+        "intervention_of_loss names places that are not there",
+    ),
+    "a case that is there twice": (
+        forge_interventions(set_to("intervention_of_loss", 0, ...)),
+        "ablate",
+        "has a case twice",
+    ),
+    "interventions whose losses have no splits": (
+        forge_interventions(without_split),
+        "report",
+        "its loss must be by case and split",
+    ),
+    "interventions whose splits are others": (
+        forge_interventions(set_to("split", ["a", "b", "c", "d", "e"])),
+        "report",
+        "along its axis split must be train, test, all",
+    ),
+    "interventions without splits": (forge_interventions(lacking("split")), "report", "cannot be read"),
+    "measurements whose splits are others": (
+        forge_measurements(set_to("split", ["a", "b", "c", "d", "e"])),
+        "report",
+        "along its axis split must be train, test, all",
+    ),
+    "interventions that are compared with no JSON": (
+        forge_interventions(set_to("against", "[")),
+        "ablate",
+        "does not hold what interventions left",
+    ),
+    "interventions that are compared with a number": (
+        forge_interventions(set_to("against", "[7]")),
+        "report",
+        "does not hold what interventions left",
+    ),
+    "interventions on blocks that are none": (
+        forge_interventions(set_to("against", json.dumps([AGAINST]))),
+        "ablate",
+        "does not hold what interventions left",
+    ),
     "measurements of another p": (
         forge_measurements(lambda file: file["p"].write_direct(np.array(11))),
         "report",
@@ -410,6 +482,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str, str]] = {
 COMMANDS = {
     "check": [],
     "measure": [],
+    "ablate": ["--remove", "1", "--controls", "1"],
     "report": [],
     "figure": ["losses", "-o", "losses.html"],
     "resume": ["--epochs", "41"],
@@ -430,14 +503,22 @@ def commands(run: Path, output: Path, most_used: Path, chosen: list[str]) -> Non
     most_used.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory: pytest.TempPathFactory, tiny_run: grokviz.Run) -> grokviz.Run:
+    """A run that is measured, and was tried without a frequency."""
+    run = grokviz.open_run(shutil.copytree(tiny_run.directory, tmp_path_factory.mktemp("ablated") / "run"))
+    grokviz.ablate(run, grokviz.interventions.remove(1), controls=1, progress=False)
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_run_is_refused_in_one_line_and_little_memory(
-    tiny_run: grokviz.Run, tmp_path: Path, case: str, whole: bool, figures
+    ablated: grokviz.Run, tmp_path: Path, case: str, whole: bool, figures
 ) -> None:
     # given a run that was tampered with, and a file beside it
     hostile, command, says = HOSTILE[case]
-    run = shutil.copytree(tiny_run.directory, tmp_path / "run")
+    run = shutil.copytree(ablated.directory, tmp_path / "run")
     (tmp_path / "secret").write_text(SECRET)
     hostile(run)
 
@@ -464,15 +545,15 @@ def test_a_hostile_run_is_refused_in_one_line_and_little_memory(
     assert int((tmp_path / "memory").read_text()) < CAREFUL_MEMORY
     if case == list(HOSTILE)[-1]:
         figures(
-            f"{len(HOSTILE)} hostile runs, {'five commands' if whole else 'check and the one that must notice'} on each: no "
+            f"{len(HOSTILE)} hostile runs, {'six commands' if whole else 'check and the one that must notice'} on each: no "
             "traceback, under 1 GB, nothing outside touched"
         )
 
 
 @pytest.mark.slow
-def test_text_from_a_run_is_escaped_in_the_report(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+def test_text_from_a_run_is_escaped_in_the_report(ablated: grokviz.Run, tmp_path: Path) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    run = shutil.copytree(tiny_run.directory, tmp_path / evil)
+    run = shutil.copytree(ablated.directory, tmp_path / evil)
 
     def rename(file: h5py.File) -> None:
         for fact in ("run", "key_frequency_rule"):
@@ -481,6 +562,18 @@ def test_text_from_a_run_is_escaped_in_the_report(tiny_run: grokviz.Run, tmp_pat
             file["loss"].attrs[part] = evil
 
     forge_measurements(rename)(run)
+    for name in ("name", "at", "sentence"):
+        forge_interventions(set_to(name, evil, ...))(run)
+    kept = {
+        "name": evil,
+        "identity": evil,
+        "sentence": evil,
+        "at": "embedding",
+        "controls": {},
+        "why_none": {evil: evil},
+    }
+    about = {"how": "keep", "labels": [evil], "families": []}
+    forge_interventions(set_to("against", json.dumps([{**kept, "about": about}])))(run)
     forge_config(environment={"versions": {evil: evil}, "device": evil, "threads": evil})(run)
     page = grokviz.write_report(grokviz.open_run(run)).read_text()
     assert evil not in page

@@ -108,22 +108,28 @@ def test_kills_at_random_times_are_made_good(tmp_path: Path, whole: bool, figure
 
 
 @pytest.mark.slow
-def test_a_kill_while_measuring_or_reporting_harms_nothing(undisturbed, tmp_path: Path, sample, figures) -> None:
+def test_a_kill_while_measuring_ablating_or_reporting_harms_nothing(
+    undisturbed, tmp_path: Path, sample, figures
+) -> None:
     directory, _ = undisturbed
     failures, count, total = [], 0, 0
-    for command, name in (("measure", "measurements.nc"), ("report", "report.html")):
-        record = tmp_path / "record.json"
-        worker.run([command, str(directory)], directory, record=record, anew=True)
+    for name, command, *flags in (
+        ("measurements.nc", "measure"),
+        ("interventions.nc", "ablate", "--remove", "1"),
+        ("report.html", "report"),
+    ):
+        record, words = tmp_path / "record.json", [command, str(directory), *flags]
+        worker.run(words, directory, record=record, anew=True)
         complete = (directory / name).read_bytes()
         points = faults.points_in(record)
         total += len(points)
-        for point in sample(points, 4):
+        for point in sample(points, 3):
             count += 1
-            code, _ = worker.run([command, str(directory)], directory, number=point.number, fault=faults.die, anew=True)
+            code, _ = worker.run(words, directory, number=point.number, fault=faults.die, anew=True)
             verdict = grokviz.check_run(directory)
             if code != -9 or verdict.damages or (directory / name).read_bytes() != complete:
                 failures.append((point.name, code, str(verdict)))
-    figures(f"SIGKILL at {count} of {total} points of measuring and reporting: {len(failures)} files harmed")
+    figures(f"SIGKILL at {count} of {total} points of measuring, ablating and reporting: {len(failures)} files harmed")
     assert not failures
 
 
