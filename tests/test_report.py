@@ -178,7 +178,7 @@ def list_of_findings(page: str) -> list[str]:
 def test_findings_are_those_of_the_figures_and_what_has_not_happened(copy: grokviz.Run) -> None:
     sentences = list_of_findings(grokviz.write_report(copy).read_text())
     assert sentences[0].startswith(
-        "This run has not grokked. Networks are known to grok from a train_fraction of 0.25 up (here"
+        "This run has not grokked. Outside what is known to grok: p is 7 (known: 23 or more). With AdamW"
     )
     assert sentences[1].startswith("Neither memorised nor grokked: the highest accuracies are")
     assert sentences[2].startswith("Not memorised: train accuracy has not held 0.99")

@@ -23,14 +23,15 @@ def _what_patterns_say(measurements: xr.Dataset, epoch: Epoch | None = None, *, 
     said = beside_start(
         measurements["attention_score"],
         scores,
-        lambda s: _swing(s, place).max(),
-        "{:.0%}",
+        lambda s: 100 * _swing(s, place).max(),
+        "{:.0f}",
+        unit=" percentage points",
     )
-    finding = f"With the pair, attention to {source} varies by {said} in head {widest}, where it varies most"
+    finding = f"From pair to pair attention to {source} differs by up to {said}, most in head {widest}"
     return Title(
         finding,
         f"Attention from '=' to {source} for all pairs at epoch {int(scores['epoch']):,}; "
-        "the rest goes to the other two of a, b, =",
+        "the rest goes to the other two of a, b, =. That it differs says nothing of what it is used for",
     )
 
 

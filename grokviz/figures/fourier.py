@@ -91,7 +91,7 @@ def _what_spectrum_says(measurements: xr.Dataset, epoch: Epoch | None = None) ->
         noun = axis if len(keys) == 1 else blocks.plural
         finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
     else:
-        finding = f"No {axis} stands out: there are no key {blocks.plural}"
+        finding = f"There are no key {blocks.plural}"
     share = f"{HARMONIC_SHARE_OF_LARGEST:.0%}"
     hatched = f", hatched and named: their harmonics with {share} of the largest" if blocks.multiples else ""
     return Title(
@@ -201,12 +201,16 @@ def _what_neurons_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> T
     pure = beside_start(
         measurements["neuron_purity"], purity, lambda each: (each > PURE_NEURON).sum(), "{:d}", unit=" are pure"
     )
-    serving = int((counts > 0).sum())
-    finding = (
-        f"Of {purity.size} neurons {pure}, and together they serve {serving} {axis if serving == 1 else blocks.plural}"
-        if serving
-        else "No neuron is pure yet"
-    )
+    served = [label for label, count in zip(blocks.labels.tolist(), counts.values.tolist(), strict=True) if count > 0]
+    keys = key_frequencies_of(measurements)
+    without, others = [k for k in keys if k not in served], [k for k in served if k not in keys]
+    parts = [f"of key {axis} {k}" for k in without]
+    finding = "No neuron is pure yet"
+    if served:
+        said = f"{axis} {served[0]}" if len(served) == 1 else f"one of {len(served)} {blocks.plural}"
+        none = f"; none is {' or '.join(parts)}" if parts else ""
+        more = f"; {listed(others)} {'is' if len(others) == 1 else 'are'} not key" if keys and others else ""
+        finding = f"Of {purity.size} neurons {pure}, each of {said}{none}{more}"
     is_pure = f"over {PURE_NEURON:.0%} of a neuron's variance {blocks.at} one {axis} (dotted line)"
     return Title(finding, f"At epoch {int(purity['epoch']):,}; pure: {is_pure}")
 

@@ -138,11 +138,12 @@ def key_evidence(measurements: xr.Dataset, epoch: Epoch | None = None) -> Drawin
 def _evidence_finding(evidence: xr.Dataset, keys: Sequence[Label], n_witnesses: int, blocks: Blocks) -> str:
     """Whether the witnesses agree with the rule, and where not."""
     said = [f"{k} is {what}" for k, what in disagreements(evidence).items()]
+    if not keys:
+        some = f"{len(said)} of {len(evidence['what'])} stand out" if said else "none stands out"
+        return f"There are no key {blocks.plural}; {some} by one witness or more"
     if said:
         more = f"; and of {len(said) - 2} more {blocks.plural} not all say the same" if len(said) > 2 else ""
         return f"Witnesses differ: {'; '.join(said[:2])}{more}"
-    if not keys:
-        return f"There are no key {blocks.plural}, and none stands out"
     harmonics = ", but for their harmonics" if blocks.multiples else ""
     return f"All {n_witnesses} witnesses single out the key {blocks.plural} {listed(keys)}{harmonics}"
 

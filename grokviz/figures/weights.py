@@ -27,7 +27,9 @@ def weight_norms(measurements: xr.Dataset) -> Drawing:
     drawing.axis("y", title="norm", rangemode="tozero")
     peak = int(epochs[total.values.argmax()])
     ends = beside_start(total, total[-1], itself, "{:.1f}")
-    finding = f"The weights peak at norm {total.max().item():.1f} at epoch {peak:,} and end at {ends}"
+    finding = f"The weights' norm is largest at epoch {peak:,}, {total.max().item():.1f}, and ends at {ends}"
+    if peak == int(epochs[0]):
+        finding = f"The weights' norm ends at {ends}, and is never above where it began"
     if "history_test_loss" not in measurements:
         return titled(drawing, finding, "Frobenius norms at each checkpoint")
     times = find_phases(measurements)

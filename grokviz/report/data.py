@@ -148,7 +148,9 @@ class Fidelity:
     """How near the carried network is to the run's own, on a sample of pairs and stops."""
 
     same_answer: float
-    """Share of pairs to which both give the same answer."""
+    """Share of pairs to which both give the same answer, over all stops that were tried."""
+    same_answer_at_end: float
+    """The same at the last stop."""
     of_logits: float
     """Root mean square of the difference of centred logits, as a share of that of the logits themselves."""
 

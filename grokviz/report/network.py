@@ -114,4 +114,4 @@ def _fidelity(run: Run, exact: Mapping[int, Tables], carried: Mapping[int, Table
         ours, theirs = (logits - logits.mean(axis=1, keepdims=True) for logits in (ours, theirs))
         agree.append((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
         differ.append(np.sqrt(np.square(ours - theirs).mean() / np.square(theirs).mean()))
-    return Fidelity(float(np.mean(agree)), float(np.median(differ)))
+    return Fidelity(float(np.mean(agree)), float(agree[-1]), float(np.median(differ)))
