@@ -27,11 +27,11 @@ def _what_patterns_say(measurements: xr.Dataset, epoch: Epoch | None = None, *, 
         "{:.0f}",
         unit=" percentage points",
     )
-    finding = f"From pair to pair attention to {source} differs by up to {said}, most in head {widest}"
+    finding = f"Over the pairs attention to {source} spans {said} in head {widest}, the most"
     return Title(
         finding,
         f"Attention from '=' to {source} for all pairs at epoch {int(scores['epoch']):,}; "
-        "the rest goes to the other two of a, b, =. That it differs says nothing of what it is used for",
+        "the rest goes to the other two of a, b, =",
     )
 
 

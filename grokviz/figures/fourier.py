@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.derived import (
-    HARMONIC_SHARE_OF_LARGEST,
+    MULTIPLE_OF_MEDIAN,
     KeyHarmonic,
     blocks_in,
     key_frequencies_of,
@@ -92,8 +92,7 @@ def _what_spectrum_says(measurements: xr.Dataset, epoch: Epoch | None = None) ->
         finding = f"The key {noun} {listed(keys)} hold{'s' * (len(keys) == 1)} {held}"
     else:
         finding = f"There are no key {blocks.plural}"
-    share = f"{HARMONIC_SHARE_OF_LARGEST:.0%}"
-    hatched = f", hatched and named: their harmonics with {share} of the largest" if blocks.multiples else ""
+    hatched = ", hatched and named: harmonics of those that stand out" if blocks.multiples else ""
     return Title(
         finding,
         f"Share of power by {axis} at epoch {int(readout['epoch']):,}; coloured: key {blocks.plural} of the final "
@@ -329,11 +328,17 @@ def _spectrum_over_training(measurements: xr.Dataset, name: str, what: str, matr
 
 
 def _harmonics_in(power: xr.DataArray, measurements: xr.Dataset) -> list[KeyHarmonic]:
-    """The harmonics of key frequencies that stand out in a spectrum; those of the strongest keys in the readout go first."""
-    keys, blocks = key_frequencies_of(measurements), blocks_in(measurements)
+    """The harmonics of key frequencies in a spectrum, of those keys that stand out in it: before they do, twice a frequency is as
+    good as any other. Those of the strongest keys in the readout go first.
+    """
+    blocks = blocks_in(measurements)
+    per_component, keys = blocks.per_component(power.values), key_frequencies_of(measurements)
+    near = {*keys, *(blocks.multiple(factor, key) for factor in blocks.multiples for key in keys)}
+    others = per_component[[label not in near for label in blocks.labels.tolist()]]
+    least = MULTIPLE_OF_MEDIAN * np.median(others) if others.size else 0.0
+    keys = tuple(key for key in keys if per_component[blocks.place(key)] >= least)
     if not keys:
         return []
-    per_component = blocks.per_component(power.values)
     strength = blocks.per_component(measurements["readout_power"].isel(epoch=-1).values)
     return list(multiples_of_keys(keys, (per_component / per_component.max()).tolist(), blocks, strength.tolist()))
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.reading.derived import HARMONIC_SHARE_OF_LARGEST, key_frequencies_of, multiples_of_keys
+from grokviz.analysis.reading.derived import (
+    HARMONIC_SHARE_OF_LARGEST,
+    MULTIPLE_OF_MEDIAN,
+    key_frequencies_of,
+    multiples_of_keys,
+)
 from grokviz.analysis.reading.phases import Phases
 from grokviz.config import PURE_NEURON, RunConfig
 from grokviz.errors import GrokvizError
@@ -109,6 +114,7 @@ def run_data(
             colours=frequency_colours(measurements, keys),
             multiples=_multiples(measurements, keys, blocks) if blocks else {},
             harmonic_share=HARMONIC_SHARE_OF_LARGEST,
+            multiple_of_median=MULTIPLE_OF_MEDIAN,
         ),
         neurons=_neurons(run.config, measurements),
         band=_band(measurements, at_stops, phases, buffer),

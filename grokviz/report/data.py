@@ -78,6 +78,8 @@ class KeysData:
     """By the label of the frequency that is a multiple of one."""
     harmonic_share: float
     """The power, as a share of the largest, from which on a multiple is a harmonic."""
+    multiple_of_median: float
+    """How many times the median over frequencies a key has where its multiples are called harmonics."""
 
 
 @dataclass(frozen=True)

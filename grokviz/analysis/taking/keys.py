@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokviz.analysis.reading.derived import KeyHarmonic, multiples_of_keys
+from grokviz.analysis.reading.derived import MULTIPLE_OF_MEDIAN, KeyHarmonic, multiples_of_keys
 from grokviz.analysis.taking.measures.fourier import readout_power
 from grokviz.analysis.taking.measures.performance import accuracy
 from grokviz.analysis.taking.measures.progress import logit_cosine
@@ -22,7 +22,6 @@ from grokviz.outcomes import TEST_THRESHOLD
 from grokviz.tasks.blocks import Blocks, Label
 
 SHARE_OF_LARGEST = 0.10
-MULTIPLE_OF_MEDIAN = 10.0
 HARMONIC_SHARE_OF_KEY = 0.25
 
 LEAST_SIMILARITY = 0.005

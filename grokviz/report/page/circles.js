@@ -171,7 +171,7 @@ class Spectrum {
       const slot = (right - left) / power.length;
       const most = this.top(what);
       const perComponent = run.blocks.perComponent(power);
-      const largest = perComponent.reduce((a, b) => Math.max(a, b), 0);
+      const harmonics = run.harmonicsIn(perComponent);
       surface.text(what, left + 4, top - 7, { colour: "soft" });
       surface.text(percent(most / 1.12, 0), left - 6, bottom - (bottom - top) / 1.12, { align: "right", colour: "soft" });
       surface.text("0", left - 6, bottom, { align: "right", colour: "soft" });
@@ -180,7 +180,7 @@ class Spectrum {
       power.forEach((share, i) => {
         const label = run.blocks.labels[i];
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
-        const harmonic = perComponent[i] >= run.keys.harmonicShare * largest ? run.harmonicOf(label) : null;
+        const harmonic = harmonics[i];
         const key = harmonic ? harmonic.key : label;
         const colour = run.colour(key) ?? ink("neutral");
         const x = left + i * slot + slot * 0.1;

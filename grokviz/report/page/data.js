@@ -52,6 +52,13 @@ function exactOfEach(places, buffer) {
   return Object.fromEntries(Object.entries(places).map(([name, place]) => [name, exactOf(place, buffer)]));
 }
 
+// Of at least one number.
+function median(numbers) {
+  const sorted = Float64Array.from(numbers).sort();
+  const middle = (sorted.length - 1) / 2;
+  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
+}
+
 function nearest(stops, epoch) {
   let best = 0;
   stops.forEach((stop, i) => {
@@ -103,6 +110,17 @@ class RunData {
   // The key frequency that this one is twice or three times, as {key, multiple}; null where there is none.
   harmonicOf(label) {
     return this.keys.multiples[label] ?? null;
+  }
+
+  // Of each block of a spectrum, given per component, the key that it is a harmonic of; null where it is of none that stands out.
+  harmonicsIn(perComponent) {
+    const least = this.keys.harmonicShare * perComponent.reduce((a, b) => Math.max(a, b), 0);
+    const others = perComponent.filter((_, i) => !this.keys.labels.includes(this.blocks.labels[i]) && !this.harmonicOf(this.blocks.labels[i]));
+    const leastOfKey = others.length ? this.keys.multipleOfMedian * median(others) : 0;
+    return this.blocks.labels.map((label, i) => {
+      const harmonic = perComponent[i] >= least ? this.harmonicOf(label) : null;
+      return harmonic && perComponent[this.blocks.labels.indexOf(harmonic.key)] >= leastOfKey ? harmonic : null;
+    });
   }
 
   inWords(label) {
