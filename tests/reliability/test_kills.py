@@ -40,7 +40,7 @@ def test_a_kill_at_any_point_of_the_writing_is_made_good(undisturbed, tmp_path: 
     start = [point for point in points if point.number < around(points, first)[0].number]
     chosen = [*start, *around(points, first), *around(points, middle), *around(points, last)]
     failures = []
-    for point in sample(chosen, 12):
+    for point in sample(chosen, 8):
         run = tmp_path / f"at_{point.number}"
         code, _ = worker.train(run, number=point.number, fault=faults.die)
         again, said = worker.train(run)
@@ -48,7 +48,7 @@ def test_a_kill_at_any_point_of_the_writing_is_made_good(undisturbed, tmp_path: 
         if code != -9 or again != 0 or worker.digest(run) != expected or left:
             failures.append((point.name, code, again, said, left))
     figures(
-        f"SIGKILL at {len(sample(chosen, 12))} of the {len(chosen)} named points of the writer "
+        f"SIGKILL at {len(sample(chosen, 8))} of the {len(chosen)} named points of the writer "
         f"(start, first, middle and last checkpoint): {len(failures)} runs with other bits"
     )
     assert not failures
@@ -64,7 +64,7 @@ def test_a_kill_during_the_recovery_is_made_good_too(undisturbed, tmp_path: Path
     worker.train(tmp_path / "recorded", record=record)
     recovery = faults.points_in(record)
     rows = [point.number for point in recovery if point.name == "before write history.csv"]
-    chosen = sample(recovery[: rows[0]], 6)
+    chosen = sample(recovery[: rows[0]], 4)
     failures = []
     for point in chosen:
         run = tmp_path / f"at_{point.number}"
@@ -123,7 +123,7 @@ def test_a_kill_while_measuring_ablating_or_reporting_harms_nothing(
         complete = (directory / name).read_bytes()
         points = faults.points_in(record)
         total += len(points)
-        for point in sample(points, 3):
+        for point in sample(points, 2):
             count += 1
             code, _ = worker.run(words, directory, number=point.number, fault=faults.die, anew=True)
             verdict = grokviz.check_run(directory)

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from grokviz.analysis.taking.code import Code, code_of, is_grokviz, is_installed, version_of
 from grokviz.analysis.taking.generators import KINDS, GeneratorState
-from grokviz.analysis.taking.interventions.acting import Work
+from grokviz.analysis.taking.interventions.acting import Changed, Work
 from grokviz.analysis.taking.interventions.intervention import Intervention, Scene
 from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.config import RunConfig, TaskConfig
@@ -156,9 +156,10 @@ def _code_of_calls(cls: type) -> str:
 
 @cache
 def _what_acts() -> str:
-    """The hash of the code that lets interventions act."""
-    walk, members = _Walk(), sorted(vars(Work).items())
-    return _hash(*(walk.digest(held) for name, held in members if isinstance(held, FunctionType) and name[:2] != "__"))
+    """The hash of the code that lets interventions act, and that notes how much they change."""
+    walk, members = _Walk(), [*sorted(vars(Work).items()), *sorted(vars(Changed).items())]
+    acting = [held for name, held in members if isinstance(held, FunctionType | property) and name[:2] != "__"]
+    return _hash(*map(walk.digest, acting))
 
 
 def generators_of(functions: Iterable[Callable[..., Any]]) -> list[GeneratorState]:

@@ -30,6 +30,8 @@ from grokviz.intervened import Against, Case, Cases, Column, Told
 from grokviz.measured import axes_on
 
 SECONDS_BETWEEN_KEEPING = 20.0
+TIMES_AS_LONG = 20.0
+"""Between keeping and keeping again it goes on for at least so many times what that takes, which grows with what there is."""
 
 AT_ONCE = 8
 """Checkpoints whose weights stay in memory while interventions are tried on them."""
@@ -117,7 +119,7 @@ def measured_under(start: Start, asked: Asked, cases: Cases, keep: Callable[[Cas
             cases.against[one.name] = _joined(cases.against.get(one.name), one)
     specs = {spec.name: spec for spec in asked.specs}
     worker = Worker(source, specs, start.end, start.keys, SplitChecker(source), start.of_hooks, by_identity)
-    kept_at = time.monotonic()
+    kept_at, pause = time.monotonic(), SECONDS_BETWEEN_KEEPING
     try:
         with (
             progress_of(f"intervening in {source.name}", total=len(units), unit="network", shown=progress) as bar,
@@ -135,9 +137,10 @@ def measured_under(start: Start, asked: Asked, cases: Cases, keep: Callable[[Cas
                 for name, value in done.values.items():
                     cases.columns[name].values[case] = np.array(value)
                 bar.update()
-                if time.monotonic() - kept_at > SECONDS_BETWEEN_KEEPING:
+                if (begun_at := time.monotonic()) - kept_at > pause:
                     keep(told_alone(cases))
                     kept_at = time.monotonic()
+                    pause = max(SECONDS_BETWEEN_KEEPING, TIMES_AS_LONG * (kept_at - begun_at))
     finally:
         keep(told_alone(cases))
     return cases
