@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPESCRIPT := 5.9.3
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check reliability slurm bands bench docs extras arm transformer-lens-4 ledger readme clean
+.PHONY: help demo test check scripts reliability slurm bands bench docs extras arm transformer-lens-4 ledger readme clean
 
 help:
 	@echo "make demo    train, measure and report the quick preset (a minute on 2 cores, once installed)"
@@ -76,6 +77,17 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory scripts; \
+		else echo "the page's scripts were not type-checked: npm is not here (Debian: apt-get install npm)"; fi
+
+# The page's scripts, held to the types in their JSDoc and to what Python writes for them.
+scripts: $(VENV)/installed-test $(VENV)/node/typescript-$(TYPESCRIPT)
+	$(BIN)/python tests/page_types.py > $(VENV)/node/types.d.ts
+	$(VENV)/node/node_modules/.bin/tsc --project tests/jsconfig.json
+
+$(VENV)/node/typescript-$(TYPESCRIPT): | $(VENV)/installed-test
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/node typescript@$(TYPESCRIPT)
+	touch $@
 
 ledger: $(VENV)/installed
 	$(BIN)/python tests/ledger.py $(or $(FILES),../shared/data)

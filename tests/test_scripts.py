@@ -1,13 +1,17 @@
 """The page's scripts by themselves, in an empty page."""
 
 import json
+import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from grokviz.report.buffer import Buffer, grid, levels_of, numbers_of
+from grokviz.report import data
+from grokviz.report.buffer import Buffer, Place, grid, levels_of, numbers_of
 from grokviz.report.data import as_json
 from grokviz.report.page import SCRIPTS, resource
+from page_types import declared
 
 pytestmark = pytest.mark.browser
 
@@ -28,6 +32,15 @@ def test_each_script_is_short_and_strict() -> None:
         text = resource(name)
         assert text.count("\n") < 500, name
         assert '"use strict";' in text.split("\n", 3)[1], name
+
+
+def test_every_field_that_scripts_read_is_declared_to_their_type_checker() -> None:
+    text = declared()
+    for kind in (data.PageData, data.RunData, data.BandData, data.NetworkData, Place):
+        (body,) = re.findall(rf"  interface {kind.__name__} {{\n(.*?)\n  }}", text, re.DOTALL)
+        assert len(body.splitlines()) == len(fields(kind))
+    assert "firstPair: [number, number];" in text
+    assert "history: Record<string, Place>;" in text
 
 
 @pytest.mark.parametrize("levels", [254, 1022, 65_534])

@@ -23,7 +23,7 @@ SCRIPTS = (
 )
 """Those of a page of runs, in the order in which they need each other."""
 
-STUDY_SCRIPTS = ("data.js", "embedded.js", "draw.js", "plots.js", "tables.js", "study.js")
+STUDY_SCRIPTS = ("data.js", "embedded.js", "state.js", "draw.js", "plots.js", "tables.js", "study.js")
 """Those of the page of a study."""
 
 

@@ -2,8 +2,15 @@
 "use strict";
 
 class Attention {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(element, run, state, tip) {
-    Object.assign(this, { run, state });
+    this.run = run;
+    this.state = state;
     this.needs = ["epoch", "head", "a", "b", "hovered", "pinned"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     answering(this.surface, tip, state, (x, y) => this.pick(x, y));

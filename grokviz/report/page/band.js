@@ -6,13 +6,22 @@ const STOPS_A_SECOND = 8;
 
 class Band {
   // The stops are those of `clock`; a single run is its own.
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData | Clock} clock
+   * @param {RunData[]} runs
+   * @param {State} state
+   */
   constructor(element, clock, runs, state) {
-    Object.assign(this, { clock, runs, state });
+    this.clock = clock;
+    this.runs = runs;
+    this.state = state;
     this.needs = ["epoch", "axis"];
     this.surface = new Surface(element, () => "Losses and accuracies over training", () => this.paint());
     this.element = element;
     this.timer = null;
     this.speed = 1;
+    this.onPlaying = /** @type {((playing: boolean) => void) | null} */ (null);
     element.setAttribute("role", "slider");
     element.setAttribute("tabindex", "0");
     element.setAttribute("aria-label", "Epoch");
@@ -164,7 +173,7 @@ class Band {
     surface.line(along(run.band.history.test_loss, lossY), of("test"));
     if (alone) surface.line(known(along(run.band.history.train_accuracy, accuracyY)), of("train"));
     surface.line(known(along(run.band.history.test_accuracy, accuracyY)), of("test"));
-    for (const [split, dash] of alone ? [["test_mirrored", [6, 3]], ["test_unmirrored", [2, 3]]] : []) {
+    for (const { split, dash } of alone ? [{ split: "test_mirrored", dash: [6, 3] }, { split: "test_unmirrored", dash: [2, 3] }] : []) {
       if (!run.band.accuracies[split]) continue;
       const points = run.band.accuracies[split].map((value, i) => [this.x(run.stops[i]), accuracyY(value ?? NaN)]);
       surface.line(points, of("test"), { width: 1.2, dash });

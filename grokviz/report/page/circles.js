@@ -2,8 +2,15 @@
 "use strict";
 
 class Circles {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(element, run, state, tip) {
-    Object.assign(this, { run, state });
+    this.run = run;
+    this.state = state;
     this.needs = ["epoch", "hovered", "pinned", "a", "b"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     this.reaches = new Map();
@@ -96,7 +103,8 @@ class Circles {
       for (const [token, name] of pair) {
         if (!dots[token]) continue;
         surface.context.beginPath();
-        surface.context.arc(...dots[token], 6, 0, 7);
+        const [dotX, dotY] = dots[token];
+        surface.context.arc(dotX, dotY, 6, 0, 7);
         surface.context.strokeStyle = ink("ink");
         surface.context.lineWidth = 1.5;
         surface.context.stroke();
@@ -118,8 +126,15 @@ class Circles {
 }
 
 class Spectrum {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(element, run, state, tip) {
-    Object.assign(this, { run, state });
+    this.run = run;
+    this.state = state;
     this.needs = ["epoch", "hovered", "pinned"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     this.tops = new Map();

@@ -5,13 +5,21 @@ const ROOM_FOR_A_NAME = 80;
 
 const WIDTHS = { u1: Uint8Array, u2: Uint16Array };
 
+/**
+ * @param {string} base64
+ * @returns {Promise<ArrayBuffer>}
+ */
 async function unpacked(base64) {
   const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
 
-// What `report/buffer.py` stores of quantised numbers: differences between stops, bytes of 16 bits in planes of their own.
+/**
+ * What `report/buffer.py` stores of quantised numbers: differences between stops, bytes of 16 bits in planes of their own.
+ * @param {Json.Place} place
+ * @param {ArrayBuffer} buffer
+ */
 function levelsOf(place, buffer) {
   const size = place.shape.reduce((product, n) => product * n, 1);
   const bytes = new Uint8Array(buffer, place.at, size * WIDTHS[place.type].BYTES_PER_ELEMENT);
@@ -25,15 +33,22 @@ function levelsOf(place, buffer) {
 
 // An array whose first axis is the stop; it is decoded when it is first read.
 class ByStop {
+  /**
+   * @param {Json.Place} place
+   * @param {ArrayBuffer} buffer
+   */
   constructor(place, buffer) {
     this.place = place;
     this.buffer = buffer;
     this.shape = place.shape.slice(1);
     this.size = this.shape.reduce((product, n) => product * n, 1);
-    this.levels = null;
+    this.levels = /** @type {Uint8Array | Uint16Array | null} */ (null);
   }
 
-  // The numbers of one stop, NaN where there is none, as a Float32Array in row-major order.
+  /**
+   * The numbers of one stop, NaN where there is none, as a Float32Array in row-major order.
+   * @param {number} stop
+   */
   at(stop) {
     this.levels ??= levelsOf(this.place, this.buffer);
     const { low, step } = this.place;
@@ -42,23 +57,41 @@ class ByStop {
   }
 }
 
-// Numbers that are kept as they are.
+/**
+ * Numbers that are kept as they are.
+ * @param {Json.Place} place
+ * @param {ArrayBuffer} buffer
+ */
 function exactOf(place, buffer) {
   const size = place.shape.reduce((product, n) => product * n, 1);
   return new Float32Array(buffer, place.at, size);
 }
 
+/**
+ * @template {object} Places
+ * @param {Places} places
+ * @param {ArrayBuffer} buffer
+ * @returns {Record<keyof Places, Float32Array>}
+ */
 function exactOfEach(places, buffer) {
-  return Object.fromEntries(Object.entries(places).map(([name, place]) => [name, exactOf(place, buffer)]));
+  const found = Object.entries(places).map(([name, place]) => [name, exactOf(place, buffer)]);
+  return /** @type {Record<keyof Places, Float32Array>} */ (Object.fromEntries(found));
 }
 
-// Of at least one number.
+/**
+ * Of at least one number.
+ * @param {ArrayLike<number>} numbers
+ */
 function median(numbers) {
   const sorted = Float64Array.from(numbers).sort();
   const middle = (sorted.length - 1) / 2;
   return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
 
+/**
+ * @param {number[]} stops
+ * @param {number} epoch
+ */
 function nearest(stops, epoch) {
   let best = 0;
   stops.forEach((stop, i) => {
@@ -69,6 +102,7 @@ function nearest(stops, epoch) {
 
 // The stops of several runs under one cursor: all epochs at which one of them has a checkpoint.
 class Clock {
+  /** @param {RunData[]} runs */
   constructor(runs) {
     this.stops = [...new Set(runs.flatMap((run) => run.stops))].sort((one, other) => one - other);
     this.readings = this.stops.map((epoch) => runs.map((run) => `${run.name}: ${run.shortReadings[run.stopAt(epoch)]}`).join(", "));
@@ -81,11 +115,25 @@ class Clock {
 
 // A run as the views see it: the values of `report/data.py`, and its arrays.
 class RunData {
+  /**
+   * @param {Json.RunData} data
+   * @param {ArrayBuffer} buffer
+   */
   constructor(data, buffer) {
-    Object.assign(this, data);
+    this.name = data.name;
+    this.stops = data.stops;
+    this.readings = data.readings;
+    this.shortReadings = data.shortReadings;
+    this.ownColour = data.ownColour;
+    this.heads = data.heads;
+    this.task = data.task;
+    this.keys = data.keys;
+    this.neurons = data.neurons;
+    this.spoken = data.spoken;
+    this.network = data.network;
     this.arrays = new Map(Object.entries(data.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
     this.band = { ...data.band, history: exactOfEach(data.band.history, buffer) };
-    if (data.blocks) this.blocks = new Blocks(data.blocks, buffer, data.task.n);
+    this.blocks = data.blocks ? new Blocks(data.blocks, buffer, data.task.n) : null;
   }
 
   has(...names) {
@@ -138,8 +186,20 @@ class RunData {
 
 // The blocks of a task's harmonics: of a cyclic group its frequencies. By their labels.
 class Blocks {
+  /**
+   * @param {Json.BlocksData} data
+   * @param {ArrayBuffer} buffer
+   * @param {number} n
+   */
   constructor(data, buffer, n) {
-    Object.assign(this, data);
+    this.axis = data.axis;
+    this.plural = data.plural;
+    this.symbol = data.symbol;
+    this.at = data.at;
+    this.labels = data.labels;
+    this.rows = data.rows;
+    this.components = data.components;
+    this.rowsAreFixed = data.rowsAreFixed;
     this.n = n;
     this.basis = exactOfEach(data.basis, buffer);
     this.places = new Map(this.labels.map((label, place) => [label, place]));
@@ -231,6 +291,6 @@ class Blocks {
     const apart = Math.ceil(ROOM_FOR_A_NAME / room);
     return this.labels
       .map((label, place) => ({ label, place }))
-      .filter(({ label, place }) => place === 0 || (this.areNumbers ? label % every === 0 : place % apart === 0));
+      .filter(({ label, place }) => place === 0 || (this.areNumbers ? Number(label) % every === 0 : place % apart === 0));
   }
 }

@@ -43,6 +43,11 @@ function hue(share) {
 
 // A canvas that fills its element, drawn on in CSS pixels. `draw(surface)` is called again where its size changes.
 class Surface {
+  /**
+   * @param {HTMLElement} element
+   * @param {() => string} label
+   * @param {(surface: Surface) => void} draw
+   */
   constructor(element, label, draw) {
     this.element = element;
     this.canvas = document.createElement("canvas");
@@ -52,6 +57,7 @@ class Surface {
     this.context = this.canvas.getContext("2d");
     this.draw = draw;
     this.width = 0;
+    this.height = 0;
     new ResizeObserver(() => this.resized()).observe(element);
   }
 
@@ -64,7 +70,8 @@ class Surface {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (width === 0 || height === 0) return;
     const ratio = window.devicePixelRatio || 1;
-    Object.assign(this, { width, height });
+    this.width = width;
+    this.height = height;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -74,6 +81,12 @@ class Surface {
     this.canvas.setAttribute("aria-label", this.label());
   }
 
+  /**
+   * @param {string} words
+   * @param {number} x
+   * @param {number} y
+   * @param {{align?: CanvasTextAlign, colour?: string, bold?: boolean}} options
+   */
   text(words, x, y, { align = "left", colour = "ink", bold = false } = {}) {
     const { context } = this;
     context.font = `${bold ? "600 " : ""}12px system-ui, sans-serif`;
@@ -165,6 +178,7 @@ function epochInWords(epoch) {
 
 // What the pointer is over, told beside it. One for the page.
 class Tip {
+  /** @param {HTMLElement} element */
   constructor(element) {
     this.element = element;
   }
@@ -181,7 +195,13 @@ class Tip {
   }
 }
 
-// Let a surface answer to the pointer: `pick(x, y)` says what lies there, as {words, block?, choose?}, or null; a block by its label.
+/**
+ * Let a surface answer to the pointer: `pick(x, y)` says what lies there, or null; a block by its label.
+ * @param {Surface} surface
+ * @param {Tip} tip
+ * @param {State} state
+ * @param {(x: number, y: number) => {words: string, block?: string | number | null, choose?: () => void} | null} pick
+ */
 function answering(surface, tip, state, pick) {
   const { canvas } = surface;
   const at = (event) => {

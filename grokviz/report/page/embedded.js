@@ -1,6 +1,14 @@
 // What lies packed in the page: its data, its arrays, and plotly.js.
 "use strict";
 
+/**
+ * The field of this id that the reader types or chooses in; null where the page has none.
+ * @param {string} id
+ */
+function fieldOf(id) {
+  return /** @type {HTMLInputElement | HTMLSelectElement | null} */ (document.getElementById(id));
+}
+
 function embedded(id) {
   return document.getElementById(id).textContent;
 }

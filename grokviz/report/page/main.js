@@ -1,6 +1,16 @@
 // The page of a run: makes the views, and keeps band, tabs, links and the URL in step with the state.
 "use strict";
 
+const EARLY = 0.03;
+
+/**
+ * Whether all that happens, happens in so small a part of the run that a linear axis would not show it.
+ * @param {RunData} run
+ */
+function allIsEarly(run) {
+  return run.band.grokked !== null && run.band.grokked <= EARLY * run.band.lastEpoch;
+}
+
 // The values that a fragment of the address asks for, as far as the run has them, at a stop of the clock; else the end of training.
 function valuesOfAddress(run, clock, tabs, fragment) {
   const given = valuesOf(fragment);
@@ -14,14 +24,21 @@ function valuesOfAddress(run, clock, tabs, fragment) {
     neuron: within("neuron", run.neurons.count) ?? run.neurons.first,
     a: within("a", run.task.n) ?? run.task.firstPair[0],
     b: within("b", run.task.n) ?? run.task.firstPair[1],
-    axis: given.axis === "log" ? "log" : "linear",
+    axis: ["linear", "log"].includes(given.axis) ? given.axis : allIsEarly(run) ? "log" : "linear",
   };
 }
 
 // What is said in words beside the figures: the readings at the cursor, the pin, the neuron.
 class Words {
+  /**
+   * @param {RunData | Clock} clock
+   * @param {RunData} run
+   * @param {State} state
+   */
   constructor(clock, run, state) {
-    Object.assign(this, { clock, run, state });
+    this.clock = clock;
+    this.run = run;
+    this.state = state;
     this.needs = ["epoch", "pinned", "neuron"];
   }
 
@@ -33,7 +50,7 @@ class Words {
     const pin = document.getElementById("pin");
     pin.hidden = state.get("pinned") === null;
     pin.textContent = pin.hidden ? "" : `${run.inWords(state.get("pinned"))} ×`;
-    const input = document.getElementById("neuron");
+    const input = fieldOf("neuron");
     if (input && document.activeElement !== input) input.value = state.get("neuron");
   }
 }
@@ -42,7 +59,7 @@ class Tabs {
   constructor(state) {
     this.state = state;
     this.needs = ["tab"];
-    this.tabs = [...document.querySelectorAll("[role=tab]")];
+    this.tabs = Tabs.buttons();
     for (const [i, tab] of this.tabs.entries()) {
       tab.addEventListener("click", () => state.set({ tab: tab.dataset.tab }));
       tab.addEventListener("keydown", (event) => {
@@ -56,8 +73,12 @@ class Tabs {
     }
   }
 
+  static buttons() {
+    return [.../** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("[role=tab]"))];
+  }
+
   static names() {
-    return [...document.querySelectorAll("[role=tab]")].map((tab) => tab.dataset.tab);
+    return Tabs.buttons().map((tab) => tab.dataset.tab);
   }
 
   draw() {
@@ -77,21 +98,23 @@ function listenToControls(run, band, state) {
   band.onPlaying = (playing) => {
     play.textContent = playing ? "Pause" : "Play";
   };
-  document.getElementById("speed").addEventListener("change", (event) => band.setSpeed(Number(event.target.value)));
-  const axis = document.getElementById("axis");
+  const speed = fieldOf("speed");
+  speed.addEventListener("change", () => band.setSpeed(Number(speed.value)));
+  const axis = fieldOf("axis");
   axis.addEventListener("change", () => state.set({ axis: axis.value }));
   axis.value = state.get("axis");
   document.getElementById("pin").addEventListener("click", () => state.set({ pinned: null }));
-  document.getElementById("neuron")?.addEventListener("input", (event) => {
-    const neuron = Number(event.target.value);
-    if (event.target.value !== "" && Number.isInteger(neuron) && neuron >= 0 && neuron < run.neurons.count) state.set({ neuron });
+  const input = fieldOf("neuron");
+  input?.addEventListener("input", () => {
+    const neuron = Number(input.value);
+    if (input.value !== "" && Number.isInteger(neuron) && neuron >= 0 && neuron < run.neurons.count) state.set({ neuron });
   });
 }
 
 // A finding or a headline number leads to what shows it.
 function follow(link, { clock, state }) {
   const target = document.getElementById(link.dataset.target);
-  const tab = target.closest("[role=tabpanel]")?.dataset.panel;
+  const tab = /** @type {HTMLElement | null} */ (target.closest("[role=tabpanel]"))?.dataset.panel;
   const epoch = link.dataset.epoch ? clock.stops[clock.stopAt(Number(link.dataset.epoch))] : state.get("epoch");
   state.set(tab ? { epoch, tab } : { epoch });
   state.tell();
@@ -128,7 +151,7 @@ async function build(view = null) {
 async function start() {
   window.grokviz = await build();
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("[data-target]");
+    const link = /** @type {Element} */ (event.target).closest("[data-target]");
     if (!link) return;
     event.preventDefault();
     follow(link, window.grokviz);

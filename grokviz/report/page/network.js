@@ -4,6 +4,11 @@
 const SOURCES = ["a", "b", "="];
 
 class Network {
+  /**
+   * @param {Json.NetworkData} data
+   * @param {ArrayBuffer} buffer
+   * @param {number} n
+   */
   constructor(data, buffer, n) {
     this.n = n;
     this.fidelity = data.fidelity;
@@ -12,7 +17,10 @@ class Network {
     this.tables = Object.fromEntries(
       Object.entries(data.tables).map(([name, place]) => [name, new ByStop(place, buffer)]),
     );
-    [this.heads, this.operandTables, , this.width] = this.tables.values.shape;
+    const [heads, operandTables, , width] = this.tables.values.shape;
+    this.heads = heads;
+    this.operandTables = operandTables;
+    this.width = width;
     this.activate = activationOf(data.activation);
     this.neurons = this.tables.readout.shape[0];
     this.classes = this.tables.readout.shape[1];

@@ -2,8 +2,15 @@
 "use strict";
 
 class Neurons {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(element, run, state, tip) {
-    Object.assign(this, { run, state });
+    this.run = run;
+    this.state = state;
     this.needs = ["epoch", "hovered", "pinned", "neuron"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     answering(this.surface, tip, state, (x, y) => this.pick(x, y));
@@ -73,7 +80,7 @@ class Neurons {
 
   pick(x, y) {
     const near = this.dots().map((dot) => ({ dot, distance: Math.hypot(dot.x - x, dot.y - y) }));
-    const best = near.reduce((a, b) => (b.distance < a.distance ? b : a), { distance: Infinity });
+    const best = near.reduce((a, b) => (b.distance < a.distance ? b : a), { dot: null, distance: Infinity });
     if (best.distance > 10) return null;
     const { neuron, label, purity } = best.dot;
     const words = `neuron ${neuron}: ${percent(purity)} of its variance ${this.run.blocks.at} ${this.run.inWords(label)}`;
@@ -83,8 +90,31 @@ class Neurons {
 
 // A map of n × n numbers with its pointer: what the activation map and the two-dimensional spectra are drawn with.
 class SquareMap {
+  /**
+   * @param {HTMLElement} element
+   * @param {State} state
+   * @param {Tip} tip
+   * @param {{
+   *   needs: string[],
+   *   label: () => string,
+   *   numbers: () => {values: Float32Array, n: number} | null,
+   *   range: (values: Float32Array) => number[],
+   *   colours: string,
+   *   words: (row: number, column: number, number: number) =>
+   *     {words: string, block?: string | number | null, choose?: () => void},
+   *   marks: (n: number) => {row?: number, column?: number, colour: string}[],
+   *   axes: string[],
+   * }} shown
+   */
   constructor(element, state, tip, { needs, label, numbers, range, colours, words, marks, axes }) {
-    Object.assign(this, { state, needs, numbers, range, colours, words, marks, axes });
+    this.state = state;
+    this.needs = needs;
+    this.numbers = numbers;
+    this.range = range;
+    this.colours = colours;
+    this.words = words;
+    this.marks = marks;
+    this.axes = axes;
     this.surface = new Surface(element, label, () => this.paint());
     answering(this.surface, tip, state, (x, y) => this.pick(x, y));
   }

@@ -3,8 +3,20 @@
 
 class Plots {
   // Panels of the page's data, their arrays in `buffer`; stops of `clock`, colours of frequencies of `run`.
+  /**
+   * @param {RunData | Clock} clock
+   * @param {Json.PanelData[]} panels
+   * @param {ArrayBuffer} buffer
+   * @param {RunData} run
+   * @param {State} state
+   * @param {() => Promise<void>} loadPlotly
+   */
   constructor(clock, panels, buffer, run, state, loadPlotly) {
-    Object.assign(this, { clock, buffer, run, state, loadPlotly });
+    this.clock = clock;
+    this.buffer = buffer;
+    this.run = run;
+    this.state = state;
+    this.loadPlotly = loadPlotly;
     this.needs = ["epoch", "hovered", "pinned"];
     this.panels = new Map(panels.map((panel) => [panel.name, this.opened(panel)]));
     this.inView = new Set();

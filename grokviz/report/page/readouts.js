@@ -2,8 +2,16 @@
 "use strict";
 
 class NeuronReadout {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {Network} network
+   * @param {State} state
+   */
   constructor(element, run, network, state) {
-    Object.assign(this, { run, network, state });
+    this.run = run;
+    this.network = network;
+    this.state = state;
     this.needs = ["epoch", "neuron", "hovered", "pinned"];
     this.surface = new Surface(element, () => `What neuron ${state.get("neuron")} writes into each logit`, () => this.paint());
   }
@@ -31,8 +39,17 @@ class NeuronReadout {
 
 // All neurons, sorted by the block that they serve, against the blocks of their readout.
 class AllReadouts {
+  /**
+   * @param {HTMLElement} element
+   * @param {RunData} run
+   * @param {Network} network
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(element, run, network, state, tip) {
-    Object.assign(this, { run, network, state });
+    this.run = run;
+    this.network = network;
+    this.state = state;
     this.needs = ["epoch", "hovered", "pinned", "neuron"];
     this.surface = new Surface(element, () => `Readout of every neuron by ${run.blocks.axis}`, () => this.paint());
     answering(this.surface, tip, state, (x, y) => this.pick(x, y));

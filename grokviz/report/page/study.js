@@ -3,8 +3,8 @@
 
 async function startStudy() {
   const data = JSON.parse(new TextDecoder().decode(await unpacked(embedded("data"))));
-  const nothingMoves = { stopAt: () => 0, stops: [0] };
-  const nothingIsShownOff = { get: () => null, set() {}, toggle() {}, block: { block: null } };
+  const nothingMoves = { stopAt: () => 0, stops: [0], readings: [""] };
+  const nothingIsShownOff = new State({ hovered: null, pinned: null });
   const plots = new Plots(nothingMoves, data.panels, null, null, nothingIsShownOff, loadPlotly);
   for (const table of document.querySelectorAll(".sortable")) makeSortable(table);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.recolour());

@@ -3,10 +3,21 @@
 
 const MOST_NEURONS = 48;
 const BEST_ANSWERS = 5;
+const FARTHEST = 1.25; // from the centre of a circle, in radii, that a dot is drawn
 
 class WorkedSum {
+  /**
+   * @param {HTMLElement} section
+   * @param {RunData} run
+   * @param {Network} network
+   * @param {State} state
+   * @param {Tip} tip
+   */
   constructor(section, run, network, state, tip) {
-    Object.assign(this, { section, run, network, state });
+    this.section = section;
+    this.run = run;
+    this.network = network;
+    this.state = state;
     this.needs = ["epoch", "a", "b", "hovered", "pinned"];
     const canvas = (name, label, draw) =>
       new Surface(section.querySelector(`[data-step=${name}]`), () => label, () => this.traced && draw());
@@ -26,7 +37,7 @@ class WorkedSum {
 
   listen() {
     for (const operand of ["a", "b"]) {
-      const input = this.section.querySelector(`#operand-${operand}`);
+      const input = fieldOf(`operand-${operand}`);
       input.addEventListener("input", () => {
         const { elements, n } = this.run.task;
         const token = elements.findIndex((element) => String(element) === input.value.trim());
@@ -44,8 +55,8 @@ class WorkedSum {
     const { run } = this;
     this.traced = this.network.forward(this.stop, a, b);
     for (const [operand, token] of [["a", a], ["b", b]]) {
-      const input = this.section.querySelector(`#operand-${operand}`);
-      if (document.activeElement !== input) input.value = run.task.elements[token];
+      const input = fieldOf(`operand-${operand}`);
+      if (document.activeElement !== input) input.value = String(run.task.elements[token]);
     }
     const right = run.task.answers[a * run.task.n + b];
     const probabilities = softmax(this.traced.logits);
@@ -80,7 +91,9 @@ class WorkedSum {
     this.section.querySelector("#answers").replaceChildren(...rows);
   }
 
-  // Each operand, and the right answer, as places on the circle of each key block: of a frequency k a turn is n / k elements.
+  // In the plane of each key block: where the network has the operands, on a circle of the median token's radius; and where its
+  // logits point, the further out the more of them that block's waves are. A ring marks the right answer. Of operands with
+  // embeddings of their own the plane is a's, and b lies, hollow, where it would on an even circle.
   paintCircles() {
     const { run, state } = this;
     const surface = this.surfaces.lies;
@@ -88,30 +101,63 @@ class WorkedSum {
     const { n } = run.task;
     const keys = run.keys.labels;
     const [a, b] = [state.get("a"), state.get("b")];
-    const places = [["a", a, "first"], ["b", b, "second"], ["answer", run.task.answers[a * n + b], "answer"]];
+    const right = run.task.answers[a * n + b];
     const sizeWith = (columns) => Math.min(surface.width / columns, surface.height / Math.ceil(keys.length / columns));
     const columns = keys.map((_, i) => i + 1).reduce((best, count) => (sizeWith(count) > sizeWith(best) ? count : best));
     const size = sizeWith(columns);
+    const even = (k, token, where) => {
+      const angle = 2 * Math.PI * blocks.turn(k, token, where);
+      return [Math.cos(angle), Math.sin(angle)];
+    };
     keys.forEach((k, i) => {
       const [x, y] = [((i % columns) + 0.5) * size, (Math.floor(i / columns) + 0.5) * size];
       const radius = size / 2 - 16;
-      surface.context.beginPath();
-      surface.context.arc(x, y, radius, 0, 7);
-      surface.context.strokeStyle = run.colour(k);
-      surface.context.lineWidth = state.block === k ? 3 : 1.2;
-      surface.context.stroke();
-      surface.named(blocks.short(k), x, y, run.colour(k));
-      for (const [name, token, where] of places) {
-        const angle = 2 * Math.PI * blocks.turn(k, token, where);
-        const [dotX, dotY] = [x + radius * Math.cos(angle), y - radius * Math.sin(angle)];
+      /** @type {(name: string, place: number[], colour: string, isHollow: boolean) => void} */
+      const dot = (name, [dx, dy], colour, isHollow) => {
+        const far = Math.max(1, Math.hypot(dx, dy) / FARTHEST);
+        const [dotX, dotY] = [x + (radius * dx) / far, y - (radius * dy) / far];
         surface.context.beginPath();
         surface.context.arc(dotX, dotY, 4, 0, 7);
-        surface.context.fillStyle = ink(name === "answer" ? "accent" : "ink");
-        surface.context.fill();
-        const out = radius + 10;
-        surface.text(name === "answer" ? "=" : name, x + out * Math.cos(angle), y - out * Math.sin(angle), { align: "center" });
-      }
+        surface.context.fillStyle = surface.context.strokeStyle = ink(colour);
+        if (isHollow) surface.context.stroke();
+        else surface.context.fill();
+        surface.text(name, dotX + 9, dotY - 6, { colour: colour === "accent" ? "accent" : "ink" });
+      };
+      surface.context.lineWidth = state.block === k ? 3 : 1.2;
+      surface.context.strokeStyle = run.colour(k);
+      surface.context.beginPath();
+      surface.context.arc(x, y, radius, 0, 7);
+      surface.context.stroke();
+      surface.context.lineWidth = 1.2;
+      surface.named(blocks.short(k), x, y, run.colour(k));
+      dot("", even(k, right, "answer"), "accent", true);
+      dot("a", this.ownPlace(k, a), "ink", false);
+      if (this.network.operandTables > 1) dot("b", even(k, b, "second"), "ink", true);
+      else dot("b", this.ownPlace(k, b), "ink", false);
+      dot("=", this.pointed(k), "accent", false);
     });
+  }
+
+  // Where a token lies in the plane of a block, in units of the median token's distance from the centre.
+  ownPlace(k, token) {
+    const { run } = this;
+    const plane = run.at("token_plane", this.stop);
+    const start = 2 * run.task.n * run.blocks.place(k);
+    const at = (t) => [plane[start + 2 * t], plane[start + 2 * t + 1]];
+    const unit = median(Array.from({ length: run.task.n }, (_, t) => Math.hypot(...at(t)))) || 1;
+    return at(token).map((place) => place / unit);
+  }
+
+  // Where the logits of this sum point in the waves of a block: on the circle where its share of them is that of one of the keys.
+  pointed(k) {
+    const { run } = this;
+    const { n } = run.task;
+    const logits = this.traced.logits.subarray(0, n);
+    const mean = logits.reduce((sum, x) => sum + x, 0) / n;
+    const norm = Math.hypot(...logits.map((x) => x - mean)) || 1;
+    const along = run.blocks.rowsOf(k).map((row) =>
+      logits.reduce((sum, x, c) => sum + run.blocks.basis.answer[row * n + c] * (x - mean), 0));
+    return [0, 1].map((i) => ((along[i] ?? 0) / norm) * Math.sqrt(run.keys.labels.length));
   }
 
   paintAttention() {

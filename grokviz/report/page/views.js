@@ -114,8 +114,15 @@ function neuronSpectrum(element, run, network, state, tip) {
 
 // The findings of the figures that move, at the stop of the cursor, in the places NAME + suffix.
 class Spoken {
+  /**
+   * @param {RunData} run
+   * @param {State} state
+   * @param {string} suffix
+   */
   constructor(run, state, suffix = "") {
-    Object.assign(this, { run, state, suffix });
+    this.run = run;
+    this.state = state;
+    this.suffix = suffix;
     this.needs = ["epoch"];
   }
 
