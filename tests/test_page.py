@@ -217,13 +217,13 @@ def test_the_band_is_moved_by_pointer_and_keys_and_plays(opened: Opened) -> None
     assert opened.epoch < 0.1 * stops[-1]
 
 
-def test_headline_and_findings_move_the_cursor_and_open_what_shows_them(opened: Opened, quick_run: grokviz.Run) -> None:
+def test_opening_and_findings_move_the_cursor_and_open_what_shows_them(opened: Opened, quick_run: grokviz.Run) -> None:
     phases = grokviz.find_phases(quick_run)
     opened.page.click("text=Of the logits the waves of the key frequencies alone")
     assert opened.run("grokviz.state.get('tab')") == "algorithm"
     assert opened.run("Math.abs(document.getElementById('progress_measures').getBoundingClientRect().top) < 700")
-    opened.page.click(".headline a >> nth=2")  # after the outcome and memorised
-    nearest = min(quick_run.epochs, key=lambda epoch: abs(epoch - phases.grokked.by))
+    opened.page.click(".opening a >> nth=1")  # when it grokked
+    nearest = min(quick_run.epochs, key=lambda epoch: abs(epoch - phases.grokked_unmirrored.by))
     assert opened.epoch == nearest
     assert opened.run("grokviz.state.get('tab')") == "losses"
 
@@ -309,6 +309,21 @@ def test_a_sum_is_worked_as_the_network_works_it(opened: Opened, quick_run: grok
     assert opened.run("grokviz.state.get('a')") == 0
 
 
+def test_the_circles_of_the_sum_are_the_networks_own_at_the_epoch(opened: Opened, data: xr.Dataset) -> None:
+    said = """epoch => { const { run, views, state } = grokviz; state.set({ epoch, a: 7, b: 30 }); state.tell();
+        const sum = views.find(view => view.constructor.name === 'WorkedSum');
+        return run.keys.labels.map(k => [sum.ownPlace(k, 7), sum.pointed(k)]); }"""
+    keys = grokviz.key_frequencies_of(data)
+    right = [np.array([np.cos(turn), np.sin(turn)]) for turn in 2 * np.pi * np.array(keys) * 37 / 59]
+    for epoch in (data["epoch"].values[0].item(), data["epoch"].values[-1].item()):
+        places, pointed = (np.array(each) for each in zip(*opened.run(said, epoch), strict=True))
+        plane = data["token_plane"].sel(epoch=epoch, frequency=list(keys))
+        unit = np.sqrt(np.square(plane).sum("axis")).median("token").values
+        np.testing.assert_allclose(places, plane.sel(token=7).values / unit[:, None], atol=0.02)
+        towards = sum(place @ answer for place, answer in zip(pointed, right, strict=True)) / len(keys)
+        assert towards > 0.8 if epoch else abs(towards) < 0.5
+
+
 def test_neuron_maps_and_spectra_are_those_of_the_network(opened: Opened, quick_run: grokviz.Run) -> None:
     snapshot = grokviz.take_snapshot(quick_run, "last")
     neuron = opened.run("grokviz.state.get('neuron')")
@@ -375,7 +390,7 @@ def test_names_and_notes_that_are_payloads_execute_nothing(browser, tiny_run: gr
 
 # Pairs of boxes that overlap though neither holds the other, boxes that stick out of the window, and sideways scrolling.
 OVERLAPS = """() => {
-  const of = 'h1, h2, h3, .about, .headline li, .band, figure, figcaption, .shows, .canvas, .plot, .steps > div, .asked, ' +
+  const of = 'h1, h2, h3, .about, .opening li, .band, figure, figcaption, .shows, .canvas, .plot, .steps > div, .asked, ' +
     '#findings li, [role=tablist], .controls > *';
   const shown = [...document.querySelectorAll(of)].filter(e => e.offsetParent && e.offsetWidth && e.offsetHeight);
   const boxes = shown.map(e => [e, e.getBoundingClientRect()]);
@@ -543,7 +558,7 @@ def test_a_single_network_has_a_page_without_a_slider_and_without_a_course(
     # and what is of one moment is there, with the numbers that were measured
     for figure in ("spectrum", "token_circles", "neurons_by_frequency"):
         assert opened.run("name => document.getElementById(name) !== null", figure)
-    assert f"{measurements['accuracy'].sel(split='test').item():.1%}, loss " in words
+    assert f"it answers {measurements['accuracy'].sel(split='test_unmirrored').item():.1%} of unseen pairs" in words
     opened.page.close()
     assert opened.problems == []
 

@@ -31,7 +31,7 @@ from grokviz.report.buffer import Buffer, Place
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
 from grokviz.report.render import cursor_stops, most_stops
-from grokviz.report.words import command_again
+from grokviz.report.words import SAID_ALREADY, command_again
 
 
 @pytest.fixture
@@ -142,7 +142,10 @@ def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: gr
             r'<li><a href="#(\w+)" data-target="\1" data-epoch="\d+">([^<]*)</a></li>', page.split('id="data"')[0]
         )
     )
+    names = [function.__name__ for function in drawn]
     for function in drawn:
+        if SAID_ALREADY.get(function.__name__) in names:
+            continue
         assert links[function.__name__] == escape(title_of(function, copy.measurements).finding)
     assert escape(copy.measurements["loss"].attrs["formula"]) in page
     packed = re.search(r'id="data">([^<]*)<', page)[1]
@@ -171,17 +174,15 @@ def test_a_report_needs_no_torch(copy: grokviz.Run) -> None:
 
 def list_of_findings(page: str) -> list[str]:
     """The findings on a page, as text."""
-    part = re.search(r'<ul id="findings">(.*?)</ul>', page, re.DOTALL)[1]
-    return [re.sub(r"<[^>]*>", "", line) for line in part.splitlines() if line.strip()]
+    part = re.search(r'<div id="findings">(.*?)</section>', page, re.DOTALL)[1]
+    part = re.sub(r"<h3>.*?</h3>", "", part)
+    return [text for line in part.splitlines() if (text := re.sub(r"<[^>]*>", "", line).strip())]
 
 
 def test_findings_are_those_of_the_figures_and_what_has_not_happened(copy: grokviz.Run) -> None:
     sentences = list_of_findings(grokviz.write_report(copy).read_text())
-    assert sentences[0].startswith(
-        "This run has not grokked. Outside what is known to grok: p is 7 (known: 23 or more). With AdamW"
-    )
-    assert sentences[1].startswith("Neither memorised nor grokked: the highest accuracies are")
-    assert sentences[2].startswith("Not memorised: train accuracy has not held 0.99")
+    assert any(each.startswith("Neither memorised nor grokked: the highest accuracies are") for each in sentences)
+    assert any(each.startswith("Not memorised: train accuracy has not held 0.99") for each in sentences)
     assert any("key frequencies" in sentence for sentence in sentences)
     assert not any("nan" in sentence for sentence in sentences)
 
@@ -216,7 +217,9 @@ def test_a_diverged_run_is_measured_and_reported_and_says_so(tiny_config, tmp_pa
 
 def test_a_run_that_did_not_grok_says_so_first_and_what_it_would_take(tiny_run: grokviz.Run) -> None:
     page = grokviz.report.render_report(tiny_run, tiny_run.measurements)
-    assert list_of_findings(page)[0].startswith("This run has not grokked.")
+    first, *_, last = re.findall(r"<li>(.*?)</li>", re.search(r'<ol class="opening">(.*?)</ol>', page, re.DOTALL)[1])
+    assert "It has neither memorised nor grokked: at epoch 40 it answers" in first
+    assert last.startswith("Outside what is known to grok: p is 7 (known: 23 or more). With AdamW networks are known")
     assert 'id="token_circles"' not in page  # it has no key frequencies, and no empty panels
 
 

@@ -89,10 +89,12 @@ class RunPage:
     name: str
     about: str
     """What is learned, from which pairs."""
-    headline: Sequence[Said]
+    opening: Sequence[Said]
+    """What happened, when, how it computes, what it needs, whether it lasted."""
     sides: Sequence[Sequence[Panel]]
     sum: WorkedSum
-    findings: Sequence[Said]
+    findings: Sequence[tuple[str, Sequence[Said]]]
+    """What else there is to say, by the tab that shows it."""
     tabs: Sequence[Tab]
     """Those that have something to show."""
     neurons: int
@@ -118,7 +120,7 @@ def run_page(
     network: NetworkData | str,
     figures: Sequence[FigureFunction],
     *,
-    headline: Iterable[Said],
+    opening: Iterable[Said],
     findings: Iterable[Said],
     reasons: Mapping[str, str],
 ) -> RunPage:
@@ -131,13 +133,13 @@ def run_page(
     return RunPage(
         name=run.directory.resolve().name,
         about=f"{task.task.spelt_out}, {task.split_in_words}",
-        headline=list(headline),
+        opening=list(opening),
         sides=[
             [panel_of(figure, blocks) for name in names for figure in figures if figure.__name__ == name]
             for names in (LEFT, RIGHT)
         ],
         sum=_worked_sum(task.task, data, network),
-        findings=list(findings),
+        findings=_grouped(findings, panels, blocks),
         tabs=[
             Tab(name, blocks.in_words(title) if blocks else title, panels[name])
             for name, title, _ in TABS
@@ -153,6 +155,19 @@ def run_page(
         config=json.dumps(run.config.outline(), indent=2),
         notes=_notes(data.stops, measurements, network),
     )
+
+
+def _grouped(
+    findings: Iterable[Said], panels: Mapping[str, Sequence[Panel]], blocks: Blocks | None
+) -> list[tuple[str, list[Said]]]:
+    """Findings by the tab of the panel that each leads to; first those of what is always in view, or of no panel."""
+    tab_of = {panel.name: title for name, title, _ in TABS for panel in panels[name]}
+    groups: dict[str, list[Said]] = {}
+    for said in findings:
+        title = tab_of.get(said.target, "")
+        groups.setdefault(blocks.in_words(title) if blocks else title, []).append(said)
+    order = ["", *dict.fromkeys(title for title in groups if title)]
+    return [(title or "At the end of training", groups[title]) for title in order if title in groups]
 
 
 def panel_of(figure: FigureFunction, blocks: Blocks | None, *, suffix: str = "", why_absent: str = "") -> Panel:
@@ -225,12 +240,17 @@ def _steps(data: RunData) -> list[tuple[str, str]]:
     circles = (
         blocks
         and keys
+        and "token_plane" in data.arrays
         and blocks.rows_are_fixed
         and all(len(blocks.rows[blocks.labels.index(key)]) <= 2 for key in keys)
     )
     parts = f"{'cosines' if circles else 'parts'} that add up to the " if keys else ""
     return [
-        *([("lies", "Where a, b and the answer lie on the circles")] if circles else []),
+        *(
+            [("lies", "Where the network has a and b, and where its logits point (=); ring: the right answer")]
+            if circles
+            else []
+        ),
         *([("attends", "What each head attends to")] if data.heads else []),
         ("fires", "The neurons that fire"),
         ("adds", f"The {parts}logits over the answers"),

@@ -20,9 +20,11 @@ from grokviz.report.assembling import page_of
 from grokviz.report.buffer import Buffer
 from grokviz.report.contents import figures_drawn, network_data, run_data
 from grokviz.report.data import NetworkData, PageData
+from grokviz.report.opening import opening
 from grokviz.report.panels import run_page
-from grokviz.report.words import Said, findings, headline
+from grokviz.report.words import Said, findings
 from grokviz.store import Run, open_run, save_report
+from grokviz.studies.siblings import siblings_of
 
 MOST_STOPS = 200
 """Stops of the cursor: enough for every move of the hand to show another."""
@@ -94,7 +96,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         data,
         network,
         figures,
-        headline=_led(headline(measurements, phases), reasons),
+        opening=_led(opening(run.config, measurements, phases, siblings_of(run)), reasons),
         findings=_led(findings(run, measurements, phases, drawn.findings), reasons),
         reasons=reasons,
     )

@@ -18,7 +18,6 @@ from grokviz.analysis.reading.derived import (
 )
 from grokviz.analysis.reading.phases import Phases
 from grokviz.config import ModelConfig, RunConfig, TaskConfig, TrainingConfig, has_modulus
-from grokviz.config.bands import what_grokking_takes
 from grokviz.config.presets import PRESETS, preset
 from grokviz.errors import command, flag
 from grokviz.models.activations import RELU
@@ -30,6 +29,16 @@ from grokviz.tasks.own_operation import OwnOperation
 
 LONGEST_WORD = 100_000
 """Characters that a shell surely takes in one word."""
+
+
+SAID_ALREADY = {
+    "readout_spectrum": "spectrum",
+    "neuron_purity": "neurons_by_frequency",
+    "ranks": "dimensionality",
+}
+"""Figures whose finding is that of another, where that is drawn: the power of the readout, the pure neurons, and the
+participation rank of the embedding, which is the sum of D.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,13 +91,11 @@ def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: M
     for sentence in _divergence(measurements):
         yield Said(sentence)
     if phases and not phases.too_few and phases.outcome.name != "diverged":
-        if not phases.grokked:
-            yield Said(f"This run has not grokked. {what_grokking_takes(run.config)}.", "accuracies", end)
         yield Said(f"{phases.outcome_in_words}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
     if phases and phases.outcome.delay:
         yield Said(f"By all test pairs, {phases.outcome.delay}.", "accuracies", end)
     for name, sentence in drawn.items():
-        if phases and sentence == phases.outcome.sentence:
+        if (phases and sentence == phases.outcome.sentence) or SAID_ALREADY.get(name, "") in drawn:
             continue
         yield Said(sentence, name, _epoch_of(name, phases) or end)
     if phases:

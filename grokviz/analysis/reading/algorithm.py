@@ -36,7 +36,7 @@ def algorithm(run: Run | str, epoch: Epoch = "last") -> xr.Dataset:
     found = {
         "distance_irrelevance": distance,
         "gradient_symmetricity": float(now["gradient_symmetricity"]),
-        "nearest": _nearest(distance),
+        "nearest": nearest_algorithm(distance),
     }
     cases, meant = opened.interventions, About("remove", tuple(key_frequencies_of(measurements)), ("rest",))
     tried = () if cases is None else cases.against.values()
@@ -59,7 +59,8 @@ def _identities(against: Against | None) -> dict[str, str]:
     return {"rest": against.identity, **({"answer": mirror[0]} if mirror else {})}
 
 
-def _nearest(distance: float) -> str:
+def nearest_algorithm(distance: float) -> str:
+    """The algorithm whose distance irrelevance in print is nearest to this one: 'clock' or 'pizza'; '' where it is NaN."""
     if np.isnan(distance):
         return ""
     to_clock = max(CLOCKS[0] - distance, distance - CLOCKS[1], 0.0)
