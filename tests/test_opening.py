@@ -56,7 +56,7 @@ def test_of_a_run_that_grokked_every_number_is_that_of_the_measurements(grokked:
     assert needed.any()
     assert f"{losses[needed].min():.2g} to {losses[needed].max():.2g}" in needs
     assert (
-        f"({float(last['loss'].sel(split=split)):.2g} as it is, {highs[needed].max():.2g} at most without 95 %" in needs
+        f"({float(last['loss'].sel(split=split)):.2g} as it is, at most {highs[needed].max():.2g} without 95 %" in needs
     )
     kept = last["kept_accuracy"].sel(kept=", ".join(map(str, keys))).item()
     assert f"alone in W_E leave {kept:.1%} right" in needs
@@ -106,6 +106,15 @@ def test_what_was_lost_again_or_came_at_once_or_never_is_said_first(grokked: xr.
     assert "has not held 95% of unseen pairs; the most is 50.0%, at epoch" in when
     assert lasted.startswith("All of it lies where networks are known to grok: p 59 (23 or more), ")
     assert lasted.endswith(". It is one run: how those of other seeds end is not known.")
+
+
+def test_where_no_control_of_its_size_exists_that_is_said_and_no_more(grokked: xr.Dataset) -> None:
+    first, *others = grokviz.key_frequencies_of(grokked)
+    high = grokked["removed_embedding_loss_control_high"].copy()
+    high.loc[{"frequency": first}] = np.nan
+    needs = said_of(grokked.assign(removed_embedding_loss_control_high=high))[3]
+    assert f"; of {first} it cannot be told, for no other frequency is of that size; " in needs
+    assert f"It needs the frequencies {', '.join(map(str, others[:-1]))} and {others[-1]}: " in needs
 
 
 def test_without_keys_that_is_said_and_nothing_is_made_up(tiny_run: grokviz.Run) -> None:

@@ -150,6 +150,8 @@ class _Tried:
 
     needed: Sequence[Label]
     not_needed: Sequence[Label]
+    uncontrolled: Sequence[Label]
+    """Those for which there is no other of their size."""
     used_harmonics: Sequence[Label]
     losses: Sequence[float]
     """Without each that is needed."""
@@ -177,13 +179,17 @@ def _needs(measurements: xr.Dataset) -> Iterator[Said]:
     said = []
     if tried.needed:
         span = " to ".join(f"{loss:.2g}" for loss in dict.fromkeys((min(tried.losses), max(tried.losses))))
-        other = "" if np.isnan(tried.control) else f", {tried.control:.2g} at most without 95 % of others"
+        other = f"at most {tried.control:.2g} without 95 % of others"
+        which = _noun(tried.needed, blocks.axis, blocks.plural)
+        without = "it" if len(tried.needed) == 1 else "one of them"
         said.append(
-            f"It needs the {blocks.plural} {listed(tried.needed)}: without one of them in W_E the loss on {pairs} is {span} at "
-            f"epoch {end:,} ({plain:.2g} as it is{other})"
+            f"It needs the {which} {listed(tried.needed)}: without {without} in W_E the loss on {pairs} is {span} at epoch "
+            f"{end:,} ({plain:.2g} as it is, {other})"
         )
     if tried.not_needed:
         said.append(f"without {listed(tried.not_needed)}, though read out, no more is lost than without others")
+    if tried.uncontrolled:
+        said.append(f"of {listed(tried.uncontrolled)} it cannot be told, for no other {blocks.axis} is of that size")
     if tried.used_harmonics:
         verb = "is" if len(tried.used_harmonics) == 1 else "are"
         said.append(f"of the harmonics {listed(tried.used_harmonics)} {verb} used")
@@ -211,6 +217,7 @@ def _tried(measurements: xr.Dataset) -> _Tried:
     return _Tried(
         needed,
         [k for k in keys if k not in needed and k not in uncontrolled],
+        uncontrolled,
         [k for k in labels if what[k].startswith("used harmonic")],
         [float(losses[places[k]]) for k in needed],
         max((float(highs[places[k]]) for k in needed), default=np.nan),
