@@ -15,10 +15,10 @@ import xarray as xr
 
 from grokviz.bounded import json_of
 from grokviz.checks import shown
+from grokviz.config import TaskConfig, without_defaults
 from grokviz.errors import GrokvizError
 from grokviz.measured import AXES_OF_MEASURES, axes_on, refuse_other_axes
 from grokviz.tasks.blocks import Label
-from grokviz.tasks.task import Task
 
 WHY_LACKING = "why_lacking"
 """The text of a case that has no numbers, with the reason."""
@@ -149,19 +149,21 @@ def dataset_of_cases(cases: Cases) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, {"network": cases.network, "key_frequencies": cases.keys})
 
 
-def cases_of(dataset: xr.Dataset, task: Task) -> Cases:
+def cases_of(dataset: xr.Dataset, config: TaskConfig) -> Cases:
     """What a file of interventions on networks of a task holds.
 
     Raises:
         GrokvizError: it holds anything else; the message is the reason alone.
     """
+    network, keys = dataset.attrs.get("network"), dataset.attrs.get("key_frequencies", "[]")
+    if not isinstance(network, str) or not isinstance(keys, str):
+        raise GrokvizError("it does not say of which networks it is")
+    _refuse_another_task(network, config)  # before that is made: made up, it might take all memory
+    task = config.task
     refuse_other_axes(dataset, task)
     identities, checkpoints = _labels(dataset, "intervention"), _labels(dataset, "checkpoint")
     epochs = _numbers(dataset, "epoch", ("checkpoint",)).tolist()
     told = {text: _text_values(dataset, text, (axis,)) for text, axis in TEXTS.items()}
-    network, keys = dataset.attrs.get("network"), dataset.attrs.get("key_frequencies", "[]")
-    if not isinstance(network, str) or not isinstance(keys, str):
-        raise GrokvizError("it does not say of which networks it is")
     cases = Cases(network, keys=keys)
     cases.against = {each.name: each for each in _against_in(dataset)}
     cases.told = {identity: Told(*(told[text][place] for text in TEXTS)) for place, identity in enumerate(identities)}
@@ -189,6 +191,14 @@ def cases_of(dataset: xr.Dataset, task: Task) -> Cases:
         cases.columns[name] = Column(axes, dict(values.attrs), dict(zip(those, values.values, strict=True)))
         cases.labels |= {axis: dataset[axis].values for axis in axes if axis in dataset.coords}
     return cases
+
+
+def _refuse_another_task(network: str, config: TaskConfig) -> None:
+    """Refuse networks of another task than this one."""
+    asked = json_of(network)
+    own = json.loads(json.dumps(without_defaults(TaskConfig, config.to_dict())))
+    if not isinstance(asked, dict) or asked.get("task") != own:
+        raise GrokvizError("it is of networks of another task")
 
 
 def _against_in(dataset: xr.Dataset) -> list[Against]:

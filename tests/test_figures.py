@@ -239,6 +239,16 @@ def test_the_harmonics_of_keys_are_drawn_in_their_colours_hatched_and_named(meas
     assert list(bars.text) == ["", "", ""]  # below 1 % of the largest
 
 
+def test_a_loss_that_rounding_raises_is_no_higher(measured: xr.Dataset) -> None:
+    plain = measured["loss"].sel(split="train", drop=True)
+    same = plain.expand_dims(frequency=measured["frequency"]).transpose("epoch", "frequency") - 1.8e-14
+    figure = grokviz.figures.excluded_losses(measured.assign(excluded_loss_by_frequency=same), 20)
+    assert figure.layout.title.text.startswith(
+        "Without the waves of any one frequency in the logits the train loss of "
+    )
+    assert "is no higher" in figure.layout.title.text
+
+
 def test_attention_can_be_drawn_to_each_source_and_the_three_sum_to_one(measured: xr.Dataset) -> None:
     maps = [grokviz.figures.attention_patterns(measured, 20, source=source).data[0].z for source in ("a", "b", "=")]
     np.testing.assert_allclose(sum(maps), 1, rtol=1e-6)

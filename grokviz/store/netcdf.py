@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from grokviz.config import TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.intervened import Cases, cases_of, dataset_of_cases
 from grokviz.measured import refuse_other_than_measurements
 from grokviz.store.reading import first_line
 from grokviz.store.schemas import upgraded_measurements
-from grokviz.tasks.task import Task
 
 MOST_UNPACKED = 100
 """A file that claims to hold more than so many times its own size is refused. Measurements pack to about a half."""
@@ -68,7 +68,7 @@ def measurements_from_bytes(content: bytes) -> xr.Dataset:
     return measurements
 
 
-def cases_from_bytes(content: bytes, task: Task) -> Cases:
+def cases_from_bytes(content: bytes, task: TaskConfig) -> Cases:
     """What a file of interventions on networks of a task holds, which may come from anywhere.
 
     Raises:

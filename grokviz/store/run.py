@@ -390,7 +390,7 @@ class Run:
         way_on = f"move it away and measure anew with: {command('ablate', self.directory)}"
         content = self._verified_content(INTERVENTIONS_FILE, most=MOST_BYTES[INTERVENTIONS_FILE], way_on=way_on)
         try:
-            return cases_from_bytes(content, self.config.task.task)
+            return cases_from_bytes(content, self.config.task)
         except GrokvizError as error:
             raise DamagedError(f"{path} cannot be read ({error}); {way_on}") from error
 

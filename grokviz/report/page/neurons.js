@@ -31,7 +31,7 @@ class Neurons {
 
   get frame() {
     const { width, height } = this.surface;
-    return { left: 46, right: width - 8, top: 12, bottom: height - 22 };
+    return { left: 46, right: width - 8, top: 26, bottom: height - 22 };
   }
 
   // Where each living neuron lies: beside its block in its own order, so that each can be pointed at.
@@ -71,11 +71,28 @@ class Neurons {
       if (chosen) surface.line([[x, y - 9], [x, y + 9]], ink("ink"), { width: 1.5 });
     }
     surface.context.globalAlpha = 1;
+    this.paintCounts();
     const { count } = run.blocks;
     for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5), (right - left) / count)) {
       const x = left + (place + 0.5) * ((right - left) / count);
       surface.text(String(label), x, surface.height - 10, { align: "center", colour: "soft" });
     }
+  }
+
+  // The number of pure neurons of each block that has some, above them; of two that would touch, the first.
+  paintCounts() {
+    const { surface, run } = this;
+    const { left, right } = this.frame;
+    const slot = (right - left) / run.blocks.count;
+    surface.text("pure", left - 6, 9, { align: "right", colour: "soft" });
+    let written = left - slot;
+    run.at("neurons_per_frequency", this.stop).map(Math.round).forEach((count, place) => {
+      const x = left + (place + 0.5) * slot;
+      const half = surface.context.measureText(String(count)).width / 2 + 2;
+      if (!count || x - half < written) return;
+      surface.text(String(count), x, 9, { align: "center", bold: run.keys.labels.includes(run.blocks.labels[place]) });
+      written = x + half;
+    });
   }
 
   pick(x, y) {
