@@ -66,6 +66,15 @@ def test_a_key_without_which_nothing_is_lost_is_no_key_by_all_witnesses(known: x
     assert disagreements(key_evidence(unneeded))[7] == "read out, but no more is lost without it than without others"
 
 
+def test_a_removal_without_a_control_of_its_size_says_nothing(known: xr.Dataset) -> None:
+    alone = known.copy(deep=True)
+    alone["removed_embedding_loss_control_high"][0, 6] = np.nan
+    evidence = key_evidence(alone)
+    assert np.isnan(evidence["removed_embedding"].sel(frequency=7))
+    assert evidence["what"].sel(frequency=7).item() == "key"  # and not: no more is lost without it
+    assert evidence["asked"].sel(frequency=7) == evidence["asked"].sel(frequency=3) - 1
+
+
 def test_without_removals_it_is_said_that_a_harmonic_was_not_tried(known: xr.Dataset) -> None:
     evidence = key_evidence(known.drop_vars(["removed_embedding_loss", "removed_embedding_loss_control_high"]))
     what = dict(zip(evidence["frequency"].values.tolist(), evidence["what"].values.tolist(), strict=True))

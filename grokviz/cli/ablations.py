@@ -239,8 +239,7 @@ def _is_of(now: "xr.Dataset") -> bool:
 def _values(now: "xr.Dataset", name: str) -> str:
     loss, accuracy = now[name.format("loss")].item(), now[name.format("accuracy")].item()
     moved = [
-        now[each].item() if (each := name.format(f"{part}")) in now else nan
-        for part in ("moved_share", "patch_recovery")
+        now[each].item() if (each := name.format(part)) in now else nan for part in ("moved_share", "patch_recovery")
     ]
     patched = "" if isnan(moved[0]) else f", answered as the other pair {moved[0]:.2%}, patch recovery {moved[1]:.3g}"
     return f"loss {loss:.3g}, accuracy {accuracy:.2%}{patched}"

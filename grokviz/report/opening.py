@@ -210,8 +210,8 @@ def _tried(measurements: xr.Dataset) -> _Tried:
     if not keys:
         raise LackingError("its key blocks were not removed at the last checkpoint")
     places = {k: labels.index(k) for k in keys}
-    needed = [k for k in keys if losses[places[k]] > highs[places[k]]]
     uncontrolled = [k for k in keys if np.isnan(highs[places[k]])]
+    needed = [k for k in keys if k not in uncontrolled and what[k].startswith("key")]
     if uncontrolled and not needed:
         raise LackingError(f"no controls of the size of {listed(uncontrolled)} exist")
     return _Tried(

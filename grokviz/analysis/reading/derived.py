@@ -20,9 +20,10 @@ from grokviz.tasks.blocks import Blocks, Label
 from grokviz.tasks.given_split import SPLIT_UNKNOWN
 
 HARMONIC_SHARE_OF_LARGEST = 0.01
+"""Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""
+
 MULTIPLE_OF_MEDIAN = 10.0
 """How many times the median over other frequencies one has that stands out in a spectrum."""
-"""Power, as a share of the largest frequency's, from which a multiple of a key frequency is named as its harmonic."""
 
 
 @dataclass(frozen=True)

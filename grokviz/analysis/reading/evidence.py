@@ -64,9 +64,10 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
     was measured, the `control_` of each, how many of the witnesses it stands out in, whether it is key, and in words what it is.
 
     `readout` and `embedding` are shares of the largest power per component; `neurons` a count; `removed_embedding` and
-    `removed_neurons` the rise of the loss on unseen pairs without it, in nats, NaN where that was not tried. `strength_WITNESS`
-    is each as a share of its largest. The control of a removal is the rise that 95 % of its controls do not exceed, that of
-    another witness the value that 95 % of the frequencies do not exceed that are neither key nor multiples of one.
+    `removed_neurons` the rise of the loss on unseen pairs without it, in nats, NaN where that was not tried or has no
+    control. `strength_WITNESS` is each as a share of its largest. The control of a removal is the rise that 95 % of its
+    controls do not exceed, that of another witness the value that 95 % of the frequencies do not exceed that are neither key
+    nor multiples of one.
 
     Raises:
         LackingError: the readout was not measured, or the task has no harmonics.
@@ -77,10 +78,13 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
     number = epoch_among(measurements["epoch"].values.tolist(), epoch, what="these measurements have")
     now, blocks = measurements.sel(epoch=number), blocks_in(measurements)
     values = {name: _values(now, name, blocks) for name, measure in MEASURES.items() if measure in now}
-    values = {name: value for name, value in values.items() if not np.isnan(value).all()}
     keys = key_frequencies_of(measurements)
     labels = blocks.labels.tolist()
     controls = {name: _control(now, name, value, keys, blocks) for name, value in values.items()}
+    for name in [name for name in REMOVALS if name in values]:  # without a control of its size it says nothing
+        values[name] = np.where(np.isnan(controls[name]), np.nan, values[name])
+    values = {name: value for name, value in values.items() if not np.isnan(value).all()}
+    controls = {name: controls[name] for name in values}
     strengths = {name: _strength(value) for name, value in values.items()}
     seen = {name: _stands_out(name, values[name], strengths[name], controls[name]) for name in values}
     out = {name: (blocks.axis, value, {"description": WITNESSES[name]}) for name, value in values.items()}
