@@ -14,8 +14,9 @@ from grokviz.config import RunConfig, TaskConfig
 from grokviz.errors import GrokvizError, LackingError
 from grokviz.store import Origin
 from grokviz.tasks.given_split import GivenSplit
+from grokviz.tasks.pair_groups import Group, groups_of_pairs
 from grokviz.tasks.recipes import RECIPES
-from grokviz.tasks.split import known_train_mask, order_of, train_mask
+from grokviz.tasks.split import known_train_mask, order_of, split_masks, train_mask
 
 
 def test_python_shuffle_is_the_split_of_the_progress_measures_code() -> None:
@@ -39,6 +40,24 @@ def test_the_other_recipes_are_those_of_the_global_generators() -> None:
     generator = torch.Generator().manual_seed(3)
     subset, _ = torch.utils.data.random_split(range(n), [1000, n - 1000], generator=generator)
     assert list(subset) == order_of("randperm", n, 3)[:1000].tolist()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 598, 2**31, 2**32 - 1, 2**32 + 5, 2**63 - 1, 2**64 - 1, -1])
+def test_randperm_is_drawn_without_torch_as_torch_draws_it(seed: int) -> None:
+    for n_pairs in (1, 2, 3, 49, 59**2, 113**2):
+        torchs = torch.randperm(n_pairs, generator=torch.Generator().manual_seed(seed))
+        assert RECIPES["randperm"](n_pairs, seed).tolist() == torchs.tolist()
+
+
+@pytest.mark.parametrize("operation", ["addition", "subtraction"])
+def test_the_groups_of_pairs_are_the_splits(operation: str) -> None:
+    task = grokviz.preset("quick", operation=operation).task
+    masks = split_masks(task.task, train_mask(task))
+    groups = groups_of_pairs(task.task, task.trained_pairs)
+    assert (groups == Group.TRAIN).tolist() == masks["train"].tolist()
+    none = torch.zeros_like(masks["train"])
+    assert (groups == Group.MIRRORED).tolist() == masks.get("test_mirrored", none).tolist()
+    assert (groups == Group.UNSEEN).tolist() == masks.get("test_unmirrored", masks["test"]).tolist()
 
 
 def test_drawing_leaves_the_global_generators_alone() -> None:

@@ -27,21 +27,23 @@ def page_of(
     buffer: Buffer,
     *,
     scripts: Sequence[str] = SCRIPTS,
+    worker: Sequence[str] = (),
     version: int | None = None,
 ) -> str:
-    """The page: `page` is what the template lays out, `data` what the scripts read. With a `version` it asks its server for newer
-    ones, and for nothing else in the world.
+    """The page: `page` is what the template lays out, `data` what the scripts read. Scripts of a `worker` work beside it. With a
+    `version` it asks its server for newer ones, and for nothing else in the world.
     """
     plotly_js, page_script = get_plotlyjs(), script(scripts)
     return rendered(
         template,
         page=page,
         version=version,
-        policy=_content_security_policy(plotly_js, page_script, live=version is not None),
+        policy=_content_security_policy(plotly_js, page_script, live=version is not None, works=bool(worker)),
         style=Markup(resource("style.css")),
         data=_packed(json.dumps(as_json(data), allow_nan=False).encode()),
         arrays=_packed(buffer.content()),
         plotly=_packed(plotly_js.encode()),
+        worker=Markup(script(worker)) if worker else "",
         script=Markup(page_script),
     )
 
@@ -67,10 +69,13 @@ def _packed(content: bytes) -> Markup:
     return Markup(base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode())
 
 
-def _content_security_policy(*scripts: str, live: bool) -> str:
-    """No network (but for the server of a live page), and no script but ours: each is named by its hash."""
+def _content_security_policy(*scripts: str, live: bool, works: bool) -> str:
+    """No network (but for the server of a live page), and no script but ours: each is named by its hash, and a worker is made of
+    what lies in the page.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
     )
     server = "; connect-src 'self'" if live else ""
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:{server}"
+    worker = "; worker-src blob:" if works else ""
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:{worker}{server}"

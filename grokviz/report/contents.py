@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Int
 
 from grokviz.analysis.reading.derived import (
     HARMONIC_SHARE_OF_LARGEST,
@@ -13,7 +14,7 @@ from grokviz.analysis.reading.derived import (
     multiples_of_keys,
 )
 from grokviz.analysis.reading.phases import Phases
-from grokviz.config import PURE_NEURON, RunConfig
+from grokviz.config import PURE_NEURON, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
 from grokviz.figures import FigureFunction, drawing_of, measures_of, shows_an_epoch, title_of, view_of
 from grokviz.figures.theme import PHASE_COLOURS, TEST, TRAIN, frequency_colours
@@ -21,6 +22,7 @@ from grokviz.report.buffer import MAP_LEVELS, NUMBER_LEVELS, Buffer, Place
 from grokviz.report.data import (
     BandData,
     BlocksData,
+    GroupsData,
     KeysData,
     MultipleData,
     NetworkData,
@@ -36,6 +38,7 @@ from grokviz.report.network import carried_network, kept_rows
 from grokviz.report.words import reading, short_reading
 from grokviz.store import Run
 from grokviz.tasks.blocks import Blocks, Label
+from grokviz.tasks.pair_groups import Group, groups_of_pairs
 from grokviz.tasks.task import Task
 
 LEVELS: Mapping[str, int] = {"token_plane": 1022, "neuron_purity": 1022, "logit_spectrum": MAP_LEVELS}
@@ -107,7 +110,7 @@ def run_data(
         short_readings=[short_reading(measurements, epoch) for epoch in stops],
         own_colour=own_colour,
         heads=run.config.model.n_heads or 0,
-        task=_task(task),
+        task=_task(run.config.task, buffer),
         blocks=_blocks(blocks, buffer) if blocks else None,
         keys=KeysData(
             labels=keys,
@@ -134,8 +137,10 @@ def network_data(run: Run, measurements: xr.Dataset, data: RunData, buffer: Buff
         return str(error)
 
 
-def _task(task: Task) -> TaskData:
+def _task(config: TaskConfig, buffer: Buffer) -> TaskData:
+    task = config.task
     blocks = task.known_blocks
+    groups = None if config.split == "unknown" else groups_of_pairs(task, config.trained_pairs)
     return TaskData(
         n=task.n,
         elements=task.elements.tolist(),
@@ -143,8 +148,33 @@ def _task(task: Task) -> TaskData:
         asked=_asked(task),
         order=blocks.order.tolist() if blocks else list(range(task.n)),
         hues=_hues(task),
-        first_pair=(task.n // 3, task.n // 2),
+        groups=None if groups is None else _groups(groups, buffer),
+        first_pair=_first_pair(task, groups),
     )
+
+
+def _groups(groups: Int[np.ndarray, "pair"], buffer: Buffer) -> GroupsData:
+    """Those that there are, the groups numbered anew."""
+    there = np.unique(groups)
+    mirrors = Group.MIRRORED in there
+    said = {
+        Group.TRAIN: "train pair",
+        Group.MIRRORED: "mirrored pair",
+        Group.UNSEEN: "unseen pair" if mirrors else "test pair",
+    }
+    return GroupsData(
+        [said[group] for group in there], buffer.quantised(np.searchsorted(there, groups)[None], MAP_LEVELS)
+    )
+
+
+def _first_pair(task: Task, groups: Int[np.ndarray, "pair"] | None) -> tuple[int, int]:
+    """A pair away from the edges; of those that were not seen in training, where there are any, the nearest to it."""
+    a, b = task.n // 3, task.n // 2
+    if groups is None or Group.UNSEEN not in groups:
+        return a, b
+    unseen = task.pairs[groups == Group.UNSEEN]
+    near = unseen[np.abs(unseen - [a, b]).sum(axis=1).argmin()]
+    return int(near[0]), int(near[1])
 
 
 def _hues(task: Task) -> list[float]:

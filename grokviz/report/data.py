@@ -16,6 +16,16 @@ from grokviz.tasks.blocks import Label
 
 
 @dataclass(frozen=True)
+class GroupsData:
+    """The groups of pairs that are told apart by what was trained on."""
+
+    names: Sequence[str]
+    """Of a pair of each group, in words; the last are those that it can have from the rule alone."""
+    of_pair: Place
+    """The group of each pair, that of (a, b) at a n + b."""
+
+
+@dataclass(frozen=True)
 class TaskData:
     """What is learned: pairs and answers by token."""
 
@@ -30,8 +40,10 @@ class TaskData:
     """All tokens in the order of the circle of all elements, or of their classes."""
     hues: Sequence[float]
     """Of each token, from 0 to 1: where it lies on no circle of a block, its class, or its number."""
+    groups: GroupsData | None
+    """None where it is not known which pairs were trained on."""
     first_pair: tuple[int, int]
-    """The pair that is shown before one is chosen."""
+    """The pair that is shown before one is chosen: unseen, where there are such."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,8 @@ class NetworkData:
 
     tables: Mapping[str, Place]
     basis: RowsData
+    embedded_together: bool
+    """Whether one weight embeds both operands, so that what is taken out of it is taken from both."""
     activation: ActivationData
     fidelity: Fidelity
 

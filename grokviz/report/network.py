@@ -56,6 +56,7 @@ def carried_network(run: Run, stops: Sequence[int], buffer: Buffer, *, basis: Ro
     return NetworkData(
         tables=places,
         basis=basis or kept_rows(rows, buffer),
+        embedded_together=len(run.config.blueprint.embeddings) == 1,
         activation=_sampled(run.config.blueprint.activation),
         fidelity=_fidelity(run, tried, ours),
     )

@@ -79,6 +79,8 @@ class WorkedSum:
     steps: Sequence[tuple[str, str]]
     names: Sequence[str] = ()
     """Of the elements, where they are no numbers, to choose among."""
+    groups: Sequence[str] = ()
+    """Of pairs, to choose another from."""
     why_absent: str = ""
 
 
@@ -231,7 +233,12 @@ def _worked_sum(task: Task, data: RunData, network: NetworkData | str) -> Worked
     if isinstance(network, str):
         return WorkedSum(title, (), why_absent=network)
     names = [str(each) for each in data.task.elements]
-    return WorkedSum(title, _steps(data), names=[] if isinstance(data.task.elements[0], int) else names)
+    return WorkedSum(
+        title,
+        _steps(data),
+        names=[] if isinstance(data.task.elements[0], int) else names,
+        groups=data.task.groups.names if data.task.groups else (),
+    )
 
 
 def _steps(data: RunData) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from grokviz.report.buffer import Buffer
 from grokviz.report.contents import figures_drawn, network_data, run_data
 from grokviz.report.data import NetworkData, PageData
 from grokviz.report.opening import opening
+from grokviz.report.page import WORKER_SCRIPTS
 from grokviz.report.panels import run_page
 from grokviz.report.words import Said, findings
 from grokviz.store import Run, open_run, save_report
@@ -100,9 +101,10 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         findings=_led(findings(run, measurements, phases, drawn.findings), reasons),
         reasons=reasons,
     )
+    worker: Sequence[str] = ()
     if isinstance(network, NetworkData):
-        data = replace(data, network=network)
-    return page_of("run.html", page, PageData([data], False, drawn.panels), buffer, version=version)
+        data, worker = replace(data, network=network), WORKER_SCRIPTS
+    return page_of("run.html", page, PageData([data], False, drawn.panels), buffer, worker=worker, version=version)
 
 
 def _led(said: Iterable[Said], reasons: Mapping[str, str]) -> list[Said]:

@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from grokviz.errors import LackingError
-from grokviz.tasks.given_split import SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.given_split import GivenSplit
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task
 
@@ -30,8 +30,8 @@ class HasSplit(Protocol):
         """Number of pairs."""
 
     @property
-    def n_train(self) -> int:
-        """Number of those that are trained on."""
+    def trained_pairs(self) -> Bool[np.ndarray, "pair"]:
+        """True for the pairs that are trained on."""
 
 
 def order_of(recipe: str, n_pairs: int, seed: int) -> Order:
@@ -42,18 +42,10 @@ def order_of(recipe: str, n_pairs: int, seed: int) -> Order:
 def train_mask(task: HasSplit) -> Bool[Tensor, "pair"]:
     """True for the pairs (row-major order, a * n + b) that are trained on; the others are the test set.
 
-    The first floor(train_fraction * n²) in the order of the recipe, or those that are given.
-
     Raises:
         LackingError: it is not known which they are.
     """
-    if isinstance(task.split, GivenSplit):
-        return torch.from_numpy(task.split.mask())
-    if task.split == "unknown" or task.split_seed is None:
-        raise LackingError(SPLIT_UNKNOWN)
-    mask = torch.zeros(task.n_pairs, dtype=torch.bool)
-    mask[order_of(task.split, task.n_pairs, task.split_seed)[: task.n_train]] = True
-    return mask
+    return torch.from_numpy(task.trained_pairs)
 
 
 def known_train_mask(task: HasSplit) -> Bool[Tensor, "pair"] | None:

@@ -8,12 +8,16 @@ SCRIPTS = (
     "embedded.js",
     "state.js",
     "draw.js",
+    "computation.js",
     "network.js",
     "band.js",
     "circles.js",
     "attention.js",
     "neurons.js",
     "readouts.js",
+    "experiment.js",
+    "switches.js",
+    "allpairs.js",
     "sum.js",
     "plots.js",
     "views.js",
@@ -22,6 +26,9 @@ SCRIPTS = (
     "main.js",
 )
 """Those of a page of runs, in the order in which they need each other."""
+
+WORKER_SCRIPTS = ("computation.js", "worker.js")
+"""Those of the worker beside the page of a run, which asks its network all pairs."""
 
 STUDY_SCRIPTS = ("data.js", "embedded.js", "state.js", "draw.js", "plots.js", "tables.js", "study.js")
 """Those of the page of a study."""

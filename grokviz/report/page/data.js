@@ -127,6 +127,9 @@ class RunData {
     this.ownColour = data.ownColour;
     this.heads = data.heads;
     this.task = data.task;
+    this.groups = data.task.groups
+      ? { names: data.task.groups.names, ofPair: new ByStop(data.task.groups.ofPair, buffer).at(0) }
+      : null;
     this.keys = data.keys;
     this.neurons = data.neurons;
     this.spoken = data.spoken;

@@ -16,6 +16,7 @@ async function renew() {
   if (view.epoch === clock.stops[clock.stops.length - 1] && !playing) delete view.epoch;
   band.pause();
   window.grokviz.plots.watcher.disconnect();
+  window.grokviz.allPairs?.stop();
   history.replaceState(null, "", fragmentOf({ ...view, epoch: null }));
   document.title = page.title;
   document.body.replaceChildren(...page.body.childNodes);

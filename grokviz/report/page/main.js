@@ -24,6 +24,7 @@ function valuesOfAddress(run, clock, tabs, fragment) {
     neuron: within("neuron", run.neurons.count) ?? run.neurons.first,
     a: within("a", run.task.n) ?? run.task.firstPair[0],
     b: within("b", run.task.n) ?? run.task.firstPair[1],
+    off: given.off ?? null,
     axis: ["linear", "log"].includes(given.axis) ? given.axis : allIsEarly(run) ? "log" : "linear",
   };
 }
@@ -135,17 +136,20 @@ async function build(view = null) {
   const tip = new Tip(document.getElementById("tip"));
   const band = new Band(document.getElementById("band"), clock, runs, state);
   const views = runs.flatMap((one, i) => measureViews(one, state, tip, data.sideBySide ? `-${i}` : ""));
-  if (!data.sideBySide) views.push(...networkViews(run, network, state, tip));
+  const experiment = network ? new Experiment(run, network, state) : null;
+  if (!data.sideBySide) views.push(...networkViews(run, network, experiment, state, tip));
+  const allPairs = experiment ? new AllPairs(document.getElementById("all-pairs"), run, experiment, state) : null;
+  if (allPairs) views.push(allPairs);
   const plots = new Plots(clock, data.panels, buffer, run, state, loadPlotly);
   const spoken = runs.map((one, i) => new Spoken(one, state, data.sideBySide ? `-${i}` : ""));
   const fragment = {
-    needs: ["epoch", "tab", "pinned", "head", "neuron", "a", "b", "axis"],
+    needs: ["epoch", "tab", "pinned", "head", "neuron", "a", "b", "axis", "off"],
     draw: () => history.replaceState(null, "", fragmentOf(state.values)),
   };
   for (const each of [new Tabs(state), new Words(clock, run, state), band, ...spoken, ...views, plots, fragment]) state.subscribe(each);
   listenToControls(run, band, state);
   for (const table of document.querySelectorAll(".sortable")) makeSortable(table);
-  return { run, runs, clock, network, state, band, plots, views };
+  return { run, runs, clock, network, experiment, allPairs, state, band, plots, views };
 }
 
 async function start() {

@@ -1,4 +1,4 @@
-// What the reader has chosen: the stop of the cursor, a tab, a frequency, a head, a neuron, a pair. Views subscribe to it.
+// What the reader has chosen: the stop of the cursor, a tab, a frequency, a head, a neuron, a pair, what is off. Views subscribe to it.
 "use strict";
 
 class State {
@@ -51,12 +51,13 @@ class State {
 const IN_FRAGMENT = {
   epoch: { name: "epoch", read: Number },
   tab: { name: "tab", read: String },
-  k: { name: "pinned", read: String, isLabel: true },
+  k: { name: "pinned", read: String, isFree: true }, // a label, or what is none
   head: { name: "head", read: Number },
   neuron: { name: "neuron", read: Number },
   a: { name: "a", read: Number },
   b: { name: "b", read: Number },
   axis: { name: "axis", read: String },
+  off: { name: "off", read: (text) => wordOf(offOf(text)), isFree: true },
 };
 
 // The view as a URL fragment, and back: only what is there and what the page knows; nonsense is passed over.
@@ -73,7 +74,7 @@ function valuesOf(fragment) {
     const known = Object.hasOwn(IN_FRAGMENT, key) ? IN_FRAGMENT[key] : null;
     if (!known) continue;
     const value = known.read(text);
-    if (known.isLabel || (typeof value === "number" ? Number.isInteger(value) && value >= 0 : /^[a-z_-]+$/.test(value))) {
+    if (known.isFree || (typeof value === "number" ? Number.isInteger(value) && value >= 0 : /^[a-z_-]+$/.test(value))) {
       values[known.name] = value;
     }
   }

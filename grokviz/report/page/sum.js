@@ -10,15 +10,17 @@ class WorkedSum {
    * @param {HTMLElement} section
    * @param {RunData} run
    * @param {Network} network
+   * @param {Experiment} experiment
    * @param {State} state
    * @param {Tip} tip
    */
-  constructor(section, run, network, state, tip) {
+  constructor(section, run, network, experiment, state, tip) {
     this.section = section;
     this.run = run;
     this.network = network;
+    this.experiment = experiment;
     this.state = state;
-    this.needs = ["epoch", "a", "b", "hovered", "pinned"];
+    this.needs = ["epoch", "a", "b", "hovered", "pinned", "off"];
     const canvas = (name, label, draw) =>
       new Surface(section.querySelector(`[data-step=${name}]`), () => label, () => this.traced && draw());
     this.surfaces = {
@@ -48,12 +50,24 @@ class WorkedSum {
         if (known) this.state.set({ [operand]: token });
       });
     }
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (this.section.querySelectorAll("[data-group]"))) {
+      button.addEventListener("click", () => this.another(Number(button.dataset.group)));
+    }
+  }
+
+  // Another pair of a group, by chance.
+  another(group) {
+    const { n } = this.run.task;
+    const pairs = Array.from({ length: n * n }, (_, pair) => pair).filter((pair) => this.run.groups.ofPair[pair] === group);
+    const pair = pairs[Math.floor(Math.random() * pairs.length)];
+    this.state.set({ a: Math.floor(pair / n), b: pair % n });
   }
 
   draw() {
     const [a, b] = [this.state.get("a"), this.state.get("b")];
     const { run } = this;
-    this.traced = this.network.forward(this.stop, a, b);
+    this.changes = this.experiment.changes(this.stop);
+    this.traced = this.experiment.at(this.stop).forward(a, b);
     for (const [operand, token] of [["a", a], ["b", b]]) {
       const input = fieldOf(`operand-${operand}`);
       if (document.activeElement !== input) input.value = String(run.task.elements[token]);
@@ -62,6 +76,7 @@ class WorkedSum {
     const probabilities = softmax(this.traced.logits);
     const order = probabilities.map((_, c) => c).sort((one, other) => probabilities[other] - probabilities[one]);
     this.section.querySelector("#asked").textContent = `${run.task.asked} = ${run.task.elements[right]}`;
+    this.section.querySelector("#group").textContent = run.groups ? run.groups.names[run.groups.ofPair[a * run.task.n + b]] : "";
     this.section.querySelector("#verdict").textContent = this.verdict(order[0], right, probabilities);
     this.paintAnswers(order.slice(0, BEST_ANSWERS), right, probabilities);
     Object.values(this.surfaces).forEach((surface) => surface.redraw());
@@ -72,7 +87,8 @@ class WorkedSum {
   }
 
   verdict(best, right, probabilities) {
-    const said = `At epoch ${epochInWords(this.run.stops[this.stop])} the network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
+    const without = this.changes.said.length ? `, with ${this.changes.said.join(", ")},` : "";
+    const said = `At epoch ${epochInWords(this.run.stops[this.stop])}${without} the network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
     if (best === right) return `${said}: right.`;
     return `${said}: wrong. The right answer ${this.answerInWords(right)} has ${percent(probabilities[right], 2)}.`;
   }
@@ -92,7 +108,8 @@ class WorkedSum {
   }
 
   // In the plane of each key block: where the network has the operands, on a circle of the median token's radius; and where its
-  // logits point, the further out the more of them that block's waves are. A ring marks the right answer. Of operands with
+  // logits point, the further out the more of them that block's waves are. A ring marks the right answer. A dashed circle is out of
+  // W_E, and so are a and b. Of operands with
   // embeddings of their own the plane is a's, and b lies, hollow, where it would on an even circle.
   paintCircles() {
     const { run, state } = this;
@@ -123,17 +140,22 @@ class WorkedSum {
         else surface.context.fill();
         surface.text(name, dotX + 9, dotY - 6, { colour: colour === "accent" ? "accent" : "ink" });
       };
+      const isOut = this.changes.blocks.includes(blocks.place(k));
       surface.context.lineWidth = state.block === k ? 3 : 1.2;
       surface.context.strokeStyle = run.colour(k);
+      surface.context.setLineDash(isOut ? [3, 4] : []);
       surface.context.beginPath();
       surface.context.arc(x, y, radius, 0, 7);
       surface.context.stroke();
+      surface.context.setLineDash([]);
       surface.context.lineWidth = 1.2;
       surface.named(blocks.short(k), x, y, run.colour(k));
       dot("", even(k, right, "answer"), "accent", true);
-      dot("a", this.ownPlace(k, a), "ink", false);
-      if (this.network.operandTables > 1) dot("b", even(k, b, "second"), "ink", true);
-      else dot("b", this.ownPlace(k, b), "ink", false);
+      if (!isOut) {
+        dot("a", this.ownPlace(k, a), "ink", false);
+        if (this.network.sizes.operandTables > 1) dot("b", even(k, b, "second"), "ink", true);
+        else dot("b", this.ownPlace(k, b), "ink", false);
+      }
       dot("=", this.pointed(k), "accent", false);
     });
   }

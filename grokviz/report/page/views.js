@@ -15,7 +15,14 @@ function measureViews(run, state, tip, suffix = "") {
 }
 
 // The views that work with the network itself.
-function networkViews(run, network, state, tip) {
+/**
+ * @param {RunData} run
+ * @param {Network | null} network
+ * @param {Experiment | null} experiment
+ * @param {State} state
+ * @param {Tip} tip
+ */
+function networkViews(run, network, experiment, state, tip) {
   if (!network) return [];
   const makers = {
     activation: (element) => activationMap(element, run, network, state, tip),
@@ -23,7 +30,12 @@ function networkViews(run, network, state, tip) {
     readout: (element) => new NeuronReadout(element, run, network, state),
     readouts: (element) => new AllReadouts(element, run, network, state, tip),
   };
-  return [new WorkedSum(document.getElementById("sum"), run, network, state, tip), ...made(makers, "")];
+  const sum = document.getElementById("sum");
+  return [
+    new WorkedSum(sum, run, network, experiment, state, tip),
+    new Switches(document.getElementById("switches"), run, experiment, state),
+    ...made(makers, ""),
+  ];
 }
 
 function made(makers, suffix) {
@@ -74,7 +86,7 @@ function activationMap(element, run, network, state, tip) {
   return new SquareMap(element, state, tip, {
     needs: ["epoch", "neuron", "a", "b"],
     label: () => `Activation of neuron ${state.get("neuron")} for every pair`,
-    numbers: () => ({ values: network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron")), n: run.task.n }),
+    numbers: () => ({ values: network.at(run.stopAt(state.get("epoch"))).activationMap(state.get("neuron")), n: run.task.n }),
     range: largestOf,
     colours: "sequential",
     words: (a, b, activation) => ({
@@ -97,7 +109,7 @@ function neuronSpectrum(element, run, network, state, tip) {
     needs: ["epoch", "neuron", "hovered", "pinned"],
     label: () => `Two-dimensional spectrum of neuron ${state.get("neuron")}`,
     numbers: () => {
-      const map = network.activationMap(run.stopAt(state.get("epoch")), state.get("neuron"));
+      const map = network.at(run.stopAt(state.get("epoch"))).activationMap(state.get("neuron"));
       const values = network.spectrum2d(map, blocks.basis);
       return blocks.rowsAreFixed ? { values, n: run.task.n } : { values: blocks.normsOf(values), n: blocks.count + 1 };
     },
