@@ -52,8 +52,13 @@ class ByStop {
   at(stop) {
     this.levels ??= levelsOf(this.place, this.buffer);
     const { low, step } = this.place;
-    const here = this.levels.subarray(stop * this.size, (stop + 1) * this.size);
-    return Float32Array.from(here, (level) => (level === 0 ? NaN : low + (level - 1) * step));
+    const numbers = new Float32Array(this.size);
+    const from = stop * this.size;
+    for (let i = 0; i < this.size; i++) {
+      const level = this.levels[from + i];
+      numbers[i] = level === 0 ? NaN : low + (level - 1) * step;
+    }
+    return numbers;
   }
 }
 

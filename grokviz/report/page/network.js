@@ -49,7 +49,10 @@ class Network {
     const { n, answerBasis: basis } = this;
     const logits = new Float32Array(inBasis.length);
     for (let component = 0; component < n; component++) {
-      for (let c = 0; c < n; c++) logits[c] += inBasis[component] * basis[component * n + c];
+      const weight = inBasis[component];
+      if (weight === 0) continue; // as most are, quantised, of a network that has grokked
+      const row = component * n;
+      for (let c = 0; c < n; c++) logits[c] += weight * basis[row + c];
     }
     logits.set(inBasis.subarray(n), n);
     return logits;
@@ -107,6 +110,7 @@ class Network {
 function columnsFromBasis(basis, components, functions, width) {
   const n = functions.length / width;
   for (let component = 0; component < n; component++) {
+    if (components.subarray(component * width, (component + 1) * width).every((x) => x === 0)) continue;
     for (let token = 0; token < n; token++) {
       const weight = basis[component * n + token];
       for (let d = 0; d < width; d++) functions[token * width + d] += weight * components[component * width + d];
