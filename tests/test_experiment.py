@@ -9,6 +9,7 @@ import torch
 
 import grokviz
 from grokviz import interventions
+from grokviz.analysis.reading.causes import with_causes
 from grokviz.analysis.taking.interventions import Intervention
 from grokviz.analysis.taking.snapshot import Snapshot, snapshot_of
 from grokviz.models.weights import Weights

@@ -38,8 +38,8 @@ def test_of_a_run_that_grokked_every_number_is_that_of_the_measurements(grokked:
     accuracy = grokked["accuracy"].sel(split=split)
     loss, train = float(last["loss"].sel(split=split)), float(last["accuracy"].sel(split="train"))
     assert happened == (
-        f"It grokked: at epoch {int(last['epoch']):,} it answers {float(accuracy[-1]):.1%} of unseen pairs (test pairs whose "
-        f"mirror is not trained on) right, with a loss of {loss:.2g} nats, and {train:.1%} of those it was trained on; "
+        f"It grokked: at epoch {int(last['epoch']):,} it answers {float(accuracy[-1]):.1%} of unseen pairs "
+        f"right, with a loss of {loss:.2g} nats, and {train:.1%} of those it was trained on; "
         f"chance is {1 / 59:.1%}, and it began with {float(accuracy[0]):.1%}."
     )
     assert f"99% of train pairs {phases.memorised}" in when

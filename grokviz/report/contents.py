@@ -33,6 +33,7 @@ from grokviz.report.data import (
     SpokenData,
     TaskData,
 )
+from grokviz.report.first_looks import superposed_data, tried_data
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network, kept_rows
 from grokviz.report.words import reading, short_reading
@@ -123,6 +124,8 @@ def run_data(
         band=_band(measurements, at_stops, phases, buffer),
         arrays=_arrays(at_stops, figures, buffer),
         spoken=spoken,
+        tried=tried_data(measurements, stops),
+        superposed=superposed_data(measurements, stops),
         network=None,
     )
 

@@ -139,6 +139,37 @@ class SpokenData:
 
 
 @dataclass(frozen=True)
+class TriedData:
+    """What was lost at an epoch without each key block in W_E, and what all of them do alone: on unseen pairs, with controls."""
+
+    plain: float
+    """The loss of the network as it is."""
+    without: Sequence[float]
+    """The loss without each key block; not finite where that was not tried."""
+    accuracies: Sequence[float]
+    low: Sequence[float]
+    """Of the losses without others instead, 5 in 100 are below."""
+    high: Sequence[float]
+    """5 in 100 are above; not finite where there is no other of that size."""
+    alone_loss: float
+    alone_accuracy: float
+
+
+@dataclass(frozen=True)
+class SuperposedData:
+    """What shares what, in three bases, in words: `rows` by stop and basis, and for each stop what is to be said of it, in short
+    and with reasons.
+    """
+
+    heads: Sequence[str]
+    names: Sequence[str]
+    """Of the bases."""
+    rows: Sequence[Sequence[Sequence[str]]]
+    headings: Sequence[str]
+    verdicts: Sequence[str]
+
+
+@dataclass(frozen=True)
 class PanelData:
     """A figure that plotly draws."""
 
@@ -203,6 +234,9 @@ class RunData:
     """The measures that the page draws itself, by stop."""
     spoken: Mapping[str, SpokenData]
     """By the names of the figures that the page draws itself."""
+    tried: Mapping[int, TriedData]
+    """By epoch: what was taken out of W_E, and kept alone in it."""
+    superposed: SuperposedData | None
     network: NetworkData | None
 
 

@@ -24,12 +24,8 @@ from grokviz.report.words import Said
 from grokviz.studies.siblings import Siblings
 from grokviz.tasks.blocks import Label
 
-PAIRS = {
-    "test_unmirrored": ("unseen pairs", " (test pairs whose mirror is not trained on)"),
-    "test": ("test pairs", ""),
-    "all": ("all pairs", ""),
-}
-"""What the pairs are called on which a run is judged, by the name of their split, and what these are."""
+PAIRS = {"test_unmirrored": "unseen pairs", "test": "test pairs", "all": "all pairs"}
+"""What the pairs are called on which a run is judged, by the name of their split."""
 
 
 def opening(
@@ -65,7 +61,7 @@ def _happened(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]
         yield Said(f"{said}.", "accuracies")
         return
     pairs, split = _pairs(measurements)
-    is_one, what = measurements.sizes["epoch"] == 1, PAIRS[split][1]
+    is_one = measurements.sizes["epoch"] == 1
     accuracy = measurements["accuracy"].sel(split=split)
     end, last = int(accuracy["epoch"][-1]), float(accuracy[-1])
     first = "" if is_one or int(accuracy["epoch"][0]) else f", and it began with {float(accuracy[0]):.1%}"
@@ -77,7 +73,7 @@ def _happened(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]
         else ""
     )
     yield Said(
-        f"{said}: {when}it answers {last:.1%} of {pairs}{what} right{loss}{trained}; chance is "
+        f"{said}: {when}it answers {last:.1%} of {pairs} right{loss}{trained}; chance is "
         f"{1 / int(measurements['n_answers']):.1%}{first}.",
         "accuracies",
         end,
@@ -262,7 +258,7 @@ def _is_fast(phases: Phases | None) -> bool:
 def _pairs(measurements: xr.Dataset) -> tuple[str, str]:
     """The pairs on which it is judged, in words, and the name of their split."""
     split = unseen_split(measurements["split"].values.tolist())
-    return PAIRS[split][0], split
+    return PAIRS[split], split
 
 
 def _train_accuracy(measurements: xr.Dataset) -> float:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from grokviz.analysis.reading.phases import Phases
 from grokviz.figures import FAMILIES, FigureFunction, irreps, view_of
+from grokviz.report.captions import captions_in_view, terms
 from grokviz.report.data import NetworkData, RunData
 from grokviz.report.evidence import EvidenceTable, evidence_table
 from grokviz.report.words import Said, command_again, facts, python_again, stops_note
@@ -93,7 +94,13 @@ class RunPage:
     """What is learned, from which pairs."""
     opening: Sequence[Said]
     """What happened, when, how it computes, what it needs, whether it lasted."""
+    terms: str
+    """What these sentences mean by their words."""
     sides: Sequence[Sequence[Panel]]
+    used: Panel
+    """Whether the key blocks are used, at the cursor's epoch."""
+    is_superposed: bool
+    """Whether the table of what shares what is there."""
     sum: WorkedSum
     findings: Sequence[tuple[str, Sequence[Said]]]
     """What else there is to say, by the tab that shows it."""
@@ -128,7 +135,7 @@ def run_page(
 ) -> RunPage:
     """The page of a run whose `figures` are drawn; `reasons` say why others are not, and `network` may be why it is not there."""
     task, blocks = run.config.task, run.config.task.task.known_blocks
-    evidence = evidence_table(measurements)
+    evidence, captions = evidence_table(measurements), captions_in_view(measurements, blocks)
     filled = {"tables", "reproduce", *(["algorithm"] if evidence else [])}
     panels = {name: _panels_of(name, families, figures, blocks) for name, _, families in TABS}
     panels["neurons"] = list(_neuron_panels(data)) if isinstance(network, NetworkData) else []
@@ -136,10 +143,18 @@ def run_page(
         name=run.directory.resolve().name,
         about=f"{task.task.spelt_out}, {task.split_in_words}",
         opening=list(opening),
+        terms=terms(measurements, phases),
         sides=[
-            [panel_of(figure, blocks) for name in names for figure in figures if figure.__name__ == name]
+            [
+                panel_of(figure, blocks, caption=captions.get(name, ""))
+                for name in names
+                for figure in figures
+                if figure.__name__ == name
+            ]
             for names in (LEFT, RIGHT)
         ],
+        used=_used(data, network),
+        is_superposed=data.superposed is not None,
         sum=_worked_sum(task.task, data, network),
         findings=_grouped(findings, panels, blocks),
         tabs=[
@@ -172,12 +187,15 @@ def _grouped(
     return [(title or "At the end of training", groups[title]) for title in order if title in groups]
 
 
-def panel_of(figure: FigureFunction, blocks: Blocks | None, *, suffix: str = "", why_absent: str = "") -> Panel:
+def panel_of(
+    figure: FigureFunction, blocks: Blocks | None, *, suffix: str = "", why_absent: str = "", caption: str = ""
+) -> Panel:
     """The place of a figure of a task with these blocks; of one of several runs, with a `suffix` to its ids; or in its stead why
-    it is not there.
+    it is not there. Its caption is the first line of its docstring, if no other is given.
     """
-    caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
-    caption = caption if blocks is None else blocks.in_words(caption)
+    if not caption:
+        caption = (figure.__doc__ or "").strip().split("\n", 1)[0]
+        caption = caption if blocks is None else blocks.in_words(caption)
     return Panel(figure.__name__, caption, view_of(figure), suffix, why_absent=why_absent)
 
 
@@ -195,6 +213,22 @@ def _panels_of(
             else family_of[figure] in families
         )
     ]
+
+
+def _used(data: RunData, network: NetworkData | str) -> Panel:
+    """The place where each key block is taken out of W_E, or why nothing can be."""
+    plural = data.blocks.plural if data.blocks else "frequencies"
+    why = ""
+    if not data.keys.labels:
+        why = f"there are no key {plural}, so nothing that could be taken out"
+    elif not data.tried and isinstance(network, str):
+        why = network
+    one = data.blocks.axis if data.blocks else "frequency"
+    caption = (
+        f"Dots: loss (nats) without the {one} in W_E, with the share answered; grey: without another {one} instead, neither key "
+        "nor a harmonic; line: as it is."
+    )
+    return Panel("used", caption, "used", why_absent=why)
 
 
 def _neuron_panels(data: RunData) -> Iterator[Panel]:

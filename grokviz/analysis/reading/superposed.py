@@ -5,13 +5,15 @@ with a plane each are its opposite; many neurons of one frequency are redundancy
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from grokviz.analysis.reading.against import HIGH
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of, measurements_of_one, why_lacking
 from grokviz.config import HELD_EVALUATIONS
 from grokviz.errors import LackingError
@@ -29,13 +31,15 @@ COLUMNS = {
 }
 """What the columns mean."""
 
-DRAWS = 25
+DRAWS = 100
 ONE = 1.5
 """Blocks that a neuron serves, in the median, from which it is not one: rounded, they are two."""
 
 
 @dataclass(frozen=True)
-class _Basis:
+class Basis:
+    """A row of the table: see `COLUMNS`."""
+
     features: float
     dimensions: float
     overlap: float
@@ -56,26 +60,34 @@ def superposition(measurements: xr.Dataset | Run) -> xr.Dataset:
         LackingError: the superposition measures were not taken.
     """
     measurements = measurements_of_one(measurements, who="superposition")
-    for name in ("token_capacity", "token_cosine"):
-        if reason := why_lacking(measurements, name):
-            raise LackingError(f"superposition cannot be told: {reason}")
     moments = _moments(measurements)
-    rows: list[list[_Basis]] = []
-    for epoch in moments.values():
-        now = measurements.sel(epoch=epoch)
-        rows.append([of(now, measurements) for of in _OF.values()])
+    epochs = list(moments.values())
+    rows = [bases_at(measurements, epoch) for epoch in epochs]
     table = {
         name: (("moment", "basis"), [[getattr(each, name) for each in row] for row in rows], {"description": text})
         for name, text in COLUMNS.items()
     }
     return xr.Dataset(
-        {**table, "verdict": ((), _verdict(rows[-1], measurements))},
+        {**table, "verdict": ((), verdict_at(measurements, epochs[-1], rows[-1], "at the end"))},
         {
             "moment": np.array(list(moments), dtype=object),
             "basis": np.array(BASES, dtype=object),
-            "epoch": ("moment", list(moments.values())),
+            "epoch": ("moment", epochs),
         },
     )
+
+
+def bases_at(measurements: xr.Dataset, epoch: int) -> list[Basis]:
+    """The rows of the table at an epoch, in the order of `BASES`.
+
+    Raises:
+        LackingError: the superposition measures were not taken.
+    """
+    for name in ("token_capacity", "token_cosine"):
+        if reason := why_lacking(measurements, name):
+            raise LackingError(f"superposition cannot be told: {reason}")
+    now = measurements.sel(epoch=epoch)
+    return [of(now, measurements) for of in _OF.values()]
 
 
 def _moments(measurements: xr.Dataset) -> dict[str, int]:
@@ -88,16 +100,16 @@ def _moments(measurements: xr.Dataset) -> dict[str, int]:
     return {**moments, "end": int(epochs[-1])}
 
 
-def _of_tokens(now: xr.Dataset, measurements: xr.Dataset) -> _Basis:
+def _of_tokens(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     cosines = np.abs(now["token_cosine"].values.astype(np.float64))
     n, width = len(cosines), _width(measurements)
     np.fill_diagonal(cosines, np.nan)
-    return _Basis(n, float(now["token_capacity"]), _largest(cosines), _random(n, 1, width), _welch(n, width))
+    return Basis(n, float(now["token_capacity"]), _largest(cosines), _random(n, 1, width), _welch(n, width))
 
 
-def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> _Basis:
+def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     if "fourier_interference" not in now or not key_frequencies_of(measurements):
-        return _Basis(*[np.nan] * 5)
+        return Basis(*[np.nan] * 5)
     blocks, keys = blocks_in(measurements), key_frequencies_of(measurements)
     sizes = [len(blocks.rows(key)) for key in keys]
     cosines = np.abs(now["fourier_interference"].values.astype(np.float64))
@@ -106,26 +118,27 @@ def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> _Basis:
     components = now["component_dimensionality"].sel(component=now["key_component"].values)
     width = _width(measurements)
     overlap, null = (_largest(cosines), _random(len(keys), max(sizes), width)) if len(keys) > 1 else (0.0, 0.0)
-    return _Basis(len(owner), float(components.sum()), overlap, null, _welch(len(owner), width))
+    return Basis(len(owner), float(components.sum()), overlap, null, _welch(len(owner), width))
 
 
-def _of_neurons(now: xr.Dataset, measurements: xr.Dataset) -> _Basis:
+def _of_neurons(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     if "frequencies_per_neuron" not in now:
-        return _Basis(*[np.nan] * 5)
+        return Basis(*[np.nan] * 5)
     served = now["frequencies_per_neuron"].values
     alive = ~np.isnan(served)
     median = float(np.median(served[alive])) if alive.any() else np.nan
     owned = float((now["neurons_per_frequency"] > 0).sum()) if "neurons_per_frequency" in now else np.nan
     null = float(now["frequencies_per_neuron_null"]) if "frequencies_per_neuron_null" in now else np.nan
-    return _Basis(owned, int(alive.sum()), median, null, 1.0)
+    return Basis(owned, int(alive.sum()), median, null, 1.0)
 
 
-_OF: Mapping[str, Callable[[xr.Dataset, xr.Dataset], _Basis]] = dict(
+_OF: Mapping[str, Callable[[xr.Dataset, xr.Dataset], Basis]] = dict(
     zip(BASES, (_of_tokens, _of_blocks, _of_neurons), strict=True)
 )
 
 
-def _verdict(rows: list[_Basis], measurements: xr.Dataset) -> str:
+def verdict_at(measurements: xr.Dataset, epoch: int, rows: Sequence[Basis], when: str) -> str:
+    """What the rows of an epoch say in one sentence, of `when` it is."""
     tokens, blocks, neurons = rows
     width = _width(measurements)
     plural = blocks_in(measurements).plural if not np.isnan(neurons.overlap) else "frequencies"
@@ -138,45 +151,67 @@ def _verdict(rows: list[_Basis], measurements: xr.Dataset) -> str:
     low_rank = tokens.dimensions < min(tokens.features - 1, width if width == width else np.inf) / 2
     parts.append(f"{tokens.features:.0f} tokens lie in {of_width}{', which is low rank' if low_rank else ''}")
     if not np.isnan(blocks.overlap):
-        if blocks.overlap > blocks.null:
+        if blocks.overlap > _random_high(measurements):
             superposed.append(f"the key {plural}")
         parts.append(
-            f"the key {plural} overlap by {blocks.overlap:.2g} at most (random ones {blocks.null:.2g}) and have "
+            f"the key {plural} overlap by {blocks.overlap:.2g} at most (random ones {blocks.null:.2g} in the median) and have "
             f"{blocks.dimensions:.3g} dimensions for {blocks.features:.0f} components"
         )
-    if not np.isnan(neurons.overlap):
+    if not np.isnan(neurons.overlap) and neurons.features == 0:
+        parts.append(
+            f"a neuron serves {neurons.overlap:.3g} {plural} in the median (with tokens relabelled {neurons.null:.3g}), and none "
+            "is pure"
+        )
+    elif not np.isnan(neurons.overlap):
         if neurons.overlap >= ONE:
             superposed.append("the neurons")
-        owned = _owned(measurements)
+        owned = _owned(measurements, epoch)
         redundancy = f", and {min(owned)} to {max(owned)} pure neurons share one, which is redundancy" if owned else ""
         relabelled = f"with tokens relabelled {neurons.null:.3g}"
         parts.append(f"a neuron serves {neurons.overlap:.3g} {plural} in the median ({relabelled}){redundancy}")
-    said = f"Superposed at the end: {' and '.join(superposed)}" if superposed else "Nothing is superposed at the end"
+    if superposed:
+        said = f"Superposed {when}: {' and '.join(superposed)}"
+    elif neurons.features == 0:
+        said = f"Whether neurons are superposed cannot be told {when}, for none is pure"
+    else:
+        said = f"Nothing is superposed {when}"
     return f"{said}: {'; '.join(parts)}"
 
 
-def _owned(measurements: xr.Dataset) -> list[int]:
-    """How many pure neurons each block owns at the end, of those that own any."""
+def _owned(measurements: xr.Dataset, epoch: int) -> list[int]:
+    """How many pure neurons each block owns at an epoch, of those that own any."""
     if "neurons_per_frequency" not in measurements:
         return []
-    return [int(count) for count in measurements["neurons_per_frequency"].isel(epoch=-1).values if count > 0]
+    return [int(count) for count in measurements["neurons_per_frequency"].sel(epoch=epoch).values if count > 0]
 
 
 def _largest(cosines: np.ndarray) -> float:
     return float(np.nanmax(cosines)) if not np.isnan(cosines).all() else np.nan
 
 
-def _random(groups: int, size: int, width: float) -> float:
-    """The largest |cosine| of vectors of two groups, of so many groups of random ones in `width` dimensions: its median."""
-    if np.isnan(width):
-        return np.nan
+def _random_high(measurements: xr.Dataset) -> float:
+    """What the overlap of as many random planes as there are key blocks does not exceed in 95 of 100 draws."""
+    blocks, keys = blocks_in(measurements), key_frequencies_of(measurements)
+    size = max(len(blocks.rows(key)) for key in keys)
+    return _random(len(keys), size, _width(measurements), quantile=HIGH) if len(keys) > 1 else np.inf
+
+
+def _random(groups: int, size: int, width: float, *, quantile: float = 0.5) -> float:
+    """The largest |cosine| of vectors of two groups, of so many groups of random ones in `width` dimensions: its median, or
+    another quantile.
+    """
+    return np.nan if np.isnan(width) else float(np.quantile(_draws(groups, size, int(width)), quantile))
+
+
+@cache
+def _draws(groups: int, size: int, width: int) -> list[float]:
     random, owner, found = np.random.default_rng(0), np.repeat(np.arange(groups), size), []
     for _ in range(DRAWS):
-        vectors = random.standard_normal((len(owner), int(width)))
+        vectors = random.standard_normal((len(owner), width))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = np.abs(vectors @ vectors.T)
-        found.append(cosines[owner[:, None] != owner].max())
-    return float(np.median(found))
+        found.append(float(cosines[owner[:, None] != owner].max()))
+    return found
 
 
 def _welch(features: int, width: float) -> float:

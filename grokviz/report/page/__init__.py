@@ -17,6 +17,8 @@ SCRIPTS = (
     "readouts.js",
     "experiment.js",
     "switches.js",
+    "asking.js",
+    "used.js",
     "allpairs.js",
     "sum.js",
     "plots.js",

@@ -18,7 +18,7 @@ class AllPairs {
     this.state = state;
     this.needs = ["epoch", "off"];
     this.key = "";
-    this.worker = /** @type {Worker | null} */ (null);
+    this.asking = new Asking();
     this.timer = /** @type {number | undefined} */ (undefined);
     this.asItIs = new Map(); // outcomes of the whole network, by stop
     const { n, answers } = run.task;
@@ -59,44 +59,31 @@ class AllPairs {
     ];
   }
 
-  // Ask the rows one by one, in a worker that is ended where something else is asked.
+  // Ask the rows one by one: what was asked for comes first.
   ask(stop, rows) {
-    try {
-      const source = new Blob([embedded("worker")], { type: "text/javascript" });
-      this.worker = new Worker(URL.createObjectURL(source));
-    } catch (error) {
-      this.fail(String(error));
-      return;
-    }
-    const [whole, without, control] = rows; // what was asked for comes first
+    const [whole, without, control] = rows;
     const waiting = [without, whole, control].filter((row) => row.changes && !row.outcome);
-    const next = () => {
-      if (!waiting.length) {
-        this.stop();
-        return;
-      }
-      const { sizes, activation, tables } = this.experiment.without(stop, waiting[0].changes);
-      this.worker.postMessage({ sizes, activation, tables, asked: this.asked });
-    };
-    this.worker.onerror = (event) => this.fail(event.message || "it was refused");
-    this.worker.onmessage = ({ data }) => {
-      waiting.shift().outcome = data;
-      if (whole.outcome) this.asItIs.set(stop, whole.outcome);
-      this.show(stop, rows);
-      next();
-    };
-    next();
-  }
-
-  fail(reason) {
-    this.stop();
-    this.element.textContent = `All pairs cannot be asked here: the browser runs no worker for this page (${reason}).`;
+    this.asking.ask(
+      waiting.map((row) => () => this.experiment.without(stop, row.changes)),
+      this.asked,
+      (outcome, at) => {
+        waiting[at].outcome = outcome;
+        if (whole.outcome) this.asItIs.set(stop, whole.outcome);
+        this.show(stop, rows);
+      },
+      (reason) => {
+        this.element.textContent = `All pairs cannot be asked here: ${reason}.`;
+      },
+    );
   }
 
   stop() {
     clearTimeout(this.timer);
-    this.worker?.terminate();
-    this.worker = null;
+    this.asking.stop();
+  }
+
+  end() {
+    this.stop();
   }
 
   show(stop, rows) {

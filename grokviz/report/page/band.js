@@ -21,6 +21,7 @@ class Band {
     this.element = element;
     this.timer = null;
     this.speed = 1;
+    this.wordsUntil = Infinity;
     this.onPlaying = /** @type {((playing: boolean) => void) | null} */ (null);
     element.setAttribute("role", "slider");
     element.setAttribute("tabindex", "0");
@@ -83,7 +84,7 @@ class Band {
 
   get frame() {
     const { width, height } = this.surface;
-    return { left: 52, right: width - 12, top: 8, middle: Math.round(height * 0.56), bottom: height - 20 };
+    return { left: 52, right: width - 12, top: 16, middle: Math.round(height * 0.56), bottom: height - 20 };
   }
 
   x(epoch) {
@@ -135,16 +136,17 @@ class Band {
   paint() {
     const { surface, frame, runs } = this;
     const { left, right, top, middle, bottom } = frame;
+    if (runs.length === 1 && surface.width > 600) this.paintLegend();
     for (const phase of runs.length === 1 ? runs[0].band.phases : []) {
       const [from, to] = [this.x(phase.start), this.x(phase.end)];
       surface.box(from, top, to - from, bottom - top, phase.colour, { fill: true });
       const words = phase.name.replace("_", " ");
-      if (surface.context.measureText(words).width < to - from - 8) surface.text(words, from + 5, top + 7, { colour: "soft" });
+      if (surface.context.measureText(words).width < Math.min(to, this.wordsUntil) - from - 8) surface.text(words, from + 5, top - 9, { colour: "soft" });
     }
     const ends = this.lossEnds();
     const lossY = (loss) => top + ((ends[1] - Math.log10(loss)) / (ends[1] - ends[0])) * (middle - 8 - top);
     const accuracyY = (accuracy) => bottom - accuracy * (bottom - middle - 4);
-    for (let power = Math.ceil(ends[0]); power <= ends[1]; power += Math.ceil((ends[1] - ends[0]) / 3)) {
+    for (let power = Math.ceil(ends[0]); power <= ends[1]; power += Math.ceil((ends[1] - ends[0]) / Math.max(1, Math.min(3, Math.floor((middle - 8 - top) / 14))))) {
       surface.text(`1e${power}`, left - 6, lossY(10 ** power), { align: "right", colour: "soft" });
     }
     for (const share of [0, 1]) surface.text(percent(share, 0), left - 6, accuracyY(share), { align: "right", colour: "soft" });
@@ -155,10 +157,9 @@ class Band {
       const x = Math.min(this.x(epoch), surface.width - half - 1);
       surface.text(epochInWords(epoch), x, bottom + 11, { align: "center", colour: "soft" });
     }
-    if (runs.length === 1 && surface.width > 600) this.paintLegend();
     const cursor = this.x(this.stops[this.stop]);
     surface.line([[cursor, top], [cursor, bottom]], ink("accent"), { width: 2 });
-    surface.box(cursor - 4, top - 4, 8, 8, ink("accent"), { fill: true });
+    surface.box(cursor - 4, top - 3, 8, 8, ink("accent"), { fill: true });
   }
 
   paintRun(run, place, lossY, accuracyY) {
@@ -191,9 +192,10 @@ class Band {
     const apart = accuracies.test_mirrored ? " (dashed: mirror in train, dotted: not)" : "";
     let x = frame.right - 4;
     for (const [words, colour] of [[`test${apart}`, colours.test], ["train", colours.train]]) {
-      surface.text(words, x, frame.top + 7, { align: "right", colour });
+      surface.text(words, x, frame.top - 9, { align: "right", colour });
       x -= surface.context.measureText(words).width + 12;
     }
+    this.wordsUntil = x; // the names of phases end there
   }
 
   // Powers of ten that hold all losses.

@@ -192,6 +192,7 @@ class Spectrum {
       surface.text("0", left - 6, bottom, { align: "right", colour: "soft" });
       surface.line([[left, bottom], [right, bottom]], ink("edge"), { width: 1 });
       let written = left; // how far to the right harmonics are named: of two that touch, the first is
+      const tops = power.map((share) => bottom - (Number.isFinite(share) ? (share / most) * (bottom - top) : 0));
       power.forEach((share, i) => {
         const label = run.blocks.labels[i];
         const height = Number.isFinite(share) ? (share / most) * (bottom - top) : 0;
@@ -205,6 +206,8 @@ class Spectrum {
         const words = harmonic ? `${harmonic.multiple}×${harmonic.key}` : "";
         const half = surface.context.measureText(words).width / 2 + 2;
         if (!harmonic || x + slot * 0.4 - half < written) return;
+        const near = Math.ceil(half / slot);
+        if (tops.some((y, at) => at !== i && Math.abs(at - i) <= near && y < bottom - height - 1)) return; // another bar is in the way
         surface.text(words, x + slot * 0.4, bottom - height - 7, { align: "center", colour: "soft" });
         written = x + slot * 0.4 + half;
       });

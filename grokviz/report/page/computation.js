@@ -115,8 +115,9 @@ class Computation {
    * Some columns for every pair, in row-major order: `visit(numbers, pair)`, whose numbers are overwritten by the next.
    * @param {ArrayLike<number>} columns
    * @param {(numbers: Float64Array, pair: number) => void} visit
+   * @param {(pair: number) => boolean} isAsked whether a pair is visited at all
    */
-  eachPair(columns, visit) {
+  eachPair(columns, visit, isAsked = () => true) {
     const { n, heads } = this.sizes;
     const count = columns.length;
     const base = Float64Array.from(columns, (column) => this.tables.base[column]);
@@ -124,6 +125,7 @@ class Computation {
     const numbers = new Float64Array(count);
     for (let a = 0; a < n; a++) {
       for (let b = 0; b < n; b++) {
+        if (!isAsked(a * n + b)) continue;
         numbers.set(base);
         for (let head = 0; head < heads; head++) {
           const [first, second, equals] = weights[head];
@@ -147,7 +149,7 @@ class Computation {
 
   /**
    * How many pairs of each group it answers rightly, and the sum of their losses.
-   * @param {Asked} asked the right answer and the group of each pair
+   * @param {Asked} asked the right answer and the group of each pair: groups from `count` on are not asked
    */
   outcome({ answers, groups, count }) {
     const { neurons, classes } = this.sizes;
@@ -183,7 +185,7 @@ class Computation {
       totals[group] += 1;
       losses[group] += Math.log(sum) + logits[best] - logits[answer];
       if (best === answer) right[group] += 1;
-    });
+    }, (pair) => groups[pair] < count);
     return { right: [...right], losses: [...losses], totals: [...totals] };
   }
 

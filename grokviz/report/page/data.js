@@ -138,6 +138,8 @@ class RunData {
     this.keys = data.keys;
     this.neurons = data.neurons;
     this.spoken = data.spoken;
+    this.tried = new Map(Object.entries(data.tried).map(([epoch, tried]) => [Number(epoch), tried]));
+    this.superposed = data.superposed;
     this.network = data.network;
     this.arrays = new Map(Object.entries(data.arrays).map(([name, place]) => [name, new ByStop(place, buffer)]));
     this.band = { ...data.band, history: exactOfEach(data.band.history, buffer) };

@@ -16,7 +16,7 @@ async function renew() {
   if (view.epoch === clock.stops[clock.stops.length - 1] && !playing) delete view.epoch;
   band.pause();
   window.grokviz.plots.watcher.disconnect();
-  window.grokviz.allPairs?.stop();
+  for (const each of window.grokviz.views) each.end?.();
   history.replaceState(null, "", fragmentOf({ ...view, epoch: null }));
   document.title = page.title;
   document.body.replaceChildren(...page.body.childNodes);

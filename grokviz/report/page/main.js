@@ -138,6 +138,7 @@ async function build(view = null) {
   const views = runs.flatMap((one, i) => measureViews(one, state, tip, data.sideBySide ? `-${i}` : ""));
   const experiment = network ? new Experiment(run, network, state) : null;
   if (!data.sideBySide) views.push(...networkViews(run, network, experiment, state, tip));
+  if (!data.sideBySide) views.push(...firstLooks(run, experiment, state, tip));
   const allPairs = experiment ? new AllPairs(document.getElementById("all-pairs"), run, experiment, state) : null;
   if (allPairs) views.push(allPairs);
   const plots = new Plots(clock, data.panels, buffer, run, state, loadPlotly);

@@ -14,6 +14,15 @@ function measureViews(run, state, tip, suffix = "") {
   return made(makers, suffix);
 }
 
+// What stands beside the figures: whether the keys are used, and what shares what.
+function firstLooks(run, experiment, state, tip) {
+  const [used, superposed] = [document.getElementById("view-used"), document.getElementById("superposed")];
+  return [
+    ...(used ? [new Used(used, run, experiment, state, tip)] : []),
+    ...(superposed ? [new Superposed(superposed, run, state)] : []),
+  ];
+}
+
 // The views that work with the network itself.
 /**
  * @param {RunData} run
