@@ -184,6 +184,57 @@ def test_a_reader_switches_a_key_off_and_sees_the_answer_and_all_pairs_change(br
     assert page.problems == []
 
 
+def test_whether_a_key_is_used_is_measured_where_it_was_and_asked_elsewhere(
+    browser, report: Path, quick_run: grokviz.Run
+) -> None:
+    page, heading = Opened(browser, report), "document.querySelector('#used h3').textContent"
+    measurements = with_causes(quick_run.measurements, quick_run.interventions)
+    keys, used = (
+        grokviz.key_frequencies_of(measurements),
+        "grokviz.views.find(view => view.constructor.name === 'Used')",
+    )
+    last = measurements.isel(epoch=-1)
+    losses = last["removed_embedding_loss"].sel(frequency=list(keys)).values
+    needed = (losses > last["removed_embedding_loss_control_high"].sel(frequency=list(keys)).values).sum()
+    alone = last["kept_accuracy"].sel(kept=", ".join(map(str, keys))).item()
+    assert page.run(heading) == (
+        f"Is it used? At epoch 4,000 {needed} of {len(keys)} key frequencies {'is' if needed == 1 else 'are'} needed; alone they "
+        f"leave {alone:.1%} right"
+    )
+    assert page.run(f"{used}.shown.rows.map(row => row.loss)") == pytest.approx(losses.tolist(), rel=1e-6)
+    page.go(2000)
+    page.wait_until(f"{used}.found.size === 1")
+    assert page.run(heading).startswith("Is it used? At epoch 2,000 ")
+    asked = page.run(f"{used}.shown")
+    unseen = exact(quick_run, 2000, None).splits["test_unmirrored"]
+    for row, key in zip(asked["rows"], keys, strict=True):
+        without = exact(quick_run, 2000, interventions.remove(key))
+        losses = torch.nn.functional.cross_entropy(without.logits.double(), without.answers, reduction="none")
+        assert row["loss"] == pytest.approx(losses[unseen].mean().item(), rel=10 * QUANTISED)
+        assert row["low"] <= row["high"]
+    kept = exact(quick_run, 2000, interventions.keep(list(keys)))
+    right = (kept.logits.argmax(dim=1) == kept.answers).double()[unseen].mean().item()
+    assert asked["alone"]["accuracy"] == pytest.approx(right, abs=QUANTISED)
+    page.page.close()
+    assert page.problems == []
+
+
+def test_the_table_of_what_is_superposed_follows_the_cursor(browser, report: Path, quick_run: grokviz.Run) -> None:
+    page, table = Opened(browser, report), grokviz.superposition(quick_run)
+    for moment in table["moment"].values:
+        now = table.sel(moment=moment)
+        page.go(int(now["epoch"]))
+        cells = page.run(
+            "Array.from(document.querySelectorAll('#superposed-table tbody tr'), "
+            "row => Array.from(row.querySelectorAll('td'), cell => parseFloat(cell.textContent)))"
+        )
+        for basis, row in zip(table["basis"].values, cells, strict=True):
+            expected = [float(now[name].sel(basis=basis)) for name in ("features", "dimensions", "overlap", "null")]
+            assert row == pytest.approx(expected, rel=0.06, abs=0.6)
+    assert page.page.inner_text("#superposed h3") == "Nothing is superposed at epoch 4,000"
+    page.page.close()
+
+
 @pytest.mark.parametrize(
     "off", ["k999", "h77.n888~3", "k1~99999.others.impure", "nonsense", "%00", "k0.k0.k0", "~", "h0~0"]
 )
