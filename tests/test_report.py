@@ -31,7 +31,7 @@ from grokviz.report.buffer import Buffer, Place
 from grokviz.report.frames import frames
 from grokviz.report.network import carried_network
 from grokviz.report.render import cursor_stops, most_stops
-from grokviz.report.words import SAID_ALREADY, command_again
+from grokviz.report.words import SAID_ALREADY, SAID_FIRST, command_again
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_the_page_is_one_file_without_network_and_with_everything_in_it(copy: gr
     )
     names = [function.__name__ for function in drawn]
     for function in drawn:
-        if SAID_ALREADY.get(function.__name__) in names:
+        if SAID_ALREADY.get(function.__name__) in names or function.__name__ in SAID_FIRST:
             continue
         assert links[function.__name__] == escape(title_of(function, copy.measurements).finding)
     assert escape(copy.measurements["loss"].attrs["formula"]) in page
@@ -181,7 +181,7 @@ def list_of_findings(page: str) -> list[str]:
 
 def test_findings_are_those_of_the_figures_and_what_has_not_happened(copy: grokviz.Run) -> None:
     sentences = list_of_findings(grokviz.write_report(copy).read_text())
-    assert any(each.startswith("Neither memorised nor grokked: the highest accuracies are") for each in sentences)
+    assert not any(each.startswith("Neither memorised nor grokked") for each in sentences)  # which the opening says
     assert any(each.startswith("Not memorised: train accuracy has not held 0.99") for each in sentences)
     assert any("key frequencies" in sentence for sentence in sentences)
     assert not any("nan" in sentence for sentence in sentences)

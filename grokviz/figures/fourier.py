@@ -271,7 +271,7 @@ def _what_logits_say(measurements: xr.Dataset, epoch: Epoch | None = None) -> Ti
     of_waves = blocks.coordinates is not None
     shown = (
         f"Two-dimensional {'Fourier ' * of_waves}spectrum of the logits at epoch {int(power['epoch']):,}: root of the share of "
-        f"their variance over pairs{'; cos w(a + b) is cos wa cos wb - sin wa sin wb' * of_waves}"
+        f"their variance over pairs{'; products of one frequency make the waves of a + b and of a - b' * of_waves}"
     )
     keys = key_frequencies_of(measurements)
     if not keys:

@@ -15,9 +15,11 @@ from grokviz.tasks.blocks import Blocks
 OF_FREQUENCIES = {
     "token_circles": "Every token in the plane of k: the two directions of d_model in which W_E holds cos and sin of k. Round: "
     "1 - std / mean of the radius, 100% on a circle.",
-    "spectrum": "Share of the power at each {axis}. Key is what has {rule} (hatched).",
+    "spectrum": "Share of the power at each {axis}. Key is what has {rule} (hatched). Click or tap a bar (or arrow keys, Enter) "
+    "to pin its {axis} everywhere.",
     "neurons_by_frequency": "A dot is a neuron, at the {axis} that holds most of its variance over all pairs. Its purity is that "
-    "share; from {pure} on (dotted) it is pure. Numbers on top: pure neurons.",
+    "share; from {pure} on (dotted) it is pure. Numbers on top: pure neurons. Click one to see it "
+    "alone.",
     "attention_patterns": "Attention from '=' to a, for every pair; the rest goes to b and to '='. A pattern of one colour "
     "depends on nothing.",
 }
@@ -26,7 +28,8 @@ OF_IRREPS = {
     **OF_FREQUENCIES,
     "token_circles": "Every token on the two strongest directions of d_model in which W_E holds the irrep; its colour: its "
     "conjugacy class.",
-    "spectrum": "Share of the power at each irrep. Key is what has {rule}.",
+    "spectrum": "Share of the power at each irrep. Key is what has {rule}. Click or tap a bar (or arrow keys, Enter) to pin "
+    "its irrep everywhere.",
 }
 
 

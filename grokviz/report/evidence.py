@@ -25,6 +25,8 @@ class EvidenceRow:
 
     cells: Sequence[Cell]
     is_key: bool
+    is_silent: bool
+    """Whether it is nothing, and stands out in no witness."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def evidence_table(measurements: xr.Dataset) -> EvidenceTable | None:
                 Cell(str(what[i]), 0.0 if what[i] else 1.0),
             ],
             is_key=bool(evidence["is_key"][i]),
+            is_silent=not what[i] and counts[i] == 0,
         )
         for i, label in enumerate(labels_in(evidence))
     ]

@@ -102,6 +102,8 @@ class RunPage:
     is_superposed: bool
     """Whether the table of what shares what is there."""
     sum: WorkedSum
+    last: int | None
+    """The epoch that findings are of; None where there is one network alone."""
     findings: Sequence[tuple[str, Sequence[Said]]]
     """What else there is to say, by the tab that shows it."""
     tabs: Sequence[Tab]
@@ -156,6 +158,7 @@ def run_page(
         used=_used(data, network),
         is_superposed=data.superposed is not None,
         sum=_worked_sum(task.task, data, network),
+        last=data.stops[-1] if len(data.stops) > 1 else None,
         findings=_grouped(findings, panels, blocks),
         tabs=[
             Tab(name, blocks.in_words(title) if blocks else title, panels[name])
@@ -184,7 +187,7 @@ def _grouped(
         title = tab_of.get(said.target, "")
         groups.setdefault(blocks.in_words(title) if blocks else title, []).append(said)
     order = ["", *dict.fromkeys(title for title in groups if title)]
-    return [(title or "At the end of training", groups[title]) for title in order if title in groups]
+    return [(title or "In view", groups[title]) for title in order if title in groups]
 
 
 def panel_of(

@@ -98,7 +98,7 @@ def render_report(run: Run, measurements: xr.Dataset, *, version: int | None = N
         network,
         figures,
         opening=_led(opening(run.config, measurements, phases, siblings_of(run)), reasons),
-        findings=_led(findings(run, measurements, phases, drawn.findings), reasons),
+        findings=_led(findings(run, measurements, phases, drawn.findings, after_opening=True), reasons),
         reasons=reasons,
     )
     worker: Sequence[str] = ()

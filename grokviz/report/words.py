@@ -41,6 +41,10 @@ participation rank of the embedding, which is the sum of D.
 """
 
 
+SAID_FIRST = ("losses", "necessity", "clock_or_pizza")
+"""Figures whose finding the sentences say with which a page begins."""
+
+
 @dataclass(frozen=True)
 class Said:
     """A sentence or a number, and what it leads to on the page."""
@@ -83,19 +87,23 @@ def headline(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
         yield Said(words, "weight_norms", peak, "weight norm")
 
 
-def findings(run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: Mapping[str, str]) -> Iterator[Said]:
+def findings(
+    run: Run, measurements: xr.Dataset, phases: Phases | None, drawn: Mapping[str, str], *, after_opening: bool = False
+) -> Iterator[Said]:
     """What is to be said of a run, the first thing first. `drawn` are the findings of the figures by their names, at the end of
-    training where they move.
+    training where they move. `after_opening` what the sentences say with which a page begins is left out.
     """
     end = int(measurements["epoch"][-1])
     for sentence in _divergence(measurements):
         yield Said(sentence)
-    if phases and not phases.too_few and phases.outcome.name != "diverged":
+    if phases and not phases.too_few and phases.outcome.name != "diverged" and not after_opening:
         yield Said(f"{phases.outcome_in_words}.", "accuracies", phases.outcome.lost.by if phases.outcome.lost else end)
     if phases and phases.outcome.delay:
         yield Said(f"By all test pairs, {phases.outcome.delay}.", "accuracies", end)
     for name, sentence in drawn.items():
         if (phases and sentence == phases.outcome.sentence) or SAID_ALREADY.get(name, "") in drawn:
+            continue
+        if after_opening and phases and not phases.too_few and name in SAID_FIRST:
             continue
         yield Said(sentence, name, _epoch_of(name, phases) or end)
     if phases:

@@ -104,7 +104,7 @@ def _of_tokens(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     cosines = np.abs(now["token_cosine"].values.astype(np.float64))
     n, width = len(cosines), _width(measurements)
     np.fill_diagonal(cosines, np.nan)
-    return Basis(n, float(now["token_capacity"]), _largest(cosines), _random(n, 1, width), _welch(n, width))
+    return Basis(float(n), float(now["token_capacity"]), _largest(cosines), _random(n, 1, width), _welch(n, width))
 
 
 def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
@@ -118,7 +118,7 @@ def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     components = now["component_dimensionality"].sel(component=now["key_component"].values)
     width = _width(measurements)
     overlap, null = (_largest(cosines), _random(len(keys), max(sizes), width)) if len(keys) > 1 else (0.0, 0.0)
-    return Basis(len(owner), float(components.sum()), overlap, null, _welch(len(owner), width))
+    return Basis(float(len(owner)), float(components.sum()), overlap, null, _welch(len(owner), width))
 
 
 def _of_neurons(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
@@ -129,7 +129,7 @@ def _of_neurons(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     median = float(np.median(served[alive])) if alive.any() else np.nan
     owned = float((now["neurons_per_frequency"] > 0).sum()) if "neurons_per_frequency" in now else np.nan
     null = float(now["frequencies_per_neuron_null"]) if "frequencies_per_neuron_null" in now else np.nan
-    return Basis(owned, int(alive.sum()), median, null, 1.0)
+    return Basis(owned, float(alive.sum()), median, null, 1.0)
 
 
 _OF: Mapping[str, Callable[[xr.Dataset, xr.Dataset], Basis]] = dict(

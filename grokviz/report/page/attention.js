@@ -13,7 +13,18 @@ class Attention {
     this.state = state;
     this.needs = ["epoch", "head", "a", "b", "hovered", "pinned"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
-    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y), () => this.items());
+  }
+
+  items() {
+    return this.cells().map(({ head, x, y }) => ({ words: `head ${head}: ${this.spread(head)}`, choose: () => this.state.set({ head }), x, y }));
+  }
+
+  // Over which shares the attention of a head to the first operand goes.
+  spread(head) {
+    const pattern = this.pattern(head, 0);
+    const [least, most] = [pattern.reduce((a, b) => Math.min(a, b)), pattern.reduce((a, b) => Math.max(a, b))];
+    return `${percent(least)} to ${percent(most)} of its attention goes to a`;
   }
 
   draw() {

@@ -169,7 +169,7 @@ class Band {
     // Of imported networks accuracies are known at fewer epochs than losses.
     const known = (points) => points.filter(([, y]) => Number.isFinite(y));
     const alone = this.runs.length === 1;
-    const of = (split) => (alone ? run.band.colours[split] : onPaper(run.ownColour));
+    const of = (split) => onPaper(alone ? run.band.colours[split] : run.ownColour);
     if (alone) surface.line(along(run.band.history.train_loss, lossY), of("train"));
     surface.line(along(run.band.history.test_loss, lossY), of("test"));
     if (alone) surface.line(known(along(run.band.history.train_accuracy, accuracyY)), of("train"));
@@ -192,7 +192,7 @@ class Band {
     const apart = accuracies.test_mirrored ? " (dashed: mirror in train, dotted: not)" : "";
     let x = frame.right - 4;
     for (const [words, colour] of [[`test${apart}`, colours.test], ["train", colours.train]]) {
-      surface.text(words, x, frame.top - 9, { align: "right", colour });
+      surface.text(words, x, frame.top - 9, { align: "right", colour: onPaper(colour) });
       x -= surface.context.measureText(words).width + 12;
     }
     this.wordsUntil = x; // the names of phases end there

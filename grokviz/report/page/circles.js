@@ -14,7 +14,11 @@ class Circles {
     this.needs = ["epoch", "hovered", "pinned", "a", "b"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     this.reaches = new Map();
-    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y), () => this.items());
+  }
+
+  items() {
+    return this.cells().map(({ label, x, y }) => ({ words: `plane of ${this.run.inWords(label)}`, block: label, x, y }));
   }
 
   draw() {
@@ -58,16 +62,22 @@ class Circles {
     }));
   }
 
-  // How far the tokens lie out at any stop: the scale stays, so that growth is seen as growth.
-  reach(label) {
-    if (!this.reaches.has(label)) {
+  // How far the tokens lie out at any stop, in any plane of a key: the scale is one, so that growth is seen as growth, and small as
+  // small. Where there is no key, in the plane that is shown off.
+  get reach() {
+    const { keys } = this.run;
+    const labels = keys.labels.length ? keys.labels : this.shown;
+    const name = labels.join();
+    if (!this.reaches.has(name)) {
       let most = 0;
       for (let stop = 0; stop < this.run.stops.length; stop++) {
-        for (const [x, y] of this.points(label, stop)) most = Math.max(most, Math.abs(x), Math.abs(y));
+        for (const label of labels) {
+          for (const [x, y] of this.points(label, stop)) if (Number.isFinite(x + y)) most = Math.max(most, Math.abs(x), Math.abs(y));
+        }
       }
-      this.reaches.set(label, 1.08 * most || 1);
+      this.reaches.set(name, 1.08 * most || 1);
     }
-    return this.reaches.get(label);
+    return this.reaches.get(name);
   }
 
   points(label, stop) {
@@ -77,7 +87,7 @@ class Circles {
   }
 
   dots(cell) {
-    const scale = cell.size / 2 / this.reach(cell.label);
+    const scale = cell.size / 2 / this.reach;
     return this.points(cell.label, this.stop).map(([x, y]) => [
       cell.x + cell.size / 2 + x * scale,
       cell.y + cell.size / 2 - y * scale,
@@ -138,7 +148,19 @@ class Spectrum {
     this.needs = ["epoch", "hovered", "pinned"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
     this.tops = new Map();
-    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y), () => this.items());
+  }
+
+  items() {
+    const { blocks } = this.run;
+    const [embedding, readout] = ["embedding", "readout"].map((what) => this.run.at(`${what}_power`, this.stop));
+    const [{ left, right, bottom }] = this.rows;
+    return blocks.labels.map((label, i) => ({
+      words: `${this.run.inWords(label)}: ${percent(embedding[i], 2)} of the embedding's power, ${percent(readout[i], 2)} of the readout's`,
+      block: label,
+      x: left + ((i + 0.5) * (right - left)) / blocks.count,
+      y: bottom,
+    }));
   }
 
   draw() {
@@ -218,7 +240,9 @@ class Spectrum {
     for (const { label, place } of run.blocks.ticks(every > 2 ? Math.ceil(every / 5) * 5 : every, (right - left) / count)) {
       const x = left + (place + 0.5) * ((right - left) / count);
       surface.text(String(label), x, surface.height - 9, { align: "center", colour: "soft" });
+      surface.line([[x, this.rows[1].bottom], [x, this.rows[1].bottom + 4]], ink("soft"), { width: 1 });
     }
+    surface.text(run.blocks.symbol || run.blocks.axis, 4, surface.height - 9, { colour: "soft" });
   }
 
   hatched(x, y, width, height, colour) {

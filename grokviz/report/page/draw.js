@@ -31,10 +31,33 @@ function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// A colour of the light page as it can be seen on the dark one: half of the way to white.
+const LEAST_CONTRAST = 3; // of what is drawn, to its paper: WCAG 2.2, 1.4.11
+const PAPERS = { light: "#ffffff", dark: "#17191c" };
+
+function luminance(hex) {
+  const [red, green, blue] = channels(hex).map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+function contrast(one, other) {
+  const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (light + 0.05) / (dark + 0.05);
+}
+
+const seenColours = new Map();
+
+// A colour as it can be seen on the page's paper: so far towards black, or on the dark page towards white, as it takes.
 function onPaper(colour) {
-  if (!isDark() || !/^#[0-9a-fA-F]{6}$/.test(colour)) return colour;
-  return `rgb(${channels(colour).map((c) => Math.round((c + 255) / 2)).join(" ")})`;
+  if (!/^#[0-9a-fA-F]{6}$/.test(colour)) return colour;
+  const [paper, end] = isDark() ? [PAPERS.dark, 255] : [PAPERS.light, 0];
+  const name = `${colour} ${paper}`;
+  if (!seenColours.has(name)) {
+    let share = 0;
+    const mixed = () => `#${channels(colour).map((c) => Math.round(c + share * (end - c)).toString(16).padStart(2, "0")).join("")}`;
+    while (share < 1 && contrast(mixed(), paper) < LEAST_CONTRAST) share += 0.05;
+    seenColours.set(name, mixed());
+  }
+  return seenColours.get(name);
 }
 
 function hue(share) {
@@ -196,32 +219,71 @@ class Tip {
 }
 
 /**
- * Let a surface answer to the pointer: `pick(x, y)` says what lies there, or null; a block by its label.
+ * What a reader can point at: in words, the block that it is of, what choosing it does, and where it lies.
+ * @typedef {{words: string, block?: string | number | null, choose?: () => void, x?: number, y?: number}} Item
+ */
+
+/**
+ * Let a surface answer to the pointer and to touch: `pick(x, y)` says what lies there, or null. With `items`, which lists all that
+ * can be chosen, it answers to keys too: arrows go along them, Enter chooses.
  * @param {Surface} surface
  * @param {Tip} tip
  * @param {State} state
- * @param {(x: number, y: number) => {words: string, block?: string | number | null, choose?: () => void} | null} pick
+ * @param {(x: number, y: number) => Item | null} pick
+ * @param {(() => Item[]) | null} items
  */
-function answering(surface, tip, state, pick) {
+function answering(surface, tip, state, pick, items = null) {
   const { canvas } = surface;
   const at = (event) => {
     const frame = canvas.getBoundingClientRect();
     return pick(event.clientX - frame.left, event.clientY - frame.top);
   };
-  canvas.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     const found = at(event);
     if (found) tip.show(event, found.words);
     else tip.hide();
     canvas.style.cursor = found?.choose || found?.block ? "pointer" : "default";
     state.set({ hovered: found?.block ?? null });
-  });
-  canvas.addEventListener("pointerleave", () => {
+  };
+  const leave = () => {
     tip.hide();
     state.set({ hovered: null });
+  };
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", point); // where there is touch, nothing moves before
+  canvas.addEventListener("pointerleave", leave);
+  canvas.addEventListener("click", (event) => choose(at(event), state));
+  if (items) answeringKeys(surface, tip, state, items, leave);
+}
+
+/**
+ * @param {Item | null} item
+ * @param {State} state
+ */
+function choose(item, state) {
+  if (item?.choose) item.choose();
+  else if (item?.block) state.toggle("pinned", item.block);
+}
+
+function answeringKeys({ canvas }, tip, state, items, leave) {
+  let place = -1;
+  canvas.tabIndex = 0;
+  canvas.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight Enter");
+  canvas.addEventListener("keydown", (event) => {
+    const all = items();
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (event.key === "Escape") leave();
+    if ((event.key === "Enter" || event.key === " ") && all[place]) choose(all[place], state);
+    else if (!step || !all.length) return;
+    else place = place < 0 ? (step > 0 ? 0 : all.length - 1) : (place + step + all.length) % all.length;
+    event.preventDefault();
+    const item = items()[place];
+    const frame = canvas.getBoundingClientRect();
+    tip.show({ clientX: frame.left + (item.x ?? 0), clientY: frame.top + (item.y ?? 0) }, item.words);
+    state.set({ hovered: item.block ?? null });
   });
-  canvas.addEventListener("click", (event) => {
-    const found = at(event);
-    if (found?.choose) found.choose();
-    else if (found?.block) state.toggle("pinned", found.block);
+  canvas.addEventListener("blur", () => {
+    place = -1;
+    leave();
   });
 }

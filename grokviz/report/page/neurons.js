@@ -13,7 +13,12 @@ class Neurons {
     this.state = state;
     this.needs = ["epoch", "hovered", "pinned", "neuron"];
     this.surface = new Surface(element, () => this.inWords(), () => this.paint());
-    answering(this.surface, tip, state, (x, y) => this.pick(x, y));
+    answering(this.surface, tip, state, (x, y) => this.pick(x, y), () => this.items());
+  }
+
+  // The living neurons, block by block.
+  items() {
+    return this.dots().sort((one, other) => one.x - other.x).map((dot) => this.itemOf(dot));
   }
 
   draw() {
@@ -71,6 +76,7 @@ class Neurons {
       if (chosen) surface.line([[x, y - 9], [x, y + 9]], ink("ink"), { width: 1.5 });
     }
     surface.context.globalAlpha = 1;
+    surface.text("purity", left + 4, top + 8, { colour: "soft" });
     this.paintCounts();
     const { count } = run.blocks;
     for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5), (right - left) / count)) {
@@ -99,9 +105,12 @@ class Neurons {
     const near = this.dots().map((dot) => ({ dot, distance: Math.hypot(dot.x - x, dot.y - y) }));
     const best = near.reduce((a, b) => (b.distance < a.distance ? b : a), { dot: null, distance: Infinity });
     if (best.distance > 10) return null;
-    const { neuron, label, purity } = best.dot;
+    return this.itemOf(best.dot);
+  }
+
+  itemOf({ neuron, label, purity, x, y }) {
     const words = `neuron ${neuron}: ${percent(purity)} of its variance ${this.run.blocks.at} ${this.run.inWords(label)}`;
-    return { words, block: label, choose: () => this.state.set({ neuron }) };
+    return { words, block: label, choose: () => this.state.set({ neuron }), x, y };
   }
 }
 

@@ -29,7 +29,7 @@ class WorkedSum {
     };
     if (section.querySelector("[data-step=attends]")) this.surfaces.attends = canvas("attends", "What each head attends to", () => this.paintAttention());
     if (section.querySelector("[data-step=lies]")) this.surfaces.lies = canvas("lies", "Where the operands lie on the circles", () => this.paintCircles());
-    answering(this.surfaces.fires, tip, state, (x) => this.pickNeuron(x));
+    answering(this.surfaces.fires, tip, state, (x) => this.pickNeuron(x), () => this.neuronItems());
     this.listen();
   }
 
@@ -227,8 +227,15 @@ class WorkedSum {
   }
 
   pickNeuron(x) {
-    const neuron = this.strongest()[Math.floor(x / (this.surfaces.fires.width / MOST_NEURONS))];
-    if (neuron === undefined) return null;
+    return this.neuronItems()[Math.floor(x / (this.surfaces.fires.width / MOST_NEURONS))] ?? null;
+  }
+
+  neuronItems() {
+    const slot = this.surfaces.fires.width / MOST_NEURONS;
+    return this.strongest().map((neuron, i) => ({ ...this.neuronItem(neuron), x: i * slot, y: this.surfaces.fires.height }));
+  }
+
+  neuronItem(neuron) {
     const words = `neuron ${neuron}: activation ${inWords(this.traced.activations[neuron])}`;
     const number = this.run.has("neuron_frequency") ? this.run.at("neuron_frequency", this.stop)[neuron] : NaN;
     return { words, block: this.run.labelOf(number), choose: () => this.state.set({ neuron }) };

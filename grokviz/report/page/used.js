@@ -26,7 +26,7 @@ class Used {
     this.found = new Map(); // by stop, what the page's network answered
     this.shown = null;
     this.surface = new Surface(element, () => this.figure.querySelector("h3").textContent, () => this.paint());
-    answering(this.surface, tip, state, (x, y) => this.pick(y));
+    answering(this.surface, tip, state, (x, y) => this.pick(y), () => this.items());
     this.asked = this.sample();
   }
 
@@ -182,8 +182,16 @@ class Used {
   pick(y) {
     if (!this.shown) return null;
     const { top, bottom } = this.frame;
-    const row = this.shown.rows[Math.floor(((y - top) / (bottom - top)) * (this.shown.rows.length + 1))];
-    if (!row) return null;
+    return this.items()[Math.floor(((y - top) / (bottom - top)) * (this.shown.rows.length + 1))] ?? null;
+  }
+
+  items() {
+    const { left, top, bottom } = this.frame;
+    const rows = this.shown?.rows ?? [];
+    return rows.map((row, i) => ({ ...this.itemOf(row), x: left, y: top + ((i + 1) * (bottom - top)) / (rows.length + 1) }));
+  }
+
+  itemOf(row) {
     const controls = Number.isFinite(row.high) ? `, without others ${inWords(row.low)} to ${inWords(row.high)}` : ", and there is no other of its size";
     const words = `without ${this.run.inWords(row.label)}: ${inWords(row.loss)} nats, ${percent(row.accuracy)} right${controls}; as it is ${inWords(this.shown.plain)}`;
     return { words, block: row.label };
