@@ -138,5 +138,5 @@ print(len(absent), "measures are absent;", int(measured["loss"].notnull().all())
 grokviz.figures.accuracies(measured)
 
 # %% [markdown]
-# That is all you need to use grokviz for your own work. [Adding to grokviz](../extending.md) shows how to give it a measure, a
-# figure or an operation for good.
+# Next: [the argument of Nanda et al. 2023, with controls](5_the_argument_of_nanda_2023.md). [Adding to grokviz](../extending.md)
+# shows how to give it a measure, a figure or an operation for good.
