@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from grokviz.analysis.reading.causes import unseen_split
-from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
+from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of, plural_of
 from grokviz.analysis.reading.superposed import Basis, bases_at, verdict_at
 from grokviz.errors import LackingError
 from grokviz.report.data import SuperposedData, TriedData
@@ -47,10 +47,11 @@ def superposed_data(measurements: xr.Dataset, stops: Sequence[int]) -> Superpose
         by_stop = [bases_at(measurements, epoch) for epoch in stops]
     except LackingError:
         return None
-    plural = blocks_in(measurements).plural
+    plural = plural_of(measurements)
     names = ("tokens", f"key {plural}", "neurons")
     verdicts = [
-        verdict_at(measurements, epoch, rows, f"at epoch {epoch:,}") for epoch, rows in zip(stops, by_stop, strict=True)
+        verdict_at(measurements, epoch, rows, "" if len(stops) == 1 else f" at epoch {epoch:,}")
+        for epoch, rows in zip(stops, by_stop, strict=True)
     ]
     there = [place for place in range(len(names)) if any(not np.isnan(rows[place].overlap) for rows in by_stop)]
     return SuperposedData(

@@ -65,7 +65,7 @@ def _happened(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]
     accuracy = measurements["accuracy"].sel(split=split)
     end, last = int(accuracy["epoch"][-1]), float(accuracy[-1])
     first = "" if is_one or int(accuracy["epoch"][0]) else f", and it began with {float(accuracy[0]):.1%}"
-    when = "" if is_one else f"at epoch {end:,} "
+    when = "" if is_one else f"{_at(measurements)[1:]} "
     trained = "" if split == "all" else f", and {_train_accuracy(measurements):.1%} of those it was trained on"
     loss = (
         f", with a loss of {float(measurements['loss'].sel(split=split)[-1]):.2g} nats"
@@ -133,7 +133,7 @@ def _how(measurements: xr.Dataset) -> Iterator[Said]:
     symmetry = float(measurements["gradient_symmetricity"][-1])
     yield Said(
         f"It {read}, more as a {nearest} does than a {'pizza' if nearest == 'clock' else 'clock'}: distance irrelevance is "
-        f"{distance:.2f} at epoch {end:,} (in print {CLOCKS[0]} to {CLOCKS[1]:.1f} of clocks, {PIZZA} of a pizza), gradient "
+        f"{distance:.2f}{_at(measurements)} (in print {CLOCKS[0]} to {CLOCKS[1]:.1f} of clocks, {PIZZA} of a pizza), gradient "
         f"symmetricity {symmetry:.2f} (0.33, 0.99).",
         "clock_or_pizza",
         end,
@@ -179,8 +179,8 @@ def _needs(measurements: xr.Dataset) -> Iterator[Said]:
         which = _noun(tried.needed, blocks.axis, blocks.plural)
         without = "it" if len(tried.needed) == 1 else "one of them"
         said.append(
-            f"It needs the {which} {listed(tried.needed)}: without {without} in W_E the loss on {pairs} is {span} at epoch "
-            f"{end:,} ({plain:.2g} as it is, {other})"
+            f"It needs the {which} {listed(tried.needed)}: without {without} in W_E the loss on {pairs} is "
+            f"{span}{_at(measurements)} ({plain:.2g} as it is, {other})"
         )
     if tried.not_needed:
         said.append(f"without {listed(tried.not_needed)}, though read out, no more is lost than without others")
@@ -259,6 +259,11 @@ def _pairs(measurements: xr.Dataset) -> tuple[str, str]:
     """The pairs on which it is judged, in words, and the name of their split."""
     split = unseen_split(measurements["split"].values.tolist())
     return PAIRS[split], split
+
+
+def _at(measurements: xr.Dataset) -> str:
+    """At the last epoch; of a single network nothing."""
+    return "" if measurements.sizes["epoch"] == 1 else f" at epoch {int(measurements['epoch'][-1]):,}"
 
 
 def _train_accuracy(measurements: xr.Dataset) -> float:

@@ -68,7 +68,7 @@ def superposition(measurements: xr.Dataset | Run) -> xr.Dataset:
         for name, text in COLUMNS.items()
     }
     return xr.Dataset(
-        {**table, "verdict": ((), verdict_at(measurements, epochs[-1], rows[-1], "at the end"))},
+        {**table, "verdict": ((), verdict_at(measurements, epochs[-1], rows[-1], " at the end"))},
         {
             "moment": np.array(list(moments), dtype=object),
             "basis": np.array(BASES, dtype=object),
@@ -138,7 +138,7 @@ _OF: Mapping[str, Callable[[xr.Dataset, xr.Dataset], Basis]] = dict(
 
 
 def verdict_at(measurements: xr.Dataset, epoch: int, rows: Sequence[Basis], when: str) -> str:
-    """What the rows of an epoch say in one sentence, of `when` it is."""
+    """What the rows of an epoch say in one sentence; `when` it is, such as " at the end"."""
     tokens, blocks, neurons = rows
     width = _width(measurements)
     plural = blocks_in(measurements).plural if not np.isnan(neurons.overlap) else "frequencies"
@@ -170,11 +170,11 @@ def verdict_at(measurements: xr.Dataset, epoch: int, rows: Sequence[Basis], when
         relabelled = f"with tokens relabelled {neurons.null:.3g}"
         parts.append(f"a neuron serves {neurons.overlap:.3g} {plural} in the median ({relabelled}){redundancy}")
     if superposed:
-        said = f"Superposed {when}: {' and '.join(superposed)}"
+        said = f"Superposed{when}: {' and '.join(superposed)}"
     elif neurons.features == 0:
-        said = f"Whether neurons are superposed cannot be told {when}, for none is pure"
+        said = f"Whether neurons are superposed cannot be told{when}, for none is pure"
     else:
-        said = f"Nothing is superposed {when}"
+        said = f"Nothing is superposed{when}"
     return f"{said}: {'; '.join(parts)}"
 
 

@@ -1,5 +1,4 @@
-// All pairs asked under the experiment, beside the page: how many of each group the network still answers, and with others of the
-// same kind off in the place of what is off.
+// All pairs asked under the experiment, beside the page; and with controls off in the place of what is off.
 "use strict";
 
 const MILLISECONDS_OF_REST = 120; // after a change, before all pairs are asked

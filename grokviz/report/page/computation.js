@@ -1,5 +1,4 @@
-// A network at one checkpoint, as tables of its tokens: what it makes of a pair and of all pairs, and the same network without parts
-// of it. As `models/token_tables.py`. Of plain numbers alone, so that a worker can do it too.
+// A network at one checkpoint, as tables of its tokens: its answers, and the same network without parts of it; a worker can do it too.
 "use strict";
 
 /**

@@ -1,5 +1,4 @@
-// The worked sum as an experiment: which parts of the network are switched off, or others in their place, and the network without
-// them. A switch and its control are told by a short word, so that the address of the page can hold them.
+// The worked sum as an experiment: what is switched off, or a control in its place, and the network without it.
 "use strict";
 
 /**

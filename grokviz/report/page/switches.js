@@ -19,7 +19,9 @@ class Switches {
     this.rows = Object.fromEntries(KINDS.map((kind) => [kind, document.createElement("div")]));
     for (const [kind, row] of Object.entries(this.rows)) {
       row.className = "switches";
-      row.setAttribute("role", "group");
+      row.setAttribute("role", "toolbar"); // one stop of Tab each; arrows go along it
+      row.addEventListener("keydown", (event) => alongRow(row, event));
+      row.addEventListener("focusin", ({ target }) => this.stops(row, target));
       row.setAttribute("aria-label", NAMES_OF_KINDS[kind]);
       element.append(row);
     }
@@ -65,7 +67,13 @@ class Switches {
         this.rows[kind].append(hint);
       }
     }
+    for (const row of Object.values(this.rows)) this.stops(row, row.querySelector("input:enabled"));
     if (id) /** @type {HTMLElement | null} */ (document.querySelector(`[data-switch="${id}"] ${tag}`))?.focus();
+  }
+
+  // Let Tab stop in a row at one control alone.
+  stops(row, at) {
+    for (const each of controlsOf(row)) each.tabIndex = each === at ? 0 : -1;
   }
 
   /** @param {Switch} each */
@@ -105,4 +113,21 @@ class Switches {
     });
     return button;
   }
+}
+
+/**
+ * @param {HTMLElement} row
+ * @returns {HTMLElement[]}
+ */
+function controlsOf(row) {
+  return [...row.querySelectorAll(/** @type {"input"} */ ("input:enabled, button"))];
+}
+
+// The arrow keys go along the controls of a row, and round.
+function alongRow(row, event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step) return;
+  const controls = controlsOf(row);
+  controls[(controls.indexOf(event.target) + step + controls.length) % controls.length]?.focus();
+  event.preventDefault();
 }

@@ -1,5 +1,4 @@
-// Whether the key blocks are used: what is lost without each of them in W_E at the cursor's epoch, beside controls, and what they
-// do alone. Where that was measured, that is shown; elsewhere the page's own network is asked a sample of the unseen pairs.
+// Whether the key blocks are used at the cursor's epoch: as measured, or as the network in the page answers; what is superposed.
 "use strict";
 
 const MOST_PAIRS = 1000;
@@ -132,7 +131,7 @@ class Used {
     const of = shown.rows.length - unknown;
     const which = of ? `${needed} of ${of} key ${blocks.plural} ${needed === 1 ? "is" : "are"} needed` : `what is needed has no control`;
     const alone = Number.isFinite(shown.alone.accuracy) ? `; alone they leave ${percent(shown.alone.accuracy)} right` : "";
-    this.figure.querySelector("h3").textContent = `Is it used? At epoch ${epochInWords(this.run.stops[shown.stop])} ${which}${alone}`;
+    this.figure.querySelector("h3").textContent = `Is it used? ${this.run.stops.length > 1 ? `At epoch ${epochInWords(this.run.stops[shown.stop])} ` : ""}${which}${alone}`;
   }
 
   get frame() {
