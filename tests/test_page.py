@@ -385,8 +385,8 @@ def test_a_run_without_keys_has_a_page_without_empty_panels(browser, tiny_run: g
     opened = Opened(browser, grokviz.write_report(tiny_run, out=tmp_path / "tiny.html", progress=False))
     assert opened.page.locator("#token_circles").count() == 0
     assert opened.run("Array.from(document.querySelectorAll('.columns .canvas'), e => e.id)") == [
-        "view-spectrum",
         "view-attention",
+        "view-spectrum",
         "view-neurons",
     ]
     assert opened.page.locator("[data-step=lies]").count() == 0
@@ -434,6 +434,37 @@ def test_the_keyboard_reaches_everything_in_few_steps(opened: Opened) -> None:
     for wanted in ("play", "speed", "axis", "band", "operand-a", "operand-b", "to-losses"):
         assert wanted in reached
     assert reached.index("to-losses") < 50
+
+
+def test_the_keyboard_does_what_a_pointer_does(opened: Opened) -> None:
+    """Pins, heads and neurons are chosen with arrows and Enter, and said where they lie; Tab stops once in a row of switches."""
+    keys = opened.page.keyboard
+    opened.page.locator("#view-spectrum canvas").focus()
+    keys.press("ArrowRight")
+    keys.press("ArrowRight")
+    opened.wait_until("grokviz.state.get('hovered') === 2")
+    assert "of the embedding's power" in opened.page.inner_text("#tip")
+    keys.press("Enter")
+    assert opened.run("grokviz.state.get('pinned')") == 2
+    opened.wait_until("document.querySelector('[data-switch=k1]') !== null")  # what is pinned has its switch
+    keys.press("Escape")
+    assert not opened.page.is_visible("#tip")
+    opened.page.locator("#view-attention canvas").focus()
+    keys.press("ArrowLeft")
+    keys.press("Enter")
+    assert opened.run("grokviz.state.get('head')") == opened.run("grokviz.run.heads - 1")
+    before = opened.run("grokviz.state.get('neuron')")
+    opened.page.locator("#view-neurons canvas").focus()
+    keys.press("ArrowRight")
+    keys.press("Enter")
+    assert opened.run("grokviz.state.get('neuron')") != before
+    opened.page.locator("[data-switch=h0] input").focus()
+    keys.press("ArrowRight")
+    assert opened.run("document.activeElement.textContent") == "a random other"
+    keys.press("ArrowRight")
+    keys.press("Space")
+    opened.wait_until("grokviz.state.get('off') === 'h1'")
+    assert opened.run("document.querySelectorAll('#switches [tabindex=\"0\"]').length") == 3
 
 
 OTHER_TASKS = [("multiplication", 23), ("x2_xy_y2", 23), ("addition", 24)]

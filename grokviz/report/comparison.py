@@ -24,7 +24,7 @@ from grokviz.report.buffer import Buffer
 from grokviz.report.contents import figures_drawn, run_data
 from grokviz.report.data import PageData, PanelData
 from grokviz.report.frames import frames
-from grokviz.report.panels import LEFT, RIGHT, Panel, panel_of
+from grokviz.report.panels import IN_VIEW, Panel, panel_of
 from grokviz.report.render import MOST_STOPS, cursor_stops
 from grokviz.store import Run, open_run
 
@@ -98,7 +98,7 @@ def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", prog
     most = max(2, MOST_STOPS // len(opened))
     with progress_of("drawing the runs", total=len(opened), unit="run", shown=progress) as bar:
         for i, (run, part) in enumerate(zip(opened, measured, strict=True)):
-            wanted = [figure_named(name) for name in (*LEFT, *RIGHT)]
+            wanted = [figure_named(name) for name in IN_VIEW]
             reasons = {figure: why_not(figure, part) for figure in wanted}
             figures = [figure for figure in wanted if not reasons[figure]]
             stops = cursor_stops(part["epoch"].values.tolist(), most=most)

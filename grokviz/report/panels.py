@@ -16,8 +16,10 @@ from grokviz.store import Run
 from grokviz.tasks.blocks import Blocks
 from grokviz.tasks.task import Task
 
-LEFT, RIGHT = ("token_circles", "spectrum"), ("attention_patterns", "neurons_by_frequency")
-"""The figures that are always in view, in two columns."""
+IN_VIEW = ("token_circles", "attention_patterns", "spectrum", "neurons_by_frequency")
+"""The figures that are always in view."""
+USED_AFTER = "attention_patterns"
+"""Where among these it stands whether the keys are used: at the end of the first of two rows."""
 
 TABS = (
     ("losses", "Losses", ("performance",)),
@@ -96,9 +98,8 @@ class RunPage:
     """What happened, when, how it computes, what it needs, whether it lasted."""
     terms: str
     """What these sentences mean by their words."""
-    sides: Sequence[Sequence[Panel]]
-    used: Panel
-    """Whether the key blocks are used, at the cursor's epoch."""
+    in_view: Sequence[Panel]
+    """Beside and below each other: the figures that are always in view, and whether the key blocks are used."""
     is_superposed: bool
     """Whether the table of what shares what is there."""
     sum: WorkedSum
@@ -146,16 +147,7 @@ def run_page(
         about=f"{task.task.spelt_out}, {task.split_in_words}",
         opening=list(opening),
         terms=terms(measurements, phases),
-        sides=[
-            [
-                panel_of(figure, blocks, caption=captions.get(name, ""))
-                for name in names
-                for figure in figures
-                if figure.__name__ == name
-            ]
-            for names in (LEFT, RIGHT)
-        ],
-        used=_used(data, network),
+        in_view=_in_view(figures, blocks, captions, _used(data, network)),
         is_superposed=data.superposed is not None,
         sum=_worked_sum(task.task, data, network),
         last=data.stops[-1] if len(data.stops) > 1 else None,
@@ -175,6 +167,17 @@ def run_page(
         config=json.dumps(run.config.outline(), indent=2),
         notes=_notes(data.stops, measurements, network),
     )
+
+
+def _in_view(
+    figures: Sequence[FigureFunction], blocks: Blocks | None, captions: Mapping[str, str], used: Panel
+) -> list[Panel]:
+    by_name = {
+        figure.__name__: panel_of(figure, blocks, caption=captions.get(figure.__name__, "")) for figure in figures
+    }
+    there = [by_name[name] for name in IN_VIEW if name in by_name]
+    first_row = sum(name in by_name for name in IN_VIEW[: IN_VIEW.index(USED_AFTER) + 1])
+    return [*there, used] if used.why_absent else [*there[:first_row], used, *there[first_row:]]
 
 
 def _grouped(
@@ -209,7 +212,7 @@ def _panels_of(
     return [
         panel_of(figure, blocks)
         for figure in figures
-        if figure.__name__ not in (*LEFT, *RIGHT)
+        if figure.__name__ not in IN_VIEW
         and (
             IN_ANOTHER_TAB[figure.__name__] == tab
             if figure.__name__ in IN_ANOTHER_TAB
@@ -231,7 +234,7 @@ def _used(data: RunData, network: NetworkData | str) -> Panel:
         f"Dots: loss (nats) without the {one} in W_E, with the share answered; grey: without another {one} instead, neither key "
         "nor a harmonic; line: as it is."
     )
-    return Panel("used", caption, "used", why_absent=why)
+    return Panel("used", "" if why else caption, "used", heading="Is it used?", why_absent=why)
 
 
 def _neuron_panels(data: RunData) -> Iterator[Panel]:

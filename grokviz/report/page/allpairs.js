@@ -90,8 +90,8 @@ class AllPairs {
     const heads = ["", ...this.names.map((name, group) => `${name}s (${epochInWords(this.sizeOf(group))})`)];
     const head = table.createTHead().insertRow();
     for (const text of heads) {
-      const cell = document.createElement("th");
-      cell.scope = "col";
+      const cell = document.createElement(text ? "th" : "td");
+      if (text) cell.setAttribute("scope", "col");
       cell.textContent = text;
       head.append(cell);
     }

@@ -101,7 +101,8 @@ class Surface {
     this.context.clearRect(0, 0, width, height);
     this.context.font = "12px system-ui, sans-serif";
     this.draw(this);
-    this.canvas.setAttribute("aria-label", this.label());
+    const label = this.label();
+    if (label) this.canvas.setAttribute("aria-label", label);
   }
 
   /**

@@ -76,7 +76,7 @@ class Neurons {
       if (chosen) surface.line([[x, y - 9], [x, y + 9]], ink("ink"), { width: 1.5 });
     }
     surface.context.globalAlpha = 1;
-    surface.text("purity", left + 4, top + 8, { colour: "soft" });
+    surface.text("purity", left - 6, bottom - 0.75 * (bottom - top), { align: "right", colour: "soft" });
     this.paintCounts();
     const { count } = run.blocks;
     for (const { label, place } of run.blocks.ticks(Math.max(1, Math.ceil((count * 26) / (right - left) / 5) * 5), (right - left) / count)) {

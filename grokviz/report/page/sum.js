@@ -127,8 +127,8 @@ class WorkedSum {
       return [Math.cos(angle), Math.sin(angle)];
     };
     keys.forEach((k, i) => {
-      const [x, y] = [((i % columns) + 0.5) * size, (Math.floor(i / columns) + 0.5) * size];
-      const radius = size / 2 - 16;
+      const [x, y] = [((i % columns) + 0.5) * size, (Math.floor(i / columns) + 0.5) * size + 8];
+      const radius = size / 2 - 18;
       /** @type {(name: string, place: number[], colour: string, isHollow: boolean) => void} */
       const dot = (name, [dx, dy], colour, isHollow) => {
         const far = Math.max(1, Math.hypot(dx, dy) / FARTHEST);
@@ -149,7 +149,7 @@ class WorkedSum {
       surface.context.stroke();
       surface.context.setLineDash([]);
       surface.context.lineWidth = 1.2;
-      surface.named(blocks.short(k), x, y, run.colour(k));
+      surface.named(blocks.short(k), x, y - radius - 9, run.colour(k));
       dot("", even(k, right, "answer"), "accent", true);
       if (!isOut) {
         dot("a", this.ownPlace(k, a), "ink", false);
