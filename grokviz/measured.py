@@ -114,7 +114,7 @@ def task_in(dataset: xr.Dataset) -> Task:
     Raises:
         GrokvizError: there is no such task.
     """
-    return _task(str(dataset["config"].item()), int(dataset["p"].item()))
+    return _task(str(dataset.variables["config"].values.item()), int(dataset.variables["p"].values.item()))
 
 
 @lru_cache(maxsize=64)

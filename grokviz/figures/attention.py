@@ -74,7 +74,7 @@ def attention_scores(measurements: xr.Dataset, epoch: Epoch | None = None) -> Dr
                 name=f"head {head}", legendgroup=str(head), line={"color": SERIES_COLOURS[head % len(SERIES_COLOURS)]},
                 showlegend=col == 1, hovertemplate=hover, col=col,
             )  # fmt: skip
-    reach = 1.05 * float(np.abs(measurements["attention_score"].sel(source=["a", "b"])).max())
+    reach = 1.05 * float(np.abs(measurements["attention_score"].sel(source=["a", "b"]).values).max())
     drawing.axis("x", title="token")
     drawing.axis("y", range=[-reach, reach])
     drawing.axis("y", title="score", col=1)
@@ -136,8 +136,11 @@ def _place_of(source: str, scores: xr.DataArray) -> int:
 
 def _swing(scores: xr.DataArray, source: int) -> xr.DataArray:
     """How far apart the least and the largest attention to `source` are, over all pairs, for each head."""
-    attention = attention_pattern(scores.values)[..., source]
-    return xr.DataArray(np.ptp(attention.reshape(len(attention), -1), axis=1), dims="head")
+    first, second, equals = scores.values.astype(np.float64).swapaxes(0, 1)  # each [head, token]
+    three = (first[:, :, None], second[:, None, :], equals[:, :1, None])
+    others = sum(np.exp(each - three[source]) for place, each in enumerate(three) if place != source)
+    swing = np.ptp(np.reshape(1 / (1 + others), (len(first), -1)), axis=1)
+    return xr.DataArray(swing, dims="head")
 
 
 FIGURES = (attention_over_training, attention_patterns, attention_scores)

@@ -76,18 +76,18 @@ def _of_transformer(blueprint: Blueprint, w: Mapping[str, np.ndarray]) -> Tables
         raise LackingError("the network reads a and b alone, and sums are worked for those that read '=' after them")
     equals = w["W_E"][-1] + w["W_pos"][2]
     operands = w["W_E"][:-1].reshape(-1, blueprint.n, blueprint.sizes["d_model"])  # [table, token, d_model]
-    query = (np.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])
+    query = (np.einsum("m,hmd->hd", equals, w["W_Q"], optimize=True) + w["b_Q"]) / np.sqrt(w["W_Q"].shape[-1])
     first, second = operands[0], operands[-1]
     sources = np.stack([first + w["W_pos"][0], second + w["W_pos"][1], np.broadcast_to(equals, first.shape)])
-    keys = np.einsum("stm,hmd->shtd", sources, w["W_K"]) + w["b_K"][None, :, None]
+    keys = np.einsum("stm,hmd->shtd", sources, w["W_K"], optimize=True) + w["b_K"][None, :, None]
     out = np.concatenate([w["W_in"], w["W_U"]], axis=1)
     places = np.stack([w["W_pos"][0], w["W_pos"][1], equals])
     past_mlp = w["b_out"] @ w["W_U"] + w["b_U"]
     return Tables(
-        scores=np.einsum("shtd,hd->hst", keys, query),
-        values=np.stack([np.einsum("tm,hmd->htd", tokens, w["W_V"]) for tokens in operands], axis=1),
-        places=np.einsum("sm,hmd->hsd", places, w["W_V"]) + w["b_V"][:, None],
-        outputs=np.einsum("hdm,mc->hdc", w["W_O"], out),
+        scores=np.einsum("shtd,hd->hst", keys, query, optimize=True),
+        values=np.stack([np.einsum("tm,hmd->htd", tokens, w["W_V"], optimize=True) for tokens in operands], axis=1),
+        places=np.einsum("sm,hmd->hsd", places, w["W_V"], optimize=True) + w["b_V"][:, None],
+        outputs=np.einsum("hdm,mc->hdc", w["W_O"], out, optimize=True),
         base=(equals + w["b_O"]) @ out + np.concatenate([w["b_in"], past_mlp]),
         readout=w["W_out"] @ w["W_U"],
     )
@@ -102,7 +102,7 @@ def logits_of(
     pattern = np.exp(scores - scores.max(axis=-1, keepdims=True))
     pattern /= pattern.sum(axis=-1, keepdims=True)  # [head, pair, source]
     of_tokens = pattern[..., :1] * tables.values[:, 0, a] + pattern[..., 1:2] * tables.values[:, -1, b]
-    read = of_tokens + np.einsum("hps,hsd->hpd", pattern, tables.places)
-    columns = np.einsum("hpd,hdc->pc", read, tables.outputs) + tables.base
+    read = of_tokens + np.einsum("hps,hsd->hpd", pattern, tables.places, optimize=True)
+    columns = np.einsum("hpd,hdc->pc", read, tables.outputs, optimize=True) + tables.base
     n_neurons = len(tables.readout)
     return activation.of(columns[:, :n_neurons]) @ tables.readout + columns[:, n_neurons:]

@@ -66,7 +66,7 @@ def _environment() -> Environment:
 
 def _packed(content: bytes) -> Markup:
     """In letters, digits and '+/=' alone."""
-    return Markup(base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode())
+    return Markup(base64.b64encode(gzip.compress(content, compresslevel=5, mtime=0)).decode())
 
 
 def _content_security_policy(*scripts: str, live: bool, works: bool) -> str:

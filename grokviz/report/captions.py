@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from grokviz.analysis.reading.derived import blocks_in
+from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
 from grokviz.analysis.reading.phases import Phases
 from grokviz.config import HELD_EVALUATIONS, PURE_NEURON
 from grokviz.tasks.blocks import Blocks
@@ -53,7 +53,7 @@ def terms(measurements: xr.Dataset, phases: Phases | None) -> str:
         )
     if "test_unmirrored" in measurements["split"].values.tolist():
         said.append("unseen pairs: neither they nor their mirror (b, a) are trained on")
-    if "key_frequency_rule" in measurements:
+    if key_frequencies_of(measurements):
         plural = blocks_in(measurements).plural
         said.append(f"key {plural}: those that the readout W_out W_U is made of, by the rule under the spectrum")
     text = "; ".join(said)

@@ -21,13 +21,16 @@ def tried_data(measurements: xr.Dataset, stops: Sequence[int]) -> dict[int, Trie
         return {}
     labels = blocks_in(measurements).labels.tolist()
     places, alone = [labels.index(key) for key in keys], ", ".join(map(str, keys))
-    at_stops = measurements.sel(epoch=list(stops))
+    names = [
+        name
+        for name in measurements.data_vars
+        if str(name).startswith(("removed_embedding_", "kept_")) or name == "loss"
+    ]
+    tried = ~np.isnan(measurements["removed_embedding_loss"].values[:, places]).all(axis=1)
     split, found = unseen_split(measurements["split"].values.tolist()), {}
-    for epoch in stops:
-        now = at_stops.sel(epoch=epoch)
+    for epoch in set(measurements["epoch"].values[tried].tolist()) & set(stops):
+        now = measurements[names].sel(epoch=epoch)
         without = now["removed_embedding_loss"].values[places]
-        if np.isnan(without).all():
-            continue
         kept = now.sel(kept=alone) if "kept_loss" in now and alone in now["kept"].values else None
         found[epoch] = TriedData(
             plain=now["loss"].sel(split=split).item(),

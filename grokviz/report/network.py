@@ -93,7 +93,7 @@ def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:
     n = len(answers)
     readout = tables.readout.copy()
     readout[:, :n] = tables.readout[:, :n] @ answers.T
-    return replace(tables, values=np.einsum("ct,hotd->hocd", tokens, tables.values), readout=readout)
+    return replace(tables, values=np.einsum("ct,hotd->hocd", tokens, tables.values, optimize=True), readout=readout)
 
 
 def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:

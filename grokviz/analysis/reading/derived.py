@@ -142,9 +142,12 @@ def key_frequencies_of(measurements: xr.Dataset | Run) -> tuple[Label, ...]:
     measurements = measurements_of(measurements, who="key_frequencies_of")
     if "is_key_frequency" not in measurements:
         return ()
-    is_key = measurements["is_key_frequency"] == 1
-    is_key = is_key.any([dim for dim in is_key.dims if dim == "run"])
-    return tuple(measurements[is_key.dims[0]].values[is_key.values].tolist())
+    marked = measurements.variables[
+        "is_key_frequency"
+    ]  # as it is asked for thousands of times: without its coordinates
+    (axis,) = (dim for dim in marked.dims if dim != "run")
+    is_key = (marked.values == 1).any(axis=marked.dims.index("run")) if "run" in marked.dims else marked.values == 1
+    return tuple(measurements.variables[axis].values[is_key].tolist())
 
 
 def harmonics_of_keys(measurements: xr.Dataset | Run) -> tuple[KeyHarmonic, ...]:

@@ -131,12 +131,11 @@ def key_evidence(measurements: xr.Dataset | Run, epoch: Epoch = "last") -> xr.Da
 
 def disagreements(evidence: xr.Dataset) -> dict[Label, str]:
     """The blocks on which the witnesses do not agree with the rule, each with what it is; a harmonic is explained, and none."""
+    columns = (evidence[name].values.tolist() for name in ("witnesses", "what", "is_key"))
     said = {}
-    for i, label in enumerate(labels_in(evidence)):
-        count, what = int(evidence["witnesses"][i]), str(evidence["what"].values[i])
-        is_odd_key = bool(evidence["is_key"][i]) and what != "key"
-        is_odd = not evidence["is_key"][i] and count > 0 and not what.startswith(("used harmonic", "harmonic"))
-        if is_odd_key or is_odd:
+    for label, count, what, is_key in zip(labels_in(evidence), *columns, strict=True):
+        is_odd = not is_key and count > 0 and not what.startswith(("used harmonic", "harmonic"))
+        if (is_key and what != "key") or is_odd:
             said[label] = what
     return said
 

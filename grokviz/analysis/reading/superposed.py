@@ -20,6 +20,17 @@ from grokviz.errors import LackingError
 from grokviz.outcomes import TRAIN_THRESHOLD, crossing
 from grokviz.store import Run
 
+NEEDED = (
+    "token_capacity",
+    "token_cosine",
+    "fourier_interference",
+    "component_dimensionality",
+    "frequencies_per_neuron",
+    "frequencies_per_neuron_null",
+    "neurons_per_frequency",
+)
+"""The measures that tell."""
+
 BASES = ("tokens", "blocks", "neurons")
 COLUMNS = {
     "features": "features that there are: tokens; rows of the key blocks; blocks that own a pure neuron",
@@ -86,7 +97,7 @@ def bases_at(measurements: xr.Dataset, epoch: int) -> list[Basis]:
     for name in ("token_capacity", "token_cosine"):
         if reason := why_lacking(measurements, name):
             raise LackingError(f"superposition cannot be told: {reason}")
-    now = measurements.sel(epoch=epoch)
+    now = measurements[[name for name in NEEDED if name in measurements]].sel(epoch=epoch)
     return [of(now, measurements) for of in _OF.values()]
 
 
@@ -115,7 +126,7 @@ def _of_blocks(now: xr.Dataset, measurements: xr.Dataset) -> Basis:
     cosines = np.abs(now["fourier_interference"].values.astype(np.float64))
     owner = np.repeat(np.arange(len(keys)), sizes)
     cosines[owner[:, None] == owner] = np.nan
-    components = now["component_dimensionality"].sel(component=now["key_component"].values)
+    components = now["component_dimensionality"].values[np.concatenate([blocks.rows(key) for key in keys])]
     width = _width(measurements)
     overlap, null = (_largest(cosines), _random(len(keys), max(sizes), width)) if len(keys) > 1 else (0.0, 0.0)
     return Basis(float(len(owner)), float(components.sum()), overlap, null, _welch(len(owner), width))
