@@ -45,7 +45,8 @@ def opening(
 
 def _happened(measurements: xr.Dataset, phases: Phases | None) -> Iterator[Said]:
     """What became of it, with its accuracy at the last checkpoint beside chance and initialisation."""
-    name = phases.outcome.name if phases else ""
+    is_diverged = "status" in measurements and measurements["status"].item() == "diverged"
+    name = "diverged" if is_diverged else phases.outcome.name if phases else ""
     said = {
         "grokked_held": "It learned the rule while it memorised, without the delay"
         if _is_fast(phases)
