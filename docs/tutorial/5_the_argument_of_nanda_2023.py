@@ -117,8 +117,9 @@ grokviz.figures.unseen_progress(run)
 #
 # <details><summary>Solution</summary>
 #
-# There are no key frequencies, and grokviz says so. With any two, restricted accuracy is far above chance all the same: it
-# leaks.
+# There are no key frequencies, and grokviz says so. With two of one's own, restricted accuracy on test pairs is 3 to 5 %, where
+# chance is 1.7 %: two or three times as much, of a network that answers next to none of them. The unseen version
+# (`unseen_restricted_accuracy`) is 0.0 %: what there was had leaked.
 #
 # </details>
 #
