@@ -32,10 +32,17 @@ print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 # arrow keys with the band in focus, or press Play. Every panel of a single epoch follows, and every timeline shows a cursor
 # there.
 #
-# - Point at a frequency anywhere, and it is shown off in all panels; click to pin it. Its colour is the same everywhere.
-# - Under *One worked sum* choose a and b: where they lie on the circles, what each head attends to, the neurons that fire,
-#   and the cosines that add up to the logits, all at the epoch of the cursor. Drag the cursor back and watch the sum fall
-#   apart.
+# - It begins with five sentences: what happened, when, how it computes, what it needs, whether it lasted. Each leads to what
+#   shows it.
+# - Point at a frequency anywhere, and it is shown off in all panels; click to pin it (or Tab, arrows, Enter). Its colour is
+#   the same everywhere.
+# - *Is it used?* takes each key frequency out of W_E, beside others that are taken out instead: measured where that was done,
+#   and asked of the network in the page wherever the cursor rests.
+# - Under *One worked sum* choose a and b, or another train, mirrored or unseen pair: where they lie on the circles, what each
+#   head attends to, the neurons that fire, and the cosines that add up to the logits, all at the epoch of the cursor. Drag the
+#   cursor back and watch the sum fall apart.
+# - **Switch a part off**: a frequency out of W_E, a head or a group of neurons to its mean; or a random other instead, which is
+#   the control. The answer changes while you look, and below stands what becomes of all pairs.
 # - Click a neuron: the tab *One neuron* has its activation for every pair, the spectrum of that, and what it writes into the
 #   logits.
 # - The address of the page keeps epoch, tab and selection: a link to what you see.
@@ -61,8 +68,8 @@ grokviz.figures.accuracies(run)
 #
 # ## Findings are titles
 #
-# Every figure states its finding in its title, with the number to take away; the list at the head of the report is those
-# titles. So a figure in Python says the same as the report:
+# Every figure states its finding in its title, with the number to take away; the findings in the report are those titles. So a
+# figure in Python says the same as the report:
 
 # %%
 figure = grokviz.figures.dimensionality(run)

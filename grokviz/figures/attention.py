@@ -37,7 +37,10 @@ def _what_patterns_say(measurements: xr.Dataset, epoch: Epoch | None = None, *, 
 
 @draws("attention_score", view="attention", says=_what_patterns_say)
 def attention_patterns(measurements: xr.Dataset, epoch: Epoch | None = None, *, source: str = "a") -> Drawing:
-    """Attention that each head pays to the first operand (in Python also to another source), for every pair, at an epoch."""
+    """Attention that each head pays to the first operand, for every pair, at an epoch.
+
+    With `source` to another one: "b" or "=".
+    """
     (scores,) = at_epoch(measurements, epoch, "attention_score")
     attention = attention_pattern(scores.values)[..., _place_of(source, scores)]
     heads = len(attention)
