@@ -337,8 +337,8 @@ def _notes(stops: Sequence[int], measurements: xr.Dataset, network: NetworkData 
         return f"{stops_note(stops, measurements)} {quantised}"
     near = network.fidelity
     return (
-        f"{stops_note(stops, measurements)} {quantised} The worked sum, its switches and the neurons run on quantised weights: on a sample "
-        f"of pairs they give the network's own answer in {near.same_answer_at_end:.1%} at the last checkpoint and in "
-        f"{near.same_answer:.1%} over all checkpoints that were tried, and logits differ by "
+        f"{stops_note(stops, measurements)} {quantised} The worked sum, its switches and the neurons run on quantised "
+        f"weights: on a sample of pairs they give the network's own answer in {near.same_answer_at_end:.1%} at the last "
+        f"checkpoint and in {near.same_answer:.1%} over all checkpoints that were tried, and logits differ by "
         f"{near.of_logits:.1%} (root mean square, median over checkpoints). The figures of measures are of the exact weights."
     )
