@@ -205,6 +205,8 @@ class NetworkData:
     """The network itself, in tables by stop, with the bases that they are in."""
 
     tables: Mapping[str, Place]
+    last: Mapping[str, Place]
+    """The tables of the last stop once more, finer."""
     basis: RowsData
     embedded_together: bool
     """Whether one weight embeds both operands, so that what is taken out of it is taken from both."""

@@ -19,7 +19,12 @@ from grokviz.store import Run
 from grokviz.tasks.blocks import Rows, RowsByPlace
 
 FINENESS = 1 / 6
-"""The step between two levels of a table, as a share of its root mean square where that is least."""
+"""The step between two levels of a table, as a share of its root mean square where that is least: at most, where a run is long.
+The last stop, at which most is tried, has all its levels.
+"""
+
+BITS_TO_SPARE, MOST_BITS = 20_000_000, 6
+"""Where a run is short, levels are finer by so many bits a number, as long as that adds no more than these in all."""
 
 TRIED_PAIRS, TRIED_STOPS = 400, 9
 
@@ -40,21 +45,24 @@ def carried_network(run: Run, stops: Sequence[int], buffer: Buffer, *, basis: Ro
             tried[stop] = tables
         for name, values in vars(_transformed(tables, rows.first, rows.answer)).items():
             by_name.setdefault(name, np.empty((len(stops), *values.shape), np.float32))[stop] = values
-    places = {}
+    places, last = {}, {}
     carried: dict[int, dict[str, np.ndarray]] = {stop: {} for stop in tried}
+    fineness = FINENESS / 2 ** min(MOST_BITS, BITS_TO_SPARE // sum(values.size for values in by_name.values()))
     for name in list(by_name):
         by_stop = by_name.pop(name)
         if name == "scores":  # small, and exponentials are taken of them
             places[name], step = buffer.quantised(by_stop, NUMBER_LEVELS), 0.0
         else:
-            step = _step(by_stop)
+            step = _step(by_stop, fineness)
             places[name] = buffer.stepped(by_stop, step)
+        last[name] = buffer.quantised(by_stop[-1:], NUMBER_LEVELS)
         for stop in tried:
             values = by_stop[stop].astype(np.float64)
-            carried[stop][name] = np.rint(values / step) * step if step else values
+            carried[stop][name] = np.rint(values / step) * step if step and stop < len(stops) - 1 else values
     ours = {stop: _transformed(Tables(**values), rows.first.T, rows.answer.T) for stop, values in carried.items()}
     return NetworkData(
         tables=places,
+        last=last,
         basis=basis or kept_rows(rows, buffer),
         embedded_together=len(run.config.blueprint.embeddings) == 1,
         activation=_sampled(run.config.blueprint.activation),
@@ -96,9 +104,9 @@ def _transformed(tables: Tables, tokens: Rows, answers: Rows) -> Tables:
     return replace(tables, values=np.einsum("ct,hotd->hocd", tokens, tables.values, optimize=True), readout=readout)
 
 
-def _step(by_stop: Float[np.ndarray, "stop ..."]) -> float:
+def _step(by_stop: Float[np.ndarray, "stop ..."], fineness: float) -> float:
     sizes = np.array([np.sqrt(np.square(values).mean()) for values in by_stop])
-    finest = FINENESS * float(sizes[sizes > 0].min(initial=np.inf))
+    finest = fineness * float(sizes[sizes > 0].min(initial=np.inf))
     widest = float(by_stop.max()) - float(by_stop.min())
     if not np.isfinite(widest):
         raise GrokvizError("weights are not finite numbers")

@@ -13,9 +13,10 @@ class Network {
     this.embeddedTogether = data.embeddedTogether;
     this.basis = exactOf(data.basis.first, buffer); // [component, token]: that of the task's blocks, where it has any
     this.answerBasis = exactOf(data.basis.answer, buffer);
-    this.tables = Object.fromEntries(
-      Object.entries(data.tables).map(([name, place]) => [name, new ByStop(place, buffer)]),
-    );
+    const kept = (places) => Object.fromEntries(Object.entries(places).map(([name, place]) => [name, new ByStop(place, buffer)]));
+    this.tables = kept(data.tables);
+    this.last = kept(data.last);
+    this.lastStop = data.tables.scores.shape[0] - 1;
     const [heads, operandTables, , width] = this.tables.values.shape;
     this.activation = data.activation;
     const [neurons, classes] = this.tables.readout.shape;
@@ -30,7 +31,7 @@ class Network {
   at(stop) {
     if (this.cache.stop !== stop || !this.cache.computation) {
       const { n, heads, operandTables, width, neurons, classes } = this.sizes;
-      const read = (name) => this.tables[name].at(stop);
+      const read = (name) => this.read(name, stop);
       const [values, readout] = [new Float32Array(heads * operandTables * n * width), new Float32Array(neurons * classes)];
       const inBasis = read("values");
       for (let from = 0; from < values.length; from += n * width) {
@@ -42,6 +43,11 @@ class Network {
       this.cache = { stop, computation: new Computation(this.sizes, this.activation, tables) };
     }
     return this.cache.computation;
+  }
+
+  // A table as it is kept: of the last stop more finely.
+  read(name, stop) {
+    return stop === this.lastStop ? this.last[name].at(0) : this.tables[name].at(stop);
   }
 
   // Logits whose first n are in the basis, as logits of the answers; the class '=' stays.
@@ -67,7 +73,7 @@ class Network {
   // How strongly the readout of each neuron holds each block: norms, [neuron][block].
   readoutNorms(stop, blocks) {
     const { neurons, classes } = this.sizes;
-    const readout = this.tables.readout.at(stop);
+    const readout = this.read("readout", stop);
     const norms = new Float32Array(neurons * blocks.count);
     for (let i = 0; i < neurons; i++) {
       blocks.rows.forEach((rows, place) => {
