@@ -151,6 +151,8 @@ _OF: Mapping[str, Callable[[xr.Dataset, xr.Dataset], Basis]] = dict(
 def verdict_at(measurements: xr.Dataset, epoch: int, rows: Sequence[Basis], when: str) -> str:
     """What the rows of an epoch say in one sentence; `when` it is, such as " at the end"."""
     tokens, blocks, neurons = rows
+    if np.isnan(tokens.dimensions):
+        return f"Whether anything is superposed cannot be told{when}: the embedding has no finite dimensions"
     width = _width(measurements)
     plural = blocks_in(measurements).plural if not np.isnan(neurons.overlap) else "frequencies"
     parts, superposed = [], []

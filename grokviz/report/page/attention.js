@@ -1,6 +1,8 @@
 // Attention from '=' for every pair, head by head.
 "use strict";
 
+const CONSTANT_WITHIN = 0.01; // of the attention
+
 class Attention {
   /**
    * @param {HTMLElement} element
@@ -70,6 +72,12 @@ class Attention {
     return power(blocks.along(label, centred, "first")) / power(centred);
   }
 
+  // Whether a head attends alike whatever the pair is, to a percentage point: of what its scores are made then says nothing.
+  isConstant(head) {
+    const pattern = this.pattern(head, 0);
+    return pattern.reduce((a, b) => Math.max(a, b)) - pattern.reduce((a, b) => Math.min(a, b)) < CONSTANT_WITHIN;
+  }
+
   cells() {
     const { width, height } = this.surface;
     const { heads } = this;
@@ -101,7 +109,7 @@ class Attention {
       if (off === null || !run.blocks || run.blocks.place(off) < 0) {
         surface.text(`head ${head}`, x + size / 2, y - 9, { align: "center", colour: chosen ? "ink" : "soft", bold: chosen });
       } else {
-        surface.named(`${head}: ${percent(this.shareIn(head, off), 0)} ${run.blocks.at} ${run.blocks.symbol}`, x + size / 2 + 5, y - 9, run.colour(off), { bold: chosen });
+        surface.named(`${head}: ${this.isConstant(head) ? "constant" : `${percent(this.shareIn(head, off), 0)} ${run.blocks.at} ${run.blocks.symbol}`}`, x + size / 2 + 5, y - 9, run.colour(off), { bold: chosen });
       }
       if (chosen) surface.box(x - 1.5, y - 1.5, size + 3, size + 3, ink("accent"), { line: 3 });
       if (first) surface.text("a ↓", x - 24, y + size / 2, { colour: "soft" });
