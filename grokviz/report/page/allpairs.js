@@ -105,7 +105,7 @@ class AllPairs {
       this.names.forEach((_, group) => (row.insertCell().textContent = !changes ? "" : outcome ? outcomeInWords(outcome, group) : "..."));
     }
     const caption = table.createCaption();
-    caption.textContent = `All pairs at epoch ${epochInWords(this.run.stops[stop])}: answered rightly, and mean loss in nats`;
+    caption.textContent = `All pairs${this.run.stops.length > 1 ? ` at epoch ${epochInWords(this.run.stops[stop])}` : ""}: answered rightly, and mean loss in nats`;
     const frame = document.createElement("div");
     frame.className = "wide";
     frame.append(table);

@@ -88,7 +88,8 @@ class WorkedSum {
 
   verdict(best, right, probabilities) {
     const without = this.changes.said.length ? `, with ${this.changes.said.join(", ")},` : "";
-    const said = `At epoch ${epochInWords(this.run.stops[this.stop])}${without} the network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
+    const when = this.run.stops.length > 1 ? `At epoch ${epochInWords(this.run.stops[this.stop])}${without} the` : without ? `W${without.slice(3)} the` : "The";
+    const said = `${when} network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
     if (best === right) return `${said}: right.`;
     return `${said}: wrong. The right answer ${this.answerInWords(right)} has ${percent(probabilities[right], 2)}.`;
   }

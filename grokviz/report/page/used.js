@@ -115,7 +115,7 @@ class Used {
       const ends = own.length ? [Math.min(...own), Math.max(...own)] : [NaN, NaN];
       return { label: blocks.labels[place], ...outcomes[i], low: ends[0], high: ends[1] };
     });
-    const said = `asked here, on ${this.pairsInWords}; grey: ${controls.length} others`;
+    const said = `asked here, on ${this.pairsInWords}; grey: ${controls.length === 1 ? "the only other" : `${controls.length} others`} of its size`;
     return { stop, plain: plain.loss, rows, alone: outcomes[places.length], said };
   }
 
@@ -129,14 +129,18 @@ class Used {
     const needed = shown.rows.filter(({ loss, high }) => loss > high).length;
     const unknown = shown.rows.filter(({ loss, high }) => !Number.isFinite(loss) || !Number.isFinite(high)).length;
     const of = shown.rows.length - unknown;
-    const which = of ? `${needed} of ${of} key ${blocks.plural} ${needed === 1 ? "is" : "are"} needed` : `what is needed has no control`;
+    const without = unknown ? `, ${unknown} ${unknown === 1 ? "has" : "have"} no control` : "";
+    const which = of ? `${needed} of ${shown.rows.length} key ${blocks.plural} ${needed === 1 ? "is" : "are"} needed${without}` : `what is needed has no control`;
     const alone = Number.isFinite(shown.alone.accuracy) ? `; alone they leave ${percent(shown.alone.accuracy)} right` : "";
     this.figure.querySelector("h3").textContent = `Is it used? ${this.run.stops.length > 1 ? `At epoch ${epochInWords(this.run.stops[shown.stop])} ` : ""}${which}${alone}`;
   }
 
   get frame() {
-    const { width, height } = this.surface;
-    return { left: 84, right: width - 62, top: 18, bottom: height - 18 };
+    const { width, height, context } = this.surface;
+    context.font = "600 12px system-ui, sans-serif";
+    const names = ["keys alone", ...(this.shown?.rows ?? []).map(({ label }) => `without ${label}`)];
+    const left = Math.min(width / 2, Math.max(...names.map((name) => context.measureText(name).width)) + 14);
+    return { left, right: width - 62, top: 18, bottom: height - 18 };
   }
 
   paint() {
