@@ -87,9 +87,10 @@ class WorkedSum {
   }
 
   verdict(best, right, probabilities) {
-    const without = this.changes.said.length ? `, with ${this.changes.said.join(", ")},` : "";
-    const when = this.run.stops.length > 1 ? `At epoch ${epochInWords(this.run.stops[this.stop])}${without} the` : without ? `W${without.slice(3)} the` : "The";
-    const said = `${when} network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
+    const off = this.changes.said.length ? `with ${this.changes.said.join(", ")}` : "";
+    const epoch = this.run.stops.length > 1 ? `at epoch ${epochInWords(this.run.stops[this.stop])}` : "";
+    const where = [epoch, off].filter(Boolean).join(", ") + (off ? ", the" : epoch ? " the" : "the");
+    const said = `${where[0].toUpperCase()}${where.slice(1)} network answers ${this.answerInWords(best)} with ${percent(probabilities[best])}`;
     if (best === right) return `${said}: right.`;
     return `${said}: wrong. The right answer ${this.answerInWords(right)} has ${percent(probabilities[right], 2)}.`;
   }
