@@ -132,23 +132,32 @@ def test_quantised_as_pages_are_it_is_near_that(browser, report: Path, quick_run
     page.page.close()
 
 
-def test_a_control_is_as_much_of_the_same_kind_and_neither_key_nor_off_already(page: Opened) -> None:
+def test_a_control_is_as_much_of_the_same_kind_and_nothing_that_is_off(page: Opened) -> None:
+    keys = page.run("grokviz.run.keys.labels")
+    places = page.run("grokviz.run.keys.labels.map(label => grokviz.run.blocks.place(label))")
+    changes = """([off, draw]) => { grokviz.state.set({ off });
+        return grokviz.experiment.changes(grokviz.run.stops.length - 1, draw); }"""
+    for draw in (0, 1, 5, 999):
+        for count in (1, 2, 3):
+            off = ".".join(f"k{place}" for place in places[:count])
+            control = page.run(changes, [off, draw])["blocks"]
+            assert len(set(control)) == count
+            labels = page.run("places => places.map(place => grokviz.run.blocks.labels[place])", control)
+            assert not set(labels) & set(keys)
+            assert page.run("labels => labels.map(label => grokviz.run.harmonicOf(label))", labels) == [None] * count
+        assert set(page.run(changes, ["h0.h2", draw])["heads"]) == {1, 3}
+        assert page.run(changes, ["h0.h1.h2", draw]) is None  # there are not three others
+        groups = [f"n{places[0]}", f"n{places[-1]}"]
+        own = set(members(page, groups[0])) | set(members(page, groups[1]))
+        drawn = page.run(changes, [".".join(groups), draw])["neurons"]
+        assert len(set(drawn)) == len(own) > 0
+        assert not own & set(drawn)
+    # one off, and a control in the place of another
+    both = page.run(changes, [f"k{places[0]}.k{places[1]}~3", None])
+    assert places[0] in both["blocks"]
+    assert places[1] not in both["blocks"]
+    assert len(both["blocks"]) == 2
     switched(page, 4000, "")
-    place = page.run("grokviz.run.blocks.place(grokviz.run.keys.labels[0])")
-    for draw in (0, 3, 999):
-        taken = page.run(
-            """([id, draw]) => { const stop = grokviz.run.stops.length - 1;
-            const each = grokviz.experiment.switches(stop).find(one => one.id === id);
-            return grokviz.experiment.taken(each, draw, stop); }""",
-            [f"k{place}", draw],
-        )
-        label = page.run("place => grokviz.run.blocks.labels[place]", taken["blocks"][0])
-        assert label not in page.run("grokviz.run.keys.labels")
-        assert page.run("label => grokviz.run.harmonicOf(label)", label) is None
-    own = set(members(page, f"n{place}"))
-    drawn = page.run("id => grokviz.experiment.drawn(id, 7, grokviz.run.stops.length - 1)", f"n{place}")
-    assert len(set(drawn)) == len(own) > 0
-    assert not own & set(drawn)
 
 
 def test_a_reader_switches_a_key_off_and_sees_the_answer_and_all_pairs_change(browser, report: Path) -> None:
@@ -157,10 +166,10 @@ def test_a_reader_switches_a_key_off_and_sees_the_answer_and_all_pairs_change(br
     before = page.page.inner_text("#verdict")
     key = page.page.locator("[data-switch^=k]").first
     key.locator("input").check()
-    page.wait_until("document.querySelectorAll('#all-pairs td').length === 9")
+    page.wait_until("document.querySelectorAll('#all-pairs tbody td').length === 9")
     page.wait_until("!document.querySelector('#all-pairs').textContent.includes('...')")
     assert " out of W_E, the network answers " in page.page.inner_text("#verdict") != before
-    cells = page.run("Array.from(document.querySelectorAll('#all-pairs td'), cell => parseFloat(cell.textContent))")
+    cells = page.run("Array.from(document.querySelectorAll('#all-pairs tbody td'), cell => parseFloat(cell.textContent))")
     as_it_is, without, control = cells[:3], cells[3:6], cells[6:]
     assert min(as_it_is) > 99
     assert max(without) < min(as_it_is)

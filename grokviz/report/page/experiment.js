@@ -113,57 +113,68 @@ class Experiment {
     return all.filter((neuron) => purity[neuron] > pure && this.run.labelOf(numbers[neuron]) === label);
   }
 
-  // As many neurons of those that are not in a group, drawn by a number.
-  drawn(id, draw, stop) {
-    const own = this.members(id, stop);
-    const others = Array.from({ length: this.run.neurons.count }, (_, neuron) => neuron).filter((neuron) => !own.includes(neuron));
-    const random = randomOf(draw);
-    for (let i = others.length - 1; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
-      [others[i], others[j]] = [others[j], others[i]];
-    }
-    return others.slice(0, own.length).sort((one, other) => one - other);
+  // What a switch itself takes out: places of blocks, heads, or neurons.
+  /**
+   * @param {Switch} each
+   * @param {number} stop
+   * @returns {number[]}
+   */
+  own(each, stop) {
+    if (each.kind === "neurons") return this.members(each.id, stop);
+    if (each.id !== "others") return [Number(each.id.slice(1))];
+    const { keys, blocks } = this.run;
+    return blocks.labels.map((_, place) => place).filter((place) => !keys.labels.includes(blocks.labels[place]));
   }
 
   /**
-   * What a switch takes out: the switch's own, or the control of that number.
+   * As much of the same kind, drawn by a number from what is not avoided; null where there is not so much.
    * @param {Switch} each
    * @param {number} draw
    * @param {number} stop
-   * @returns {{blocks?: number[], heads?: number[], neurons?: number[], said: string}}
+   * @param {Set<number>} avoided
    */
-  taken(each, draw, stop) {
-    const number = Number(each.id.slice(1));
-    if (each.id === "others") {
-      const { keys, blocks } = this.run;
-      return { blocks: blocks.labels.map((_, place) => place).filter((place) => !keys.labels.includes(blocks.labels[place])), said: each.off };
+  drawn(each, draw, stop, avoided) {
+    const own = this.own(each, stop);
+    const all = { blocks: () => this.others(own[0]), heads: () => numbersTo(this.run.heads), neurons: () => numbersTo(this.run.neurons.count) };
+    const pool = each.draws ? all[each.kind]().filter((one) => !avoided.has(one) && !own.includes(one)) : [];
+    if (pool.length < own.length) return null;
+    if (each.kind !== "neurons") return [pool[draw % pool.length]];
+    const random = randomOf(draw);
+    for (let i = pool.length - 1; i > 0; i--) {
+      const j = Math.floor(random() * (i + 1));
+      [pool[i], pool[j]] = [pool[j], pool[i]];
     }
-    if (each.kind === "blocks") {
-      const place = draw < 0 ? number : this.others(number)[draw % each.draws];
-      return { blocks: [place], said: `${this.run.blocks.short(this.run.blocks.labels[place])} out of W_E` };
-    }
-    if (each.kind === "heads") {
-      const head = draw < 0 ? number : (number + 1 + (draw % each.draws)) % this.run.heads;
-      return { heads: [head], said: `head ${head} at its mean` };
-    }
-    const neurons = draw < 0 ? this.members(each.id, stop) : this.drawn(each.id, draw, stop);
-    return { neurons, said: draw < 0 ? each.off : `${neurons.length} other neurons at their mean` };
+    return pool.slice(0, own.length).sort((one, other) => one - other);
+  }
+
+  /** @param {Switch} each */
+  inWords(each, units, isOwn) {
+    if (isOwn) return each.off;
+    if (each.kind === "blocks") return `${this.run.blocks.short(this.run.blocks.labels[units[0]])} out of W_E`;
+    return each.kind === "heads" ? `head ${units[0]} at its mean` : `${units.length} other neurons at their mean`;
   }
 
   /**
-   * What is off at a stop, each in words and together; with `draw` a control in the place of each, or null where one has none.
+   * What is off at a stop, each in words and together; `instead` has those in whose place a control is off. With `draw` a control
+   * stands in the place of each, or null where one has none. No control is what is off, or another's control.
    * @param {number} stop
    * @param {number | null} draw
    */
   changes(stop, draw = null) {
-    const off = this.off;
-    const found = { blocks: [], heads: [], neurons: [], said: [] };
-    for (const each of this.switches(stop)) {
-      if (!off.has(each.id) || each.whyNot) continue;
-      if (draw !== null && each.draws === 0) return null;
-      const taken = this.taken(each, draw ?? off.get(each.id), stop);
-      for (const kind of KINDS) found[kind].push(...(taken[kind] ?? []));
-      found.said.push(taken.said);
+    const { off } = this;
+    const switches = this.switches(stop).filter((each) => off.has(each.id) && !each.whyNot);
+    const avoided = { blocks: new Set(), heads: new Set(), neurons: new Set() };
+    for (const each of switches) for (const one of this.own(each, stop)) avoided[each.kind].add(one);
+    const found = { blocks: [], heads: [], neurons: [], said: [], instead: {} };
+    for (const each of switches) {
+      const number = draw ?? off.get(each.id);
+      const units = number < 0 ? this.own(each, stop) : this.drawn(each, number, stop, avoided[each.kind]);
+      if (!units && draw !== null) return null;
+      const said = units ? this.inWords(each, units, number < 0) : `nothing in the place of ${each.said}, for there is no other of its size`;
+      for (const one of units ?? []) avoided[each.kind].add(one);
+      found[each.kind].push(...(units ?? []));
+      found.said.push(said);
+      if (number >= 0) found.instead[each.id] = said;
     }
     for (const kind of KINDS) found[kind] = [...new Set(found[kind])].sort((one, other) => one - other);
     return found;
@@ -224,4 +235,8 @@ function randomOf(seed) {
     x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
     return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
   };
+}
+
+function numbersTo(count) {
+  return Array.from({ length: count }, (_, number) => number);
 }

@@ -36,6 +36,7 @@ class Switches {
     const stop = this.run.stopAt(this.state.get("epoch"));
     const { off } = this.experiment;
     const switches = this.experiment.switches(stop);
+    const { instead } = this.experiment.changes(stop);
     const shown = JSON.stringify(switches);
     if (shown !== this.shown) this.build(switches);
     this.shown = shown;
@@ -45,9 +46,8 @@ class Switches {
       chip.querySelector("input").checked = draw !== null && draw < 0;
       const button = chip.querySelector("button");
       if (!button) continue;
-      const instead = draw !== null && draw >= 0;
-      button.setAttribute("aria-pressed", String(instead));
-      button.textContent = instead ? `${this.experiment.taken(each, draw, stop).said} instead` : "a random other";
+      button.setAttribute("aria-pressed", String(each.id in instead));
+      button.textContent = each.id in instead ? `${instead[each.id]} instead` : "a random other";
     }
     this.reset.disabled = off.size === 0;
   }
