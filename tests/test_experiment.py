@@ -169,7 +169,9 @@ def test_a_reader_switches_a_key_off_and_sees_the_answer_and_all_pairs_change(br
     page.wait_until("document.querySelectorAll('#all-pairs tbody td').length === 9")
     page.wait_until("!document.querySelector('#all-pairs').textContent.includes('...')")
     assert " out of W_E, the network answers " in page.page.inner_text("#verdict") != before
-    cells = page.run("Array.from(document.querySelectorAll('#all-pairs tbody td'), cell => parseFloat(cell.textContent))")
+    cells = page.run(
+        "Array.from(document.querySelectorAll('#all-pairs tbody td'), cell => parseFloat(cell.textContent))"
+    )
     as_it_is, without, control = cells[:3], cells[3:6], cells[6:]
     assert min(as_it_is) > 99
     assert max(without) < min(as_it_is)

@@ -162,7 +162,7 @@ def test_a_change_of_a_property_of_the_snapshot_stales_its_users_alone(tmp_path:
         ("models/weights.py", "if p in blueprint.trained or", "if"),
         ("models/architecture.py", '"position": self.positions,', '"position": self.positions + 1,'),
         ("analysis/taking/snapshot.py", "place.copy_(part)", "place.copy_(part + 1)"),
-        ("tasks/split.py", "[: task.n_train]] = True", "[: task.n_train - 1]] = True"),
+        ("tasks/pair_groups.py", "[:n_train]] = True", "[: n_train - 1]] = True"),
         ("config/task.py", "int(self.known_fraction * self.n_pairs)", "round(self.known_fraction * self.n_pairs)"),
         ("tasks/task.py", "np.arange(self.n**2), self.n", "np.arange(self.n**2)[::-1], self.n"),
     ],

@@ -53,7 +53,7 @@ def test_randperm_is_drawn_without_torch_as_torch_draws_it(seed: int) -> None:
 def test_the_groups_of_pairs_are_the_splits(operation: str) -> None:
     task = grokviz.preset("quick", operation=operation).task
     masks = split_masks(task.task, train_mask(task))
-    groups = groups_of_pairs(task.task, task.trained_pairs)
+    groups = groups_of_pairs(task.task, train_mask(task).numpy())
     assert (groups == Group.TRAIN).tolist() == masks["train"].tolist()
     none = torch.zeros_like(masks["train"])
     assert (groups == Group.MIRRORED).tolist() == masks.get("test_mirrored", none).tolist()

@@ -4,9 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
-from jaxtyping import Bool
-
 from grokviz.checks import number, one_of, seed_number, shown, whole
 from grokviz.config.section import Section, put, refusing_unknown_fields
 from grokviz.errors import GrokvizError, LackingError
@@ -167,23 +164,6 @@ class TaskConfig(Section):
         if isinstance(self.split, GivenSplit):
             return self.split.n_train
         return int(self.known_fraction * self.n_pairs)
-
-    @property
-    def trained_pairs(self) -> Bool[np.ndarray, "pair"]:
-        """True for the pairs (row-major order, a * n + b) that are trained on; the others are the test set.
-
-        The first floor(train_fraction * n²) in the order of the recipe, or those that are given.
-
-        Raises:
-            LackingError: it is not known which they are.
-        """
-        if isinstance(self.split, GivenSplit):
-            return self.split.mask()
-        if self.split == "unknown" or self.split_seed is None:
-            raise LackingError(SPLIT_UNKNOWN)
-        mask = np.zeros(self.n_pairs, bool)
-        mask[RECIPES[self.split](self.n_pairs, self.split_seed)[: self.n_train]] = True
-        return mask
 
     @property
     def known_fraction(self) -> float:

@@ -39,7 +39,7 @@ from grokviz.report.network import carried_network, kept_rows
 from grokviz.report.words import reading, short_reading
 from grokviz.store import Run
 from grokviz.tasks.blocks import Blocks, Label
-from grokviz.tasks.pair_groups import Group, groups_of_pairs
+from grokviz.tasks.pair_groups import Group, groups_of_pairs, trained_pairs
 from grokviz.tasks.task import Task
 
 LEVELS: Mapping[str, int] = {"token_plane": 1022, "neuron_purity": 1022, "logit_spectrum": MAP_LEVELS}
@@ -143,7 +143,10 @@ def network_data(run: Run, measurements: xr.Dataset, data: RunData, buffer: Buff
 def _task(config: TaskConfig, buffer: Buffer) -> TaskData:
     task = config.task
     blocks = task.known_blocks
-    groups = None if config.split == "unknown" else groups_of_pairs(task, config.trained_pairs)
+    groups = None
+    if config.split != "unknown":
+        trained = trained_pairs(config.split, config.split_seed, config.n_pairs, config.n_train)
+        groups = groups_of_pairs(task, trained)
     return TaskData(
         n=task.n,
         elements=task.elements.tolist(),

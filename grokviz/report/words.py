@@ -182,7 +182,12 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
     if keys and blocks_in(measurements).multiples:
         lines.append(("harmonics of key frequencies", harmonics or "none with 1 % of the largest readout power"))
     if phases:
-        lines.append(("outcome", f"{phases.outcome.name}: {phases.outcome}; rule: {phases.outcome.rule}"))
+        lines.append(
+            (
+                "outcome",
+                f"{phases.outcome.name}: {phases.outcome_in_words}; {phases.outcome}; rule: {phases.outcome.rule}",
+            )
+        )
         lines.append(("times and phases", f"rule: {phases.rule}"))
     if "split_check" in measurements:
         lines.append(("split", str(measurements["split_check"].item())))

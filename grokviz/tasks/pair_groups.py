@@ -1,11 +1,33 @@
-"""The groups that a split makes of all pairs. No torch."""
+"""Which pairs are trained on, and the groups that this makes of all pairs. No torch."""
 
 from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from grokviz.errors import LackingError
+from grokviz.tasks.given_split import SPLIT_UNKNOWN, GivenSplit
+from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task
+
+
+def trained_pairs(
+    split: str | GivenSplit, split_seed: int | None, n_pairs: int, n_train: int
+) -> Bool[np.ndarray, "pair"]:
+    """True for the pairs (row-major order, a * n + b) that are trained on; the others are the test set.
+
+    The first `n_train` in the order of the recipe that `split` names, or those that are given.
+
+    Raises:
+        LackingError: it is not known which they are.
+    """
+    if isinstance(split, GivenSplit):
+        return split.mask()
+    if split == "unknown" or split_seed is None:
+        raise LackingError(SPLIT_UNKNOWN)
+    mask = np.zeros(n_pairs, bool)
+    mask[RECIPES[split](n_pairs, split_seed)[:n_train]] = True
+    return mask
 
 
 class Group(IntEnum):

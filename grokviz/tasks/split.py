@@ -2,12 +2,12 @@
 
 from typing import Protocol
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from grokviz.tasks.given_split import GivenSplit
+from grokviz.tasks.pair_groups import trained_pairs
 from grokviz.tasks.recipes import RECIPES
 from grokviz.tasks.task import Task
 
@@ -30,8 +30,8 @@ class HasSplit(Protocol):
         """Number of pairs."""
 
     @property
-    def trained_pairs(self) -> Bool[np.ndarray, "pair"]:
-        """True for the pairs that are trained on."""
+    def n_train(self) -> int:
+        """Number of those that are trained on."""
 
 
 def order_of(recipe: str, n_pairs: int, seed: int) -> Order:
@@ -45,7 +45,7 @@ def train_mask(task: HasSplit) -> Bool[Tensor, "pair"]:
     Raises:
         LackingError: it is not known which they are.
     """
-    return torch.from_numpy(task.trained_pairs)
+    return torch.from_numpy(trained_pairs(task.split, task.split_seed, task.n_pairs, task.n_train))
 
 
 def known_train_mask(task: HasSplit) -> Bool[Tensor, "pair"] | None:

@@ -58,7 +58,7 @@ class Basis:
     bound: float
 
 
-def superposition(measurements: xr.Dataset | Run) -> xr.Dataset:
+def superposition(measurements: xr.Dataset | Run | str) -> xr.Dataset:
     """What shares what at initialisation, once memorised, and at the end (axis `moment`), in the bases of tokens, blocks (of a
     cyclic group frequencies) and neurons (axis `basis`): see `COLUMNS` in this module for what each column means. `verdict` says
     it in one sentence of the end; NaN stands where something was not measured.
