@@ -63,7 +63,7 @@ def undetected(run: Path, names: Iterator[str], damage: Callable[[bytes], bytes]
 def test_every_flipped_bit_is_detected_and_its_file_named(run: Path, whole: bool, figures, capsys) -> None:
     moments = random.Random(1)
     names = files_of(run)
-    count = 200 if whole else 20
+    count = 200 if whole else len(names)
     chosen = [*names, *moments.choices(names, k=count - len(names))]
     missed = undetected(run, iter(chosen), lambda content: flipped(content, moments), capsys)
     figures(f"{count} single bits flipped over all {len(names)} files: {len(missed)} undetected or not named")
@@ -74,7 +74,7 @@ def test_every_flipped_bit_is_detected_and_its_file_named(run: Path, whole: bool
 def test_every_truncation_is_detected_and_its_file_named(run: Path, whole: bool, figures, capsys) -> None:
     moments = random.Random(2)
     names = files_of(run)
-    count = 50 if whole else 10
+    count = 50 if whole else 6
     chosen = [*names, *moments.choices(names, k=count)][:count]
     missed = undetected(run, iter(chosen), lambda content: content[: moments.randrange(len(content))], capsys)
     figures(f"{count} files cut short: {len(missed)} undetected or not named")
@@ -87,8 +87,8 @@ def test_zeroed_emptied_and_grown_files_are_detected_and_named(run: Path, whole:
     damages = (lambda content: bytes(len(content)), lambda content: b"", lambda content: content + b"\0")
     for place, damage in enumerate(damages):
         names = [name for name in files_of(run) if name != "history.csv" or damage is not damages[2]]
-        missed += undetected(run, iter(names if whole else names[place::3]), damage, capsys)
-    each = "every file" if whole else "each file"
+        missed += undetected(run, iter(names if whole else names[place::6]), damage, capsys)
+    each = "every file" if whole else "every second file"
     figures(
         f"{each} zeroed, emptied, {'and' if whole else 'or'} (but the history) lengthened: {len(missed)} undetected or not named"
     )
@@ -97,7 +97,7 @@ def test_zeroed_emptied_and_grown_files_are_detected_and_named(run: Path, whole:
 
 @pytest.mark.slow
 def test_deleted_and_swapped_files_are_detected_and_named(run: Path, whole: bool, figures, capsys) -> None:
-    missed, step = [], 1 if whole else 2
+    missed, step = [], 1 if whole else 3
     for name in files_of(run)[::step]:
         (run / name).rename(run / "elsewhere")
         main(["check", str(run)])
@@ -116,7 +116,7 @@ def test_deleted_and_swapped_files_are_detected_and_named(run: Path, whole: bool
         (run / other).write_bytes(contents[1])
         if f"damaged: {one}: " not in said or f"damaged: {other}: " not in said:
             missed.append((one, other, said))
-    which = "every" if whole else "every second"
+    which = "every" if whole else "every third"
     figures(f"{which} file deleted, {len(checkpoints)} pairs of files swapped: {len(missed)} undetected or not named")
     assert missed == []
 
