@@ -56,7 +56,8 @@ def test_of_a_run_that_grokked_every_number_is_that_of_the_measurements(grokked:
     assert needed.any()
     assert f"{losses[needed].min():.2g} to {losses[needed].max():.2g}" in needs
     assert (
-        f"({float(last['loss'].sel(split=split)):.2g} as it is, at most {highs[needed].max():.2g} without 95 %" in needs
+        f"({float(last['loss'].sel(split=split)):.2g} as it is, without another instead at most "
+        f"{highs[needed].max():.2g}, in 95 %)" in needs
     )
     kept = last["kept_accuracy"].sel(kept=", ".join(map(str, keys))).item()
     assert f"alone in W_E leave {kept:.1%} right" in needs

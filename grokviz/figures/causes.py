@@ -5,7 +5,7 @@ import math
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.reading.algorithm import CLOCKS, PIZZA
+from grokviz.analysis.reading.algorithm import CLOCKS, PIZZA, SYMMETRICITY
 from grokviz.analysis.reading.causes import unseen_split
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of
 from grokviz.analysis.reading.sufficient import QUANTILES, sufficiency_times
@@ -242,7 +242,8 @@ def clock_or_pizza(measurements: xr.Dataset) -> Drawing:
         finding = (
             f"Distance irrelevance ends at {last:.2f} (published: a pizza {PIZZA}, clocks {CLOCKS[0]} to {CLOCKS[1]})"
         )
-        finding += f", gradient symmetricity at {float(symmetry[-1]):.2f} (a pizza 0.99, a clock 0.33)"
+        pizza, clock = SYMMETRICITY["pizza"], SYMMETRICITY["clock"]
+        finding += f", gradient symmetricity at {float(symmetry[-1]):.2f} (a pizza {pizza}, a clock {clock})"
     return titled(
         drawing, finding, "Only where 99 % of test pairs are answered; dotted: published values of distance irrelevance"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from grokviz.analysis.reading.algorithm import CLOCKS, PIZZA, nearest_algorithm
+from grokviz.analysis.reading.algorithm import CLOCKS, PIZZA, SYMMETRICITY, nearest_algorithm
 from grokviz.analysis.reading.causes import unseen_split
 from grokviz.analysis.reading.derived import blocks_in, key_frequencies_of, why_lacking, why_no_key_frequencies
 from grokviz.analysis.reading.evidence import key_evidence
@@ -132,10 +132,13 @@ def _how(measurements: xr.Dataset) -> Iterator[Said]:
         )
         return
     symmetry = float(measurements["gradient_symmetricity"][-1])
+    otherwise = (
+        "" if (symmetry < sum(SYMMETRICITY.values()) / 2) == (nearest == "clock") else ", so this says otherwise"
+    )
     yield Said(
         f"It {read}, more as a {nearest} does than a {'pizza' if nearest == 'clock' else 'clock'}: distance irrelevance is "
         f"{distance:.2f}{_at(measurements)} (in print {CLOCKS[0]} to {CLOCKS[1]:.1f} of clocks, {PIZZA} of a pizza), gradient "
-        f"symmetricity {symmetry:.2f} (0.33, 0.99).",
+        f"symmetricity {symmetry:.2f} (a clock {SYMMETRICITY['clock']}, a pizza {SYMMETRICITY['pizza']}{otherwise}).",
         "clock_or_pizza",
         end,
     )
@@ -151,6 +154,7 @@ class _Tried:
     """Those for which there is no other of their size."""
     used_harmonics: Sequence[Label]
     losses: Sequence[float]
+    accuracies: Sequence[float]
     """Without each that is needed."""
     control: float
     """What 95 % of the controls do not exceed."""
@@ -176,12 +180,13 @@ def _needs(measurements: xr.Dataset) -> Iterator[Said]:
     said = []
     if tried.needed:
         span = " to ".join(f"{loss:.2g}" for loss in dict.fromkeys((min(tried.losses), max(tried.losses))))
-        other = f"at most {tried.control:.2g} without 95 % of others"
+        other = f"without another instead at most {tried.control:.2g}, in 95 %"
+        right = " to ".join(f"{share:.1%}" for share in dict.fromkeys((min(tried.accuracies), max(tried.accuracies))))
         which = _noun(tried.needed, blocks.axis, blocks.plural)
         without = "it" if len(tried.needed) == 1 else "one of them"
         said.append(
             f"It needs the {which} {listed(tried.needed)}: without {without} in W_E the loss on {pairs} is "
-            f"{span}{_at(measurements)} ({plain:.2g} as it is, {other})"
+            f"{span}{_at(measurements)} ({plain:.2g} as it is, {other}), and it answers {right}"
         )
     if tried.not_needed:
         said.append(f"without {listed(tried.not_needed)}, though read out, no more is lost than without others")
@@ -217,6 +222,7 @@ def _tried(measurements: xr.Dataset) -> _Tried:
         uncontrolled,
         [k for k in labels if what[k].startswith("used harmonic")],
         [float(losses[places[k]]) for k in needed],
+        [float(now["removed_embedding_accuracy"].values[places[k]]) for k in needed],
         max((float(highs[places[k]]) for k in needed), default=np.nan),
     )
 

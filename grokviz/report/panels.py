@@ -183,14 +183,18 @@ def _in_view(
 def _grouped(
     findings: Iterable[Said], panels: Mapping[str, Sequence[Panel]], blocks: Blocks | None
 ) -> list[tuple[str, list[Said]]]:
-    """Findings by the tab of the panel that each leads to; first those of what is always in view, or of no panel."""
+    """Findings by the tab of the panel that each leads to, first those of no panel; but for those of what is always in view,
+    where they stand.
+    """
     tab_of = {panel.name: title for name, title, _ in TABS for panel in panels[name]}
     groups: dict[str, list[Said]] = {}
     for said in findings:
+        if said.target in IN_VIEW:
+            continue
         title = tab_of.get(said.target, "")
         groups.setdefault(blocks.in_words(title) if blocks else title, []).append(said)
     order = ["", *dict.fromkeys(title for title in groups if title)]
-    return [(title or "In view", groups[title]) for title in order if title in groups]
+    return [(title or "Of the whole run", groups[title]) for title in order if title in groups]
 
 
 def panel_of(

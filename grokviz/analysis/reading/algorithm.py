@@ -13,6 +13,9 @@ from grokviz.store import Run, open_run
 PIZZA, CLOCKS = 0.17, (0.75, 0.90)
 """Distance irrelevance in print: of a pizza; of clocks from and to."""
 
+SYMMETRICITY = {"clock": 0.33, "pizza": 0.99}
+"""Gradient symmetricity in print."""
+
 
 def algorithm(run: Run | str, epoch: Epoch = "last") -> xr.Dataset:
     """By which algorithm a network of a cyclic group computes its answer, in numbers: `distance_irrelevance`,
