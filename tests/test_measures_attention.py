@@ -1,11 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from fixtures import random_snapshot
 from grokviz.analysis.reading.derived import attention_pattern
 from grokviz.analysis.taking.measures.attention import attention_entropy, attention_mean, attention_score, attention_std
+from grokviz.figures.attention import _swing
 
 
 def test_the_score_of_an_operand_does_not_depend_on_the_other_operand() -> None:
@@ -42,3 +45,13 @@ def test_mean_attention_sums_to_one_and_a_constant_pattern_does_not_vary() -> No
     constant = snapshot.with_sites(pattern=snapshot.pattern[:1].expand_as(snapshot.pattern))
     assert attention_std(constant).max() < 1e-7
     assert attention_std(snapshot).min() > 0
+
+
+@pytest.mark.parametrize("scale", [1, 30, 2000])
+def test_how_far_attention_swings_is_read_off_the_pattern_and_of_scores_however_large(scale: float) -> None:
+    values = (scale * np.random.default_rng(0).standard_normal((4, 3, 59))).astype(np.float32)
+    values[:, 2, :] = values[:, 2, :1]  # that of '=' depends on no operand
+    scores = xr.DataArray(values, dims=("head", "source", "token"))
+    for source in range(3):
+        attention = attention_pattern(values)[..., source].reshape(4, -1)
+        np.testing.assert_allclose(_swing(scores, source).values, np.ptp(attention, axis=1), atol=1e-12)

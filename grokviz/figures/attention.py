@@ -141,7 +141,8 @@ def _swing(scores: xr.DataArray, source: int) -> xr.DataArray:
     """How far apart the least and the largest attention to `source` are, over all pairs, for each head."""
     first, second, equals = scores.values.astype(np.float64).swapaxes(0, 1)  # each [head, token]
     three = (first[:, :, None], second[:, None, :], equals[:, :1, None])
-    others = sum(np.exp(each - three[source]) for place, each in enumerate(three) if place != source)
+    with np.errstate(over="ignore"):  # of a source that another outweighs by far: its attention is 0
+        others = sum(np.exp(each - three[source]) for place, each in enumerate(three) if place != source)
     swing = np.ptp(np.reshape(1 / (1 + others), (len(first), -1)), axis=1)
     return xr.DataArray(swing, dims="head")
 
