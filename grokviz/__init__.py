@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from grokviz.config.presets import PRESETS as PRESETS
     from grokviz.config.presets import preset as preset
     from grokviz.errors import DamagedError as DamagedError
+    from grokviz.errors import DiskError as DiskError
     from grokviz.errors import GrokvizError as GrokvizError
     from grokviz.errors import GrokvizWarning as GrokvizWarning
     from grokviz.errors import Interrupted as Interrupted
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from grokviz.exporting.export import export_run as export_run
     from grokviz.importing.options import ImportOptions as ImportOptions
     from grokviz.importing.run import import_run as import_run
+    from grokviz.monitoring.monitor import Monitor as Monitor
     from grokviz.outcomes import OUTCOMES as OUTCOMES
     from grokviz.pipeline import repair_run as repair_run
     from grokviz.pipeline import run as run
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DamagedError": "grokviz.errors",
+    "DiskError": "grokviz.errors",
     "GrokvizError": "grokviz.errors",
     "GrokvizWarning": "grokviz.errors",
     "ImportOptions": "grokviz.importing.options",
@@ -84,6 +87,7 @@ _HOME = {
     "LackingError": "grokviz.errors",
     "MEASURES": "grokviz.analysis.taking.measures",
     "ModelConfig": "grokviz.config",
+    "Monitor": "grokviz.monitoring.monitor",
     "NoRunError": "grokviz.errors",
     "OUTCOMES": "grokviz.outcomes",
     "PRESETS": "grokviz.config.presets",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from grokviz.errors import GrokvizError
+from grokviz.errors import DiskError
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
@@ -19,7 +19,7 @@ def write_file(path: Path, content: bytes | memoryview, *, in_new_folder: bool =
     """Write `content` to `path`, completely or not at all. Its folder is made first if it may be `in_new_folder`.
 
     Raises:
-        GrokvizError: it cannot be written, and what was there before is as it was.
+        DiskError: it cannot be written, and what was there before is as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -59,7 +59,7 @@ class GrowingFile:
         """Add `content`.
 
         Raises:
-            GrokvizError: it cannot be written, and the file is as it was.
+            DiskError: it cannot be written, and the file is as it was.
         """
         try:
             with _reasons(self._path):
@@ -150,6 +150,4 @@ def _reasons(path: Path, verb: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GrokvizError(
-            f"{path} cannot be {verb} ({error.strerror}); everything completed so far is kept"
-        ) from error
+        raise DiskError(f"{path} cannot be {verb} ({error.strerror}); everything completed so far is kept") from error

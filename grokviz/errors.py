@@ -26,6 +26,10 @@ class InUseError(GrokvizError):
     """Another process is at work on the run."""
 
 
+class DiskError(GrokvizError):
+    """The disk does not take what is to be written: it is full, read-only or gone. What was complete before is as it was."""
+
+
 class LackingError(GrokvizError):
     """A figure or measure needs something that the run, the task or the network does not have."""
 

@@ -7,7 +7,7 @@ from grokviz.checks import one_of, seed_number, shown, whole
 from grokviz.config.section import Section, put, refusing_unknown_fields
 from grokviz.errors import GrokvizError
 from grokviz.models.activations import ACTIVATIONS
-from grokviz.models.architecture import Biases, OperandTokens
+from grokviz.models.architecture import Biases, Blueprint, OperandTokens
 from grokviz.models.architectures import ARCHITECTURES
 
 Initialisation = Literal["notebook", "nanda2023", "transformer_lens", "fan_in", "unknown"]
@@ -82,6 +82,24 @@ class ModelConfig(Section):
         put(self, positions=whole("positions", self.positions, least=2, most=3, limit="a, b and '='"))
         if self.seed is not None:
             put(self, seed=seed_number("seed", self.seed))
+
+    @classmethod
+    def of(cls, blueprint: Blueprint) -> "ModelConfig":
+        """The section of a network that grokviz did not initialise."""
+        widths = blueprint.widths
+        return cls(
+            architecture=blueprint.architecture.name,
+            activation=blueprint.activation.name,
+            operand_tokens=blueprint.operand_tokens,
+            d_model=widths["d_model"],
+            n_heads=widths.get("head"),
+            d_head=widths.get("d_head"),
+            d_mlp=widths["neuron"],
+            output_vocabulary="answers" if blueprint.answers_alone else "tokens",
+            positions=blueprint.positions,
+            biases=blueprint.biases,
+            initialisation="unknown",
+        )
 
     def _refuse_other(self, name: str, allowed: tuple[Any, ...]) -> None:
         """Refuse what an architecture cannot be.

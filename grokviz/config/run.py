@@ -31,7 +31,7 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig | None = field(default_factory=TrainingConfig)
-    """None for an imported network, of which it is not known how it was trained."""
+    """None for a network that grokviz did not train: imported, or of a loop of somebody's own."""
 
     def __post_init__(self) -> None:
         for name, section in SECTIONS.items():
@@ -85,7 +85,7 @@ class RunConfig:
             LackingError: it is not known how the network was trained.
         """
         if self.training is None:
-            raise LackingError("it is not known how the network was trained: it was imported")
+            raise LackingError("it is not known how the network was trained: grokviz did not train it")
         return self.training
 
     def to_dict(self) -> dict[str, Any]:

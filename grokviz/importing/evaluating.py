@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from grokviz.bars import progress_of
 from grokviz.config import TaskConfig
@@ -97,6 +99,11 @@ def evaluated(series: Series, task: TaskConfig, curves: Mapping[str, StoredLosse
 
 def _row(series: Series, epoch: int, task: TaskConfig, train: torch.Tensor) -> Row:
     losses, hits = losses_and_hits_of(series.weights(epoch), task.task)
+    return row_of(losses, hits, train)
+
+
+def row_of(losses: Float[Tensor, "pair"], hits: Bool[Tensor, "pair"], train: Bool[Tensor, "pair"]) -> Row:
+    """The history's row of a network, given each pair's loss, whether it is answered rightly, and whether it is trained on."""
     return {
         "train_loss": losses[train].mean().item(),
         "train_accuracy": hits[train].double().mean().item(),

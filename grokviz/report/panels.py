@@ -325,6 +325,8 @@ def _measures(measurements: xr.Dataset) -> Iterator[tuple[str, list[str]]]:
 
 
 def _again(run: Run) -> Iterator[tuple[str, str]]:
+    if run.origin and run.origin.loop:
+        return
     by_command = run.origin.command if run.origin else command_again(run.config)
     if by_command:
         yield "Command", by_command

@@ -191,7 +191,7 @@ def facts(run: Run, measurements: xr.Dataset, phases: Phases | None) -> list[tup
         lines.append(("times and phases", f"rule: {phases.rule}"))
     if "split_check" in measurements:
         lines.append(("split", str(measurements["split_check"].item())))
-    if training:
+    if training or (run.origin and run.origin.loop):
         lines.append(("made with", _described_environment(run.environment)))
     for continuation in run.manifest.continuations:
         lines.append((f"resumed at {continuation.epoch:,}", _described_environment(continuation.environment)))

@@ -29,7 +29,7 @@ from grokviz.store.history import HEADER
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.store.reading import KEEP_THE_REST, read_file
-from grokviz.store.run import Run, import_again
+from grokviz.store.run import Run, import_again, loop_again
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,8 @@ def _facts(run: Run, manifest: Manifest) -> str:
     if manifest.status == "importing":
         owner = holder(run.directory, "training")
         return facts + (f"; being imported by {owner}" if owner else f"; its process was killed; {import_again(run)}")
+    if run.origin and run.origin.loop:
+        return facts + ("" if manifest.status in ("finished", "stopped") else f"; {loop_again(run)}")
     if manifest.status == "interrupted" or facts.endswith("killed"):
         facts += f"; continue with: {command('resume', run.directory)}"
     return facts
@@ -202,6 +204,8 @@ def rebuilt_manifest(run: Run) -> Manifest:
     if not problem_of(run, HISTORY_FILE):
         manifest = replace(manifest, history=_segments(run.directory, epochs))
     planned = run.config.training
+    if run.origin and run.origin.loop:
+        return manifest
     if planned is None:
         there = run.origin is not None and set(run.origin.epochs) <= set(manifest.epochs)
         return replace(manifest, status="imported" if there else "importing")

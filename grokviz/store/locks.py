@@ -15,7 +15,7 @@ from typing import Literal
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from grokviz.errors import GrokvizError, InUseError, argument
+from grokviz.errors import DiskError, GrokvizError, InUseError, argument
 
 Work = Literal["training", "measuring", "manifest"]
 
@@ -49,7 +49,7 @@ def locked(directory: Path, work: Work) -> Iterator[str]:
             if read_only
             else ""
         )
-        raise GrokvizError(f"{path} cannot be locked ({error.strerror}){elsewhere}") from error
+        raise DiskError(f"{path} cannot be locked ({error.strerror}){elsewhere}") from error
     try:
         # A soft lock, where the file system has no other, writes such a note itself.
         if work == "manifest" or isinstance(lock, SoftFileLock):

@@ -7,7 +7,7 @@ from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.file_names import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
 from grokviz.store.reading import keep_the_rest
-from grokviz.store.run import Run, import_again
+from grokviz.store.run import Run, import_again, loop_again
 
 
 def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run:
@@ -24,6 +24,8 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
     run = find_run(directory)
     if begun and not run.epochs and run.status == "importing":
         raise GrokvizError(f"{directory} holds no network yet; if its import has ended, {import_again(run)}")
+    if begun and not run.epochs and run.origin and run.origin.loop:
+        raise GrokvizError(f"{directory} holds no checkpoint yet; if its loop has ended, {loop_again(run)}")
     if begun and not run.epochs:
         raise GrokvizError(
             f"{directory} holds no checkpoint yet; if its training has ended, continue with: {command('resume', directory)}"

@@ -56,6 +56,11 @@ def import_again(run: "Run") -> str:
     return f"import it again, from its beginning, with: {again}"
 
 
+def loop_again(run: "Run") -> str:
+    """What to do about a run whose owner's loop was ended before its end."""
+    return f"start its loop again, with grokviz.Monitor({str(run.directory)!r}, ..., resume=True)"
+
+
 NOTHING_YET = Manifest(status="training", verified=False)
 """What is known of a run that has no manifest yet."""
 
@@ -127,7 +132,7 @@ class Run:
         """
         started = self.started_config
         try:
-            if not self.manifest.continuations:
+            if not self.manifest.continuations or started.training is None:
                 return started
             last = self.manifest.continuations[-1]
             where = {name: value for name, value in last.where.items() if name in WHERE}
@@ -145,7 +150,9 @@ class Run:
 
     @property
     def origin(self) -> Origin | None:
-        """Where an imported run comes from, and what was found in its files; None for a run that was trained."""
+        """Where a run comes from that was imported, or written by a Monitor from a loop of somebody's own, and what was found of
+        it; None for a run that grokviz trained.
+        """
         values = self._config_file.get("origin")
         try:
             return None if values is None else Origin.from_dict(values)
@@ -162,7 +169,7 @@ class Run:
     def status(self) -> str:
         """How the training ended: `finished`; `stopped` by `stop_after`; `interrupted`; `diverged` where the loss was
         not a finite number; `training` while it trains, or where its process was killed. `imported` where it came from
-        elsewhere, and `importing` until all of it is there.
+        elsewhere, and `importing` until all of it is there. Of a run that a Monitor wrote it is how the loop ended.
         """
         return self.manifest.status
 
@@ -174,7 +181,12 @@ class Run:
     @property
     def is_unfinished_import(self) -> bool:
         """Whether it is an imported run of which not all is there: its import goes on, or was killed."""
-        return self.origin is not None and (self.status == "importing" or not self.manifest.verified)
+        return self.is_imported and (self.status == "importing" or not self.manifest.verified)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether its networks were read from files."""
+        return self.origin is not None and self.origin.loop is None
 
     @property
     def epochs(self) -> tuple[int, ...]:

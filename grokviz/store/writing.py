@@ -9,7 +9,7 @@ from typing import Any
 
 from grokviz.config import WHERE, RunConfig, TrainingConfig
 from grokviz.durable import GrowingFile, is_temporary, make_folder, write_file
-from grokviz.errors import GrokvizError, argument, command
+from grokviz.errors import DamagedError, GrokvizError, argument, command
 from grokviz.store.changing import Change, changing, creating
 from grokviz.store.file_names import (
     CHECKPOINT_FOLDER,
@@ -21,7 +21,7 @@ from grokviz.store.file_names import (
     checkpoint_name,
     state_name,
 )
-from grokviz.store.history import HEADER, row_bytes
+from grokviz.store.history import HEADER, complete_lines, damaged_segments, row_bytes
 from grokviz.store.locks import LOCK_FILES, locked
 from grokviz.store.manifest import Continuation, FileEntry, Segment
 from grokviz.store.opening import find_run
@@ -30,6 +30,9 @@ from grokviz.store.reading import read_file
 from grokviz.store.run import Run
 from grokviz.store.schemas import SCHEMA_VERSION
 from grokviz.store.tensors import Tensors, tensor_bytes
+
+DROPPED = "dropped checkpoints"
+"""Under this name a continuation's environment says which checkpoints were dropped, by epoch, each with its SHA-256."""
 
 KEPT_STATES = 2
 """Training states that are kept: the newest, and the one before in case that is damaged."""
@@ -49,6 +52,7 @@ class RunWriter:
         self._committed = 0
         self._uncommitted: list[bytes] = []
         self._last_row = -1
+        self._expected: Mapping[int, str] = {}
 
     def begin(self, continuation: Continuation | None = None, *, status: str = "training") -> None:
         """Begin the history of a run of which only the configuration is there: new, or killed before its first
@@ -75,19 +79,58 @@ class RunWriter:
             self.begin(continuation)
             return
         with changing(self.directory) as change:
-            for epoch in change.manifest.epochs:
-                if epoch > state_epoch:
-                    change.drop(checkpoint_name(epoch))
-            for epoch in change.manifest.state_epochs:
-                if epoch > state_epoch:
-                    change.drop(state_name(epoch))
-            change.manifest = replace(
-                change.manifest,
-                status="training",
-                history=tuple(s for s in change.manifest.history if s.epoch <= state_epoch),
-                continuations=(*change.manifest.continuations, continuation),
-            )
-        self._committed = change.manifest.history[-1].end
+            kept = tuple(segment for segment in change.manifest.history if segment.epoch <= state_epoch)
+            _cut(change, state_epoch, kept, continuation)
+        self._open_after(kept)
+
+    def go_back(self, epoch: int, environment: Mapping[str, Any]) -> None:
+        """Go on at `epoch`, whose weights somebody else has kept: rows from there on are dropped, and so are later checkpoints,
+        which are to be the same when they are written again. A checkpoint of `epoch` itself stays, for the same weights.
+        """
+        if not find_run(self.directory).has_begun:
+            self.begin(Continuation(epoch, epoch, None, environment))
+            return
+        with changing(self.directory) as change:
+            manifest = change.manifest
+            before = [c.environment.get(DROPPED, {}) for c in manifest.continuations]
+            expected = {int(e): sha256 for dropped in before for e, sha256 in dropped.items()}
+            expected |= {e: manifest.files[checkpoint_name(e)].sha256 for e in manifest.epochs}
+            self._expected = {e: sha256 for e, sha256 in expected.items() if e >= epoch}
+            dropped = {str(e): sha256 for e, sha256 in self._expected.items()}
+            kept = self._rows_before(epoch, manifest.history)
+            _cut(change, epoch, kept, Continuation(epoch, epoch, None, {**environment, DROPPED: dropped}))
+        self._open_after(kept)
+
+    def _rows_before(self, epoch: int, history: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """The segments of the history up to the row before `epoch`: those that are there, and one of the rows after them.
+
+        Raises:
+            DamagedError: these are not what was written.
+        """
+        content = read_file(self.directory, HISTORY_FILE, most=MOST_BYTES[HISTORY_FILE])
+        if damaged := [segment for _, segment in damaged_segments(content, history)]:
+            path, way_on = self.directory / HISTORY_FILE, command("check", self.directory, "--repair")
+            raise DamagedError(f"{path} is damaged up to the row of epoch {damaged[0].epoch:,}; repair it: {way_on}")
+        kept = tuple(segment for segment in history if segment.epoch < epoch)
+        start = end = kept[-1].end
+        last = kept[-1].epoch
+        for line in complete_lines(content[start:]).splitlines(keepends=True):
+            number = line.partition(b",")[0]
+            if not number.isdigit() or not last < int(number) < epoch:
+                break
+            last, end = int(number), end + len(line)
+        if end == start:
+            return kept
+        whole = GrowingFile(self.directory / HISTORY_FILE, size=len(content))
+        try:
+            whole.sync()  # rows since the last checkpoint may not be on the disk yet
+        finally:
+            whole.close()
+        return (*kept, Segment(last, end, FileEntry.of(content[start:end]).sha256))
+
+    def _open_after(self, history: tuple[Segment, ...]) -> None:
+        """Open the history to go on after these segments."""
+        self._committed = history[-1].end
         self._history = GrowingFile(self.directory / HISTORY_FILE, size=self._committed)
 
     def begin_again(self, config: bytes) -> None:
@@ -104,18 +147,31 @@ class RunWriter:
         with changing(self.directory) as change:
             self._commit_history(change)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint yet."""
+        return not find_run(self.directory).epochs
+
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add epoch's row; columns that `row` lacks stay empty."""
         self._append(row_bytes(epoch, row))
         self._last_row = epoch
 
     def save(self, epoch: int, *, state: Tensors | None, checkpoint: Tensors | None, status: str) -> None:
-        """Keep what training can go on from at `epoch`, if it can, the weights as a checkpoint if it is one, and the status."""
+        """Keep what training can go on from at `epoch`, if it can, the weights as a checkpoint if it is one, and the status.
+
+        Raises:
+            GrokvizError: a checkpoint that was dropped is written again, and is another; or the disk takes nothing more.
+        """
+        kept = {checkpoint_name(epoch): checkpoint, state_name(epoch): state}
+        files = {name: tensor_bytes(tensors, epoch) for name, tensors in kept.items() if tensors is not None}
+        if checkpoint is not None:
+            self._refuse_another(epoch, files[checkpoint_name(epoch)])
         with changing(self.directory) as change:
             self._commit_history(change)
-            for name, tensors in ((checkpoint_name(epoch), checkpoint), (state_name(epoch), state)):
-                if tensors is not None:
-                    change.put(name, tensor_bytes(tensors, epoch))
+            for name, content in files.items():
+                if (there := change.manifest.files.get(name)) is None or not there.matches(content):
+                    change.put(name, content)
             for old in change.manifest.state_epochs[:-KEPT_STATES]:
                 change.drop(state_name(old))
             change.manifest = replace(change.manifest, status=status)
@@ -125,6 +181,15 @@ class RunWriter:
         with changing(self.directory) as change:
             self._commit_history(change)
             change.manifest = replace(change.manifest, status=status)
+
+    def _refuse_another(self, epoch: int, content: bytes) -> None:
+        expected = self._expected.get(epoch)
+        if expected is not None and FileEntry.of(content).sha256 != expected:
+            raise GrokvizError(
+                f"{self.directory}: the weights of step {epoch:,} are others than those that it had there before, so this is "
+                f"another trajectory; choose another {argument('directory')}, or give the loop the weights, optimiser and "
+                "generators that it had"
+            )
 
     def close(self) -> None:
         """Close the history."""
@@ -153,21 +218,34 @@ class RunWriter:
         return self._history
 
 
+def _cut(change: Change, epoch: int, history: tuple[Segment, ...], continuation: Continuation) -> None:
+    """Let `change` drop the checkpoints and states after `epoch`, and all rows that are not in `history`."""
+    for later in change.manifest.epochs:
+        if later > epoch:
+            change.drop(checkpoint_name(later))
+    for later in change.manifest.state_epochs:
+        if later > epoch:
+            change.drop(state_name(later))
+    continuations = (*change.manifest.continuations, continuation)
+    change.manifest = replace(change.manifest, status="training", history=history, continuations=continuations)
+
+
 @contextmanager
 def create_run(
     directory: Path, config: RunConfig, environment: Mapping[str, Any], *, origin: Origin | None = None
 ) -> Iterator[RunWriter]:
-    """The writer of a new run in `directory`, which no other process trains until the block ends. An imported one has an
-    `origin`, and may be there already, if its import was killed: it is begun anew.
+    """The writer of a new run in `directory`, which no other process trains until the block ends. One that grokviz does not train
+    has an `origin`. An imported one may be there already, if its import was killed: it is begun anew.
 
     Raises:
         GrokvizError: `directory` holds something already, or cannot be written.
     """
-    if origin is None or not _is_unfinished_import(directory):
+    is_import = origin is not None and origin.loop is None
+    if not is_import or not _is_unfinished_import(directory):
         _refuse_existing(directory)
     make_folder(directory)
     with locked(directory, "training"):
-        again = origin is not None and _is_unfinished_import(directory)
+        again = is_import and _is_unfinished_import(directory)
         if not again:
             _refuse_existing(directory)  # another process may have been faster
         described = {"schema_version": SCHEMA_VERSION, "config": config.to_dict(), "environment": dict(environment)}
@@ -178,7 +256,7 @@ def create_run(
                 writer.begin_again(content)
             else:
                 write_file(directory / CONFIG_FILE, content)
-                writer.begin(status="training" if origin is None else "importing")
+                writer.begin(status="importing" if is_import else "training")
             yield writer
 
 

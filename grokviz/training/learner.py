@@ -114,7 +114,7 @@ def initial_weights(config: RunConfig) -> dict[str, Float[Tensor, "..."]]:
     """
     blueprint, recipe = config.blueprint, config.model.initialisation
     if recipe == "unknown":
-        raise LackingError("it is not known how the network was initialised: it was imported")
+        raise LackingError("it is not known how the network was initialised: grokviz did not train it")
     zeros = {name: torch.zeros(shape) for name, shape in blueprint.shapes.items()}
     return {**zeros, **blueprint.computation.draw[recipe](blueprint, _generator(config))}
 

@@ -105,7 +105,7 @@ def _refuse_another(config: RunConfig, begun: Run) -> None:
     """Refuse a run that is not of `config`: neither was started so, nor has become so by being resumed."""
     if begun.config.training is None:
         raise GrokvizError(
-            f"{begun.directory} holds an imported run, which is not trained on; choose another directory"
+            f"{begun.directory} holds a run that grokviz did not train, and does not train on; choose another directory"
         )
     if not _differences(config, begun.config):
         return
@@ -173,6 +173,11 @@ def _config_to_go_on_with(run: Run, epochs: int | None, *, may_go_on: bool) -> R
     Raises:
         GrokvizError: there is nothing to continue.
     """
+    if run.origin and run.origin.loop:
+        raise GrokvizError(
+            f"{run.directory} was trained by a loop of its owner, and grokviz does not train it on; start that loop again, with "
+            f"grokviz.Monitor({str(run.directory)!r}, ..., resume=True)"
+        )
     if run.config.training is None:
         raise GrokvizError(f"{run.directory} was imported, and is not trained on; measure and report work on it")
     if not run.has_begun:

@@ -130,6 +130,8 @@ def run_source(run: Run) -> Source:
 def _split_known_by(run: Run) -> str:
     if run.origin is None:
         return "drawn by the run itself"
+    if run.origin.loop:
+        return ""  # somebody says so, and it is held against the losses
     return f"of an import: {run.origin.found.get('split of the network', 'not said')}"
 
 
