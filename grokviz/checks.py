@@ -77,7 +77,8 @@ def choose(name: Any, choices: Iterable[str], *, most: int = 12) -> str:
     choices = list(choices)
     near: list[str] = []
     if isinstance(name, str) and name:
-        near = [one for one in choices if one.endswith(f".{name}")] or get_close_matches(name, choices, n=3)
+        near = [one for one in choices if one.casefold() == name.casefold()]
+        near = near or [one for one in choices if one.endswith(f".{name}")] or get_close_matches(name, choices, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
     more = f", ... ({len(choices)} in all)" if len(choices) > most else ""

@@ -13,7 +13,7 @@ from torch import nn
 from grokviz.config import ModelConfig, Operation, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
 from grokviz.models.weights import biases_that_hold
-from grokviz.monitoring.finding import Found
+from grokviz.monitoring.found import Found
 from grokviz.monitoring.modules import Tensors
 from grokviz.store import Origin, RunWriter, continue_run, create_run
 from grokviz.tasks.train_pairs import TrainPairs

@@ -5,6 +5,7 @@ hooks, gradients, buffers and device, and the global generators, are as before.
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ Logits = Callable[[nn.Module, Int[Tensor, "pair operand"]], Any]
 
 WRAPPERS = ("_orig_mod", "module")
 """Where torch.compile, and DistributedDataParallel with its kind, keep what they wrap."""
+
+NORMALISATION = re.compile(r"(layer|rms|batch|group|instance)_?norm|norm$", re.IGNORECASE)
+"""What layers are called that normalise."""
 
 REPEATABLE = 1e-6
 """Relative difference of two passes above which a module is random."""
@@ -58,9 +62,9 @@ def refuse_another_architecture(module: nn.Module) -> None:
     """
     for name, part in module.named_modules():
         kind = type(part).__name__
-        if "norm" in kind.lower() and kind != "Identity":
+        if part is not module and NORMALISATION.search(kind):
             raise GrokvizError(
-                f"the module has a normalisation, {name or 'itself'} ({kind}), which the networks that are measured do not have; "
+                f"the module has a normalisation, {name} ({kind}), which the networks that are measured do not have; "
                 "train without it"
             )
         if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 and part.training:

@@ -29,9 +29,11 @@ from grokviz.config import Operation, RunConfig, TaskConfig, TrainingConfig
 from grokviz.config.training import MAX_EPOCHS
 from grokviz.errors import DiskError, GrokvizError, GrokvizWarning
 from grokviz.monitoring.beginning import begun, config_of, origin_of, task_of
-from grokviz.monitoring.finding import Found, Names, find
+from grokviz.monitoring.finding import find
+from grokviz.monitoring.found import Found
 from grokviz.monitoring.judging import Judge, on_its_own
 from grokviz.monitoring.modules import Logits, hooks_of, tensors_of, unwrapped
+from grokviz.monitoring.naming import Names
 from grokviz.store import Run, RunWriter, open_run
 from grokviz.tasks.train_pairs import TrainPairs
 from grokviz.training.schedule import is_checkpoint

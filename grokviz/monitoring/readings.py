@@ -21,6 +21,9 @@ Sizes = Mapping[str, int]
 ORDERS = ("(head d_head)", "(d_head head)")
 """The orders in which all heads together may be one axis, the usual first."""
 
+AXES = {"class": "classes"}
+"""What patterns call axes whose names are words of Python."""
+
 FUSED = (
     "(part head d_head) d_model",
     "d_model (part head d_head)",
@@ -82,7 +85,7 @@ def readings_of(parameter: Parameter, source: str, tensor: Tensor, sizes: Sizes)
     """The ways in which a tensor may be read as one of our parameters, whose axes have these sizes: the axes in any order, and
     those of all heads as one. Axes of one element are passed over.
     """
-    axes = parameter.axes
+    axes = tuple(AXES.get(axis, axis) for axis in parameter.axes)
     of_heads = "head" in axes
     others = [axis for axis in axes if axis not in ("head", "d_head")]
     together = [" ".join(order) for order in permutations([ORDERS[0], *others])] if of_heads else []

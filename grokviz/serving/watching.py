@@ -12,14 +12,16 @@ from typing import Any
 import xarray as xr
 
 from grokviz.analysis.taking.measuring import measure_in_memory
-from grokviz.checks import whole
-from grokviz.errors import GrokvizError
+from grokviz.checks import as_path, whole
+from grokviz.errors import GrokvizError, NoRunError
+from grokviz.monitoring.monitor import Monitor
 from grokviz.report import render_report
 from grokviz.report.assembling import rendered
 from grokviz.store import Run, open_run
 
 ADDRESS = "127.0.0.1"
 SECONDS_BETWEEN_LOOKS = 1.0
+NOT_BEGUN = "its loop has shown no model yet"
 SHARE_OF_TIME = 0.5
 """The most of its time that watching works: after an update of 5 seconds it looks again 5 seconds later."""
 
@@ -31,15 +33,18 @@ class Watcher:
     is a context manager, at whose end the server ends.
     """
 
-    def __init__(self, run: Run | str | Path, *, port: int = 0) -> None:
-        """A server of the run's page on this machine's own address; the system chooses a free port if it is 0."""
-        self.run = open_run(run, begun=False)
-        self.status = self.run.status
+    def __init__(self, run: Run | Monitor | str | Path, *, port: int = 0) -> None:
+        """A server of the run's page on this machine's own address; the system chooses a free port if it is 0. Of a monitor that
+        has seen nothing yet, there need not be a run.
+        """
+        self.directory = as_path("run", run)
+        self.run = _opened(self.directory, may_come=isinstance(run, Monitor))
+        self.status = self.run.status if self.run else NOT_BEGUN
         self.is_live = True
         """Whether what is new will be served."""
         self.version = 0
-        self._page = _waiting(self.run, "it has no checkpoint yet")
-        self._measurements: xr.Dataset | None = self.run.measurements if self.run.is_measured else None
+        self._page = _waiting(self.directory, "it has no checkpoint yet" if self.run else NOT_BEGUN)
+        self._measurements: xr.Dataset | None = self.run.measurements if self.run and self.run.is_measured else None
         self._seen: object = None
         self._ended = threading.Event()
         port = whole("port", port, least=0, most=65_535)
@@ -59,7 +64,9 @@ class Watcher:
     def update(self) -> bool:
         """Look for what is new, and serve it. Whether there was anything; what cannot be read now is tried the next time."""
         try:
-            run = self.run.refresh()
+            self.run = run = self.run.refresh() if self.run else _opened(self.directory, may_come=True)
+            if run is None:
+                return False
             seen = (run.epochs, run.status)
             self.status = run.status
             if seen == self._seen or not run.epochs:
@@ -67,9 +74,9 @@ class Watcher:
             measurements = measure_in_memory(run, known=self._measurements)
             self._page = render_report(run, measurements, version=self.version + 1, progress=False)
         except GrokvizError as error:
-            self.status = f"{self.run.status}; {error}"
+            self.status = f"{self.run.status}; {error}" if self.run else str(error)
             if self.version == 0:
-                self._page = _waiting(self.run, str(error))
+                self._page = _waiting(self.directory, str(error))
             return False
         self._measurements, self._seen = measurements, seen
         self.version += 1
@@ -85,9 +92,8 @@ class Watcher:
             try:
                 worked = self.update()
             except Exception as error:
-                self.status = (
-                    f"{self.run.status}; no longer followed, for an error that was not foreseen: {error!r:.200}"
-                )
+                status = self.run.status if self.run else NOT_BEGUN
+                self.status = f"{status}; no longer followed, for an error that was not foreseen: {error!r:.200}"
                 self.is_live = False
                 raise
             took = time.monotonic() - began
@@ -113,10 +119,11 @@ class Watcher:
         self.close()
 
 
-def watch(run: Run | str | Path, *, port: int = 0) -> Watcher:
+def watch(run: Run | Monitor | str | Path, *, port: int = 0) -> Watcher:
     """A server, on this machine alone, of the page of a run that may still train, which is brought up to date in the background.
 
-    `.url` is where to look; the page takes in new checkpoints as they are measured. Nothing in the run is changed, and it goes on
+    A monitor is watched from before its first step on. `.url` is where to look; the page takes in new checkpoints as they are
+    measured. Nothing in the run is changed, and it goes on
     through the end of the training and its going on. `.close()`, or the end of a `with` block, ends it.
 
     Raises:
@@ -169,6 +176,20 @@ def _handler(watcher: Watcher) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _waiting(run: Run, reason: str) -> str:
+def _waiting(directory: Path, reason: str) -> str:
     """What is served before there is anything to show; it asks again by itself."""
-    return rendered("waiting.html", name=run.directory.resolve().name, reason=reason)
+    return rendered("waiting.html", name=directory.resolve().name, reason=reason)
+
+
+def _opened(directory: Path, *, may_come: bool) -> Run | None:
+    """The run in `directory`; None where there is none yet, and one may come.
+
+    Raises:
+        GrokvizError: there is none, or it cannot be read.
+    """
+    try:
+        return open_run(directory, begun=False)
+    except NoRunError:
+        if not may_come:
+            raise
+        return None
