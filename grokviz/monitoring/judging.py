@@ -26,6 +26,10 @@ SMALLEST = 1e-3
 """Losses below are not compared: in float32 they have few digits, and between batches they differ by much."""
 
 
+class ContradictionError(GrokvizError):
+    """The losses of a network contradict the split that is said to be its own."""
+
+
 class Judge:
     """Measures what is missing of a row, and holds the split and the losses that are given against the network.
 
@@ -45,7 +49,7 @@ class Judge:
         Each second network, fourth, eighth and so on is also asked about the split, even if all is given.
 
         Raises:
-            GrokvizError: the losses of the pairs contradict the split.
+            ContradictionError: the losses of the pairs contradict the split.
         """
         if self._train is None:
             return dict(given)
@@ -66,7 +70,7 @@ class Judge:
             return  # all pairs are alike
         check = check_split(self._task, losses, hits)
         if check.verdict == "contradicted":
-            raise GrokvizError(contradiction_in_words(f"at step {step:,}", self._task, check))
+            raise ContradictionError(contradiction_in_words(f"at step {step:,}", self._task, check))
 
     def _compare(self, given: Mapping[str, float], measured: Mapping[str, float]) -> None:
         """Warn, once, where the train losses that are given are not those of the train pairs."""

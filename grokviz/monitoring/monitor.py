@@ -13,8 +13,8 @@ The run is of the kind that `grokviz.train` writes, by the same writer: whole or
 
 import math
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from grokviz.errors import DiskError, GrokvizError, GrokvizWarning
 from grokviz.monitoring.beginning import begun, config_of, origin_of, task_of
 from grokviz.monitoring.finding import find
 from grokviz.monitoring.found import Found
-from grokviz.monitoring.judging import Judge, on_its_own
+from grokviz.monitoring.judging import ContradictionError, Judge, on_its_own
 from grokviz.monitoring.modules import Logits, hooks_of, tensors_of, unwrapped
 from grokviz.monitoring.naming import Names
 from grokviz.store import Run, RunWriter, open_run
@@ -158,7 +158,7 @@ class Monitor:
         if model is not self._model:
             self._look_at(model)
         if self._taken is None and (self._keeps_next or is_checkpoint(self._schedule, step)):
-            self._taken, self._keeps_next = self._weights_now(), False
+            self._take()
         self._mark = self._marks()
 
     def loss(
@@ -207,10 +207,10 @@ class Monitor:
                 return
             if self._marks() != self._mark:
                 self._go_to(self._step + 1)
+            if self._taken is None and not self._is_idle:
+                self._take()
             if not self._is_idle:
-                self._taken = self._taken or self._weights_now()
-                is_whole = self._steps is None or self._step >= self._steps
-                self._keep(status="finished" if is_whole else "stopped")
+                self._end("finished" if self._steps is None or self._step >= self._steps else "stopped")
         finally:
             self._is_idle = True
             self._open.close()
@@ -226,7 +226,7 @@ class Monitor:
             return
         try:
             if self._writer is not None and not self._is_idle:
-                self._keep(status="interrupted")
+                self._end("interrupted")
         except GrokvizError as another:  # the error that ends the loop is the one to be seen
             warnings.warn(str(another), GrokvizWarning, stacklevel=2)
         finally:
@@ -240,43 +240,40 @@ class Monitor:
                 f"step {step:,} comes after step {self._step:,}, but steps only ascend; a loop that goes on from an earlier "
                 "checkpoint of its own does so with a new Monitor(..., resume=True)"
             )
-        if self._step >= 0:
-            self._keep(status="training")
+        self._complete_row()
         self._step, self._row, self._taken = step, {}, None
 
-    def _keep(self, *, status: str) -> None:
-        """Write the row of the step that goes on, and its checkpoint if it is one."""
-        row = self._row
-        if self._taken is not None:
-            assert self._found is not None
-            row = self._judged(row)
-        if row or self._taken is not None:
-            self._rows.append((self._step, row))
+    def _take(self) -> None:
+        """Make the weights as they are now the checkpoint of the step that goes on."""
+        assert self._writer is not None
+        self._taken, self._keeps_next = self._weights_now(), False
+        if not all(np.isfinite(values).all() for values in self._taken.values()):
+            self._diverge("weights are no finite numbers")
+            return
+        with self._failing(f"the checkpoint of step {self._step:,} is not kept, and the loop goes on"):
+            self._write_rows()
+            self._writer.save(self._step, state=None, checkpoint=self._taken, status="training")
+
+    def _complete_row(self) -> None:
+        """End the row of the step that goes on: at a checkpoint, with what is missing of it."""
+        if self._taken is not None and self._found is not None:
+            with self._failing("the loop goes on"):
+                self._row = self._judge.row(self._step, self._found.weights_in(self._taken), self._row)
+        if self._row or self._taken is not None:
+            self._rows.append((self._step, self._row))
         if self._writer is None:
             return
-        bad = next((name for name, value in row.items() if not math.isfinite(value)), "")
-        is_finite = self._taken is None or all(np.isfinite(values).all() for values in self._taken.values())
-        try:
+        with self._failing("its rows are kept for later, and the loop goes on"):
             self._write_rows()
-            if bad or not is_finite:
-                self._end_diverged(bad)
-            elif self._taken is not None:
-                self._writer.save(self._step, state=None, checkpoint=self._taken, status=status)
-            elif status != "training":
-                self._writer.end(status)
-        except DiskError as error:
-            self._fail(error)
+        if bad := next((name for name, value in self._row.items() if not math.isfinite(value)), ""):
+            self._diverge(f"the {bad.replace('_', ' ')} is not a finite number")
 
-    def _judged(self, row: Mapping[str, float]) -> dict[str, float]:
-        """The row with what is missing of it."""
-        assert self._found is not None
-        assert self._taken is not None
-        weights = self._found.weights_in(self._taken)
-        try:
-            return self._judge.row(self._step, weights, row)
-        except GrokvizError as error:
-            self._fail(error)
-            return dict(row)
+    def _end(self, status: str) -> None:
+        assert self._writer is not None
+        self._complete_row()
+        if not self._is_idle:
+            with self._failing("the run stays as it was at its last checkpoint"):
+                self._writer.end(status)
 
     def _write_rows(self) -> None:
         assert self._writer is not None
@@ -284,20 +281,25 @@ class Monitor:
             self._writer.append_history(*self._rows[0])
             del self._rows[0]
 
-    def _fail(self, error: GrokvizError) -> None:
-        if self._on_error == "raise":
-            raise error
-        warnings.warn(f"{error}; the loop goes on", GrokvizWarning, stacklevel=2)
+    @contextmanager
+    def _failing(self, otherwise: str) -> Iterator[None]:
+        """Where the block fails, raise that, or warn, as was asked for."""
+        try:
+            yield
+        except GrokvizError as error:
+            is_of_loop = not isinstance(error, DiskError | ContradictionError)
+            if self._on_error == "raise" or is_of_loop:
+                raise
+            warnings.warn(f"{error}; {otherwise}", GrokvizWarning, stacklevel=4)
 
-    def _end_diverged(self, bad: str) -> None:
+    def _diverge(self, what: str) -> None:
         assert self._writer is not None
-        self._writer.end("diverged")
         self._is_idle = True
-        what = f"the {bad.replace('_', ' ')} is not a finite number" if bad else "weights are no finite numbers"
+        self._writer.end("diverged")
         warnings.warn(
             f"{self.directory} diverged: at step {self._step:,} {what}; nothing later is kept, the checkpoints before are",
             GrokvizWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
 
     def _look_at(self, model: Any) -> None:
@@ -330,6 +332,19 @@ class Monitor:
             begun(self.directory, config, loop, device=device, step=self._step, resume=self._resume)
         )
         self._keeps_next = self._writer.is_empty
+        self._found = found
+        if not self._keeps_next:
+            self._make_up_rows()
+
+    def _make_up_rows(self) -> None:
+        """Measure the row of a checkpoint that the killed loop had not completed."""
+        run = self.run
+        assert self._found is not None
+        rows = run.history["epoch"].values if run.has_rows else ()
+        for epoch in run.epochs:
+            if epoch < self._step and epoch not in rows:
+                row = self._judge.row(epoch, self._found.weights_in(run.weights(epoch)), {})
+                self._rows.append((epoch, row))
 
     def _weights_now(self) -> dict[str, np.ndarray]:
         assert self._found is not None
@@ -348,8 +363,10 @@ class Monitor:
         ]
 
     def _marks(self) -> tuple[float, ...]:
-        """What changes with an update: torch's count of the changes of each parameter, and a number of each."""
-        return (*(values._version for values in self._parameters), *(view[0].item() for view in self._views))
+        """What changes with an update: torch's count of the changes of each parameter, where it lies, and a number of each."""
+        counts = [values._version for values in self._parameters]
+        places = [values.data_ptr() for values in self._parameters]
+        return (*counts, *places, *(view[0].item() for view in self._views))
 
 
 def _number(name: str, value: Any) -> float:

@@ -162,8 +162,12 @@ class Run:
     @property
     def has_begun(self) -> bool:
         """Whether there is anything beyond the configuration: a checkpoint, a training state, or rows of history."""
-        rows = any(segment.epoch >= 0 for segment in self.manifest.history)
-        return bool(self.manifest.epochs or self.manifest.state_epochs or rows)
+        return bool(self.manifest.epochs or self.manifest.state_epochs or self.has_rows)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there are committed rows of history."""
+        return any(segment.epoch >= 0 for segment in self.manifest.history)
 
     @property
     def status(self) -> str:
