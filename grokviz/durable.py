@@ -62,11 +62,12 @@ class GrowingFile:
             DiskError: it cannot be written, and the file is as it was.
         """
         try:
-            with _reasons(self._path):
-                _write_all(self._descriptor, content)
-        except BaseException:
+            _write_all(self._descriptor, content)
+        except BaseException as error:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
+            if isinstance(error, OSError):
+                raise _refused(self._path, error) from error
             raise
         self._size += len(content)
 
@@ -150,4 +151,8 @@ def _reasons(path: Path, verb: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskError(f"{path} cannot be {verb} ({error.strerror}); everything completed so far is kept") from error
+        raise _refused(path, error, verb) from error
+
+
+def _refused(path: Path, error: OSError, verb: str = "written") -> DiskError:
+    return DiskError(f"{path} cannot be {verb} ({error.strerror}); everything completed so far is kept")

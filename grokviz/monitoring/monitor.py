@@ -15,7 +15,6 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -36,7 +35,7 @@ from grokviz.monitoring.modules import Logits, hooks_of, tensors_of, unwrapped
 from grokviz.monitoring.naming import Names
 from grokviz.store import Run, RunWriter, open_run
 from grokviz.tasks.train_pairs import TrainPairs
-from grokviz.training.schedule import is_checkpoint
+from grokviz.training.schedule import geometric_epochs
 
 OnError = Literal["raise", "warn"]
 
@@ -95,9 +94,9 @@ class Monitor:
         every = whole("every", EVERY if every is None else every, least=1)
         if steps is not None:
             steps = whole("steps", steps, least=1, most=MAX_EPOCHS)
-        self._schedule = TrainingConfig(epochs=steps or MAX_EPOCHS, checkpoint_every=every)
-        if steps is None:
-            self._schedule = replace(self._schedule, geometric_checkpoints=0)
+        schedule = None if steps is None else TrainingConfig(epochs=steps, checkpoint_every=every)
+        self._early = frozenset() if schedule is None else geometric_epochs(schedule) | {steps}
+        """The steps of checkpoints besides the regular ones: those of `grokviz.train`."""
         self._task = task_of(task, p=p, train_pairs=train_pairs)
         self._steps, self._every, self._names, self._logits = steps, every, names, logits
         self._stated, self._resume, self._on_error = dict(stated or {}), bool(resume), on_error
@@ -157,7 +156,7 @@ class Monitor:
             return
         if model is not self._model:
             self._look_at(model)
-        if self._taken is None and (self._keeps_next or is_checkpoint(self._schedule, step)):
+        if self._taken is None and (self._keeps_next or step % self._every == 0 or step in self._early):
             self._take()
         self._mark = self._marks()
 
@@ -259,14 +258,19 @@ class Monitor:
         if self._taken is not None and self._found is not None:
             with self._failing("the loop goes on"):
                 self._row = self._judge.row(self._step, self._found.weights_in(self._taken), self._row)
-        if self._row or self._taken is not None:
-            self._rows.append((self._step, self._row))
+        row = self._row
+        if row or self._taken is not None:
+            self._rows.append((self._step, row))
         if self._writer is None:
             return
-        with self._failing("its rows are kept for later, and the loop goes on"):
+        try:
             self._write_rows()
-        if bad := next((name for name, value in self._row.items() if not math.isfinite(value)), ""):
-            self._diverge(f"the {bad.replace('_', ' ')} is not a finite number")
+        except DiskError as error:
+            self._fail(error, "its rows are kept for later, and the loop goes on")
+        for name, value in row.items():
+            if not math.isfinite(value):
+                self._diverge(f"the {name.replace('_', ' ')} is not a finite number")
+                return
 
     def _end(self, status: str) -> None:
         assert self._writer is not None
@@ -286,11 +290,13 @@ class Monitor:
         """Where the block fails, raise that, or warn, as was asked for."""
         try:
             yield
-        except GrokvizError as error:
-            is_of_loop = not isinstance(error, DiskError | ContradictionError)
-            if self._on_error == "raise" or is_of_loop:
-                raise
-            warnings.warn(f"{error}; {otherwise}", GrokvizWarning, stacklevel=4)
+        except (DiskError, ContradictionError) as error:
+            self._fail(error, otherwise)
+
+    def _fail(self, error: GrokvizError, otherwise: str) -> None:
+        if self._on_error == "raise":
+            raise error
+        warnings.warn(f"{error}; {otherwise}", GrokvizWarning, stacklevel=4)
 
     def _diverge(self, what: str) -> None:
         assert self._writer is not None
@@ -355,18 +361,18 @@ class Monitor:
     def _watch_changes(self) -> None:
         """Prepare to tell, at each step and at next to no cost, whether the weights have changed."""
         assert self._module is not None
-        self._parameters = list(self._module.parameters())
+        trained = [values for values in self._module.parameters() if values.requires_grad]
+        self._watched = trained[:1] + trained[1:][-2:]
+        on_cpu = [values.detach() for values in self._watched if values.device.type == "cpu" and values.is_contiguous()]
         self._views = [
-            values.detach().numpy().reshape(-1)
-            for values in self._parameters
-            if values.device.type == "cpu" and values.is_contiguous() and values.dtype is not torch.bfloat16
+            values.numpy().reshape(-1) for values in on_cpu if values.dtype in (torch.float32, torch.float64)
         ]
 
     def _marks(self) -> tuple[float, ...]:
-        """What changes with an update: torch's count of the changes of each parameter, where it lies, and a number of each."""
-        counts = [values._version for values in self._parameters]
-        places = [values.data_ptr() for values in self._parameters]
-        return (*counts, *places, *(view[0].item() for view in self._views))
+        """What an update changes, of three parameters: torch's count of their changes, where they lie, a number of each."""
+        counted = [values._version for values in self._watched]
+        counted += [values.data_ptr() for values in self._watched]
+        return (*counted, *[view.item(0) for view in self._views])
 
 
 def _number(name: str, value: Any) -> float:

@@ -29,11 +29,12 @@ def is_checkpoint(training: TrainingConfig, epoch: int) -> bool:
     >>> [epoch for epoch in range(31) if is_checkpoint(training, epoch)]
     [0, 1, 10, 20, 30]
     """
-    return epoch == training.epochs or epoch % training.checkpoint_every == 0 or epoch in _geometric_epochs(training)
+    return epoch == training.epochs or epoch % training.checkpoint_every == 0 or epoch in geometric_epochs(training)
 
 
 @cache
-def _geometric_epochs(training: TrainingConfig) -> frozenset[int]:
+def geometric_epochs(training: TrainingConfig) -> frozenset[int]:
+    """The geometrically spaced epochs of which the weights are kept."""
     last = training.geometric_until or training.epochs
     return frozenset(np.geomspace(1, last, training.geometric_checkpoints).round().astype(int).tolist())
 
