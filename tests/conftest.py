@@ -20,6 +20,7 @@ CHECKED += [
     f"grokviz.importing.{name}" for name in ("bundles", "evaluating", "files", "known_split", "layouts", "losses")
 ]
 CHECKED += [f"grokviz.importing.{name}" for name in ("series", "split_check", "splits", "tasks")]
+CHECKED += ["grokviz.monitoring"]
 
 with install_import_hook(CHECKED, "beartype.beartype"):
     import grokviz

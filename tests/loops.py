@@ -30,6 +30,22 @@ def data(task: TaskConfig = TASK) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([pairs, torch.full_like(pairs[:, :1], task.task.n)], dim=1), answers, train_mask(task)
 
 
+class Small(nn.Module):
+    """An MLP of two embeddings, of torch's own layers: it needs no TransformerLens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Embedding(N, 8), nn.Embedding(N, 8)
+        self.hidden, self.out = nn.Linear(16, 24), nn.Linear(24, N, bias=False)
+        generator = torch.Generator().manual_seed(0)
+        for values in self.parameters():
+            nn.init.normal_(values, std=0.3, generator=generator)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The logits of tokens a b, and whatever follows them."""
+        return self.out(self.hidden(torch.cat([self.first(tokens[:, 0]), self.second(tokens[:, 1])], dim=1)).relu())
+
+
 class Loop:
     """A model, its optimiser and its data: what somebody keeps in a checkpoint of their own."""
 

@@ -239,28 +239,29 @@ class Monitor:
                 f"step {step:,} comes after step {self._step:,}, but steps only ascend; a loop that goes on from an earlier "
                 "checkpoint of its own does so with a new Monitor(..., resume=True)"
             )
-        self._complete_row()
+        ended = self._step, self._row, self._taken
         self._step, self._row, self._taken = step, {}, None
+        if ended[0] >= 0:
+            self._complete(*ended)
 
     def _take(self) -> None:
         """Make the weights as they are now the checkpoint of the step that goes on."""
         assert self._writer is not None
         self._taken, self._keeps_next = self._weights_now(), False
         if not all(np.isfinite(values).all() for values in self._taken.values()):
-            self._diverge("weights are no finite numbers")
+            self._diverge(self._step, "weights are no finite numbers")
             return
         with self._failing(f"the checkpoint of step {self._step:,} is not kept, and the loop goes on"):
             self._write_rows()
             self._writer.save(self._step, state=None, checkpoint=self._taken, status="training")
 
-    def _complete_row(self) -> None:
-        """End the row of the step that goes on: at a checkpoint, with what is missing of it."""
-        if self._taken is not None and self._found is not None:
+    def _complete(self, step: int, row: dict[str, float], taken: dict[str, np.ndarray] | None) -> None:
+        """End the row of a step: at a checkpoint, with what is missing of it."""
+        if taken is not None and self._found is not None:
             with self._failing("the loop goes on"):
-                self._row = self._judge.row(self._step, self._found.weights_in(self._taken), self._row)
-        row = self._row
-        if row or self._taken is not None:
-            self._rows.append((self._step, row))
+                row = self._judge.row(step, self._found.weights_in(taken), row)
+        if row or taken is not None:
+            self._rows.append((step, row))
         if self._writer is None:
             return
         try:
@@ -269,12 +270,12 @@ class Monitor:
             self._fail(error, "its rows are kept for later, and the loop goes on")
         for name, value in row.items():
             if not math.isfinite(value):
-                self._diverge(f"the {name.replace('_', ' ')} is not a finite number")
+                self._diverge(step, f"the {name.replace('_', ' ')} is not a finite number")
                 return
 
     def _end(self, status: str) -> None:
         assert self._writer is not None
-        self._complete_row()
+        self._complete(self._step, self._row, self._taken)
         if not self._is_idle:
             with self._failing("the run stays as it was at its last checkpoint"):
                 self._writer.end(status)
@@ -298,12 +299,12 @@ class Monitor:
             raise error
         warnings.warn(f"{error}; {otherwise}", GrokvizWarning, stacklevel=4)
 
-    def _diverge(self, what: str) -> None:
+    def _diverge(self, step: int, what: str) -> None:
         assert self._writer is not None
         self._is_idle = True
         self._writer.end("diverged")
         warnings.warn(
-            f"{self.directory} diverged: at step {self._step:,} {what}; nothing later is kept, the checkpoints before are",
+            f"{self.directory} diverged: at step {step:,} {what}; nothing later is kept, the checkpoints before are",
             GrokvizWarning,
             stacklevel=4,
         )

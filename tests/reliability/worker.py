@@ -21,6 +21,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         *("grokviz.training.resuming", "grokviz.analysis.taking.measuring", "grokviz.cli.commands", "grokviz.report"),
+        "grokviz.monitoring.monitor",
         # and what these import when they are first called, each child a second of its own
         *("tyro", "torch._dynamo", "plotly.graph_objects", "h5netcdf", "einops", "typeguard"),
     ]
