@@ -228,3 +228,11 @@ def test_some_measures_are_read_as_they_are_among_all(tiny_run: grokviz.Run) -> 
     assert {name: values.dims for name, values in some.items()} == {name: values.dims for name, values in every.items()}
     assert some.attrs["absent"] == tiny_run.measurements.attrs["absent"]
     assert some["loss"].attrs["formula"] == every["loss"].attrs["formula"]
+
+
+def test_a_manifest_is_written_as_json_indents_it() -> None:
+    from grokviz.store.manifest import _json
+
+    values = {"a": [], "b": {}, "c": [1, [2, {"x": None, "é\n": 1.5e-7, "t": True}]], "": -0.0, "far": float("inf")}
+    for value in (values, [values], "x", 3, None, {}):
+        assert _json(value, "\n") == json.dumps(value, indent=1)

@@ -144,7 +144,7 @@ def _sweep(directory: Path, manifest: Manifest) -> None:
     remove.
     """
     for folder in (CHECKPOINT_FOLDER, STATE_FOLDER):
-        for path in sorted((directory / folder).glob("*")):
-            name = f"{folder}/{path.name}"
-            if is_name_in_run(name) and name not in manifest.files:
-                remove(path)
+        there = (directory / folder).iterdir() if (directory / folder).is_dir() else ()
+        for name in sorted(f"{folder}/{path.name}" for path in there):
+            if name not in manifest.files and is_name_in_run(name):
+                remove(directory / name)

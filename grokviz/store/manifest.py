@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +111,17 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """The manifest as JSON, with its checksum."""
         files = {name: _entry_to_json(entry) for name, entry in self.files.items()}
-        values = {
+        values: dict[str, Any] = {
             "schema_version": self.schema_version,
             "status": self.status,
             "files": files,
-            "history": [asdict(segment) for segment in self.history],
+            "history": [{"epoch": s.epoch, "end": s.end, "sha256": s.sha256} for s in self.history],
             "continuations": [_continuation_to_json(continuation) for continuation in self.continuations],
             **({"removed": {str(epoch): sha256 for epoch, sha256 in self.removed.items()}} if self.removed else {}),
         }
-        return _json({**values, "checksum": hashlib.sha256(_json(values)).hexdigest()})
+        text = _json(values, "\n")
+        checksum = hashlib.sha256(f"{text}\n".encode()).hexdigest()
+        return f'{text[:-2]},\n "checksum": "{checksum}"\n}}\n'.encode()
 
     def _epochs_in(self, folder: str) -> tuple[int, ...]:
         epochs = (epoch_in(name, folder) for name in self.files)
@@ -209,5 +212,19 @@ def _epoch_of(text: str) -> int:
     return int(text)
 
 
-def _json(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=1) + "\n").encode()
+def _json(value: Any, newline: str) -> str:
+    """What `json.dumps(value, indent=1)` gives, in a fraction of the time: that indents in many small steps, and a run's manifest
+    is written at every checkpoint.
+    """
+    inner = f"{newline} "
+    if isinstance(value, str):
+        return _quoted(value)
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, dict) and value:
+        items = [f"{_quoted(name)}: {_json(each, inner)}" for name, each in value.items()]
+        return f"{{{inner}{f',{inner}'.join(items)}{newline}}}"
+    if isinstance(value, list | tuple) and value:
+        items = [_json(each, inner) for each in value]
+        return f"[{inner}{f',{inner}'.join(items)}{newline}]"
+    return json.dumps(value)

@@ -24,7 +24,7 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
     run = find_run(directory)
     if begun and not run.epochs and run.status == "importing":
         raise GrokvizError(f"{directory} holds no network yet; if its import has ended, {import_again(run)}")
-    if begun and not run.epochs and run.origin and run.origin.loop:
+    if begun and not run.epochs and _is_of_loop(run):
         raise GrokvizError(f"{directory} holds no checkpoint yet; if its loop has ended, {loop_again(run)}")
     if begun and not run.epochs:
         raise GrokvizError(
@@ -32,6 +32,14 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
         )
     run.config  # noqa: B018 - a senseless configuration is refused here, once, not in the middle of the work
     return run
+
+
+def _is_of_loop(run: Run) -> bool:
+    """Whether a Monitor began the run, as far as that can be read."""
+    try:
+        return bool(run.origin and run.origin.loop)
+    except GrokvizError:
+        return False
 
 
 def find_run(directory: Path) -> Run:
