@@ -23,7 +23,18 @@ def test_the_three_examples_work_one_after_the_other(tiny_config: RunConfig, tmp
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"train", "measure", "figures", "notebook"}
+    trained = {"train", "measure", "figures", "notebook"}
+    own_loops = {"own_loop", "own_loop_hugging_face", "own_loop_lightning"}  # the last two in test_adapters.py
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == trained | own_loops
+
+
+@pytest.mark.slow
+def test_the_example_of_a_loop_of_ones_own_leaves_a_run(tmp_path: Path) -> None:
+    run = runpy.run_path(str(EXAMPLES / "own_loop.py"))["main"](tmp_path / "run", p=11, steps=30)
+    assert run.status == "finished"
+    assert run.epochs[-1] == 30
+    assert run.config.model.biases == "mlp_in"
+    assert grokviz.measure(run)["loss"].notnull().all()
 
 
 @pytest.mark.slow

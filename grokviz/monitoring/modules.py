@@ -34,7 +34,7 @@ REPEATABLE = 1e-6
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """The module that `model` is, without what torch.compile and data parallelism put around it.
+    """The module that `model` is, without what torch.compile, data parallelism and Lightning put around it.
 
     Raises:
         GrokvizError: it is no module of torch.
@@ -45,7 +45,13 @@ def unwrapped(model: Any) -> nn.Module:
         own = vars(model).get("_modules", {})
         if set(own) == {name} and not model._parameters and type(model).__module__.startswith("torch."):
             return unwrapped(own[name])
-    return model
+    return _network_in(model) if any(kind.__name__ == "LightningModule" for kind in type(model).__mro__) else model
+
+
+def _network_in(module: nn.Module) -> nn.Module:
+    """The network in a LightningModule: its one part that has all parameters, if there is such a one; else itself."""
+    parts = [part for part in module.children() if next(part.parameters(), None) is not None]
+    return parts[0] if len(parts) == 1 and not module._parameters else module
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

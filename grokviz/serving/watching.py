@@ -1,6 +1,7 @@
 """A run's report while it trains: served on this machine alone, new as checkpoints come. Nothing in the run is touched."""
 
 import json
+import math
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import xarray as xr
 
+from grokviz.analysis.reading.scalars import by_epoch
 from grokviz.analysis.taking.measuring import measure_in_memory
 from grokviz.checks import as_path, whole
 from grokviz.errors import GrokvizError, NoRunError
@@ -18,6 +20,7 @@ from grokviz.monitoring.monitor import Monitor
 from grokviz.report import render_report
 from grokviz.report.assembling import rendered
 from grokviz.store import Run, open_run
+from grokviz.training.trackers import Tracker
 
 ADDRESS = "127.0.0.1"
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -33,7 +36,7 @@ class Watcher:
     is a context manager, at whose end the server ends.
     """
 
-    def __init__(self, run: Run | Monitor | str | Path, *, port: int = 0) -> None:
+    def __init__(self, run: Run | Monitor | str | Path, *, port: int = 0, tracker: Tracker | None = None) -> None:
         """A server of the run's page on this machine's own address; the system chooses a free port if it is 0. Of a monitor that
         has seen nothing yet, there need not be a run.
         """
@@ -46,6 +49,9 @@ class Watcher:
         self._page = _waiting(self.directory, "it has no checkpoint yet" if self.run else NOT_BEGUN)
         self._measurements: xr.Dataset | None = self.run.measurements if self.run and self.run.is_measured else None
         self._seen: object = None
+        self._tracker = tracker
+        self._tracked: set[int] = set()
+        """The epochs whose measures the tracker has been told."""
         self._ended = threading.Event()
         port = whole("port", port, least=0, most=65_535)
         try:
@@ -80,7 +86,18 @@ class Watcher:
             return False
         self._measurements, self._seen = measurements, seen
         self.version += 1
+        self._track(measurements)
         return True
+
+    def _track(self, measurements: xr.Dataset) -> None:
+        """Tell the tracker of the epochs that are new, as they are measured now."""
+        if self._tracker is None:
+            return
+        table = by_epoch(measurements)
+        for epoch in table.index.difference(sorted(self._tracked)).tolist():
+            values = {str(name): float(value) for name, value in table.loc[epoch].items() if math.isfinite(value)}
+            self._tracker.measured(epoch, values)
+            self._tracked.add(epoch)
 
     def follow(self) -> None:
         """Update until it is closed: through the end of the training, and its going on.
@@ -119,17 +136,20 @@ class Watcher:
         self.close()
 
 
-def watch(run: Run | Monitor | str | Path, *, port: int = 0) -> Watcher:
+def watch(run: Run | Monitor | str | Path, *, port: int = 0, tracker: Tracker | None = None) -> Watcher:
     """A server, on this machine alone, of the page of a run that may still train, which is brought up to date in the background.
 
     A monitor is watched from before its first step on. `.url` is where to look; the page takes in new checkpoints as they are
     measured. Nothing in the run is changed, and it goes on
     through the end of the training and its going on. `.close()`, or the end of a `with` block, ends it.
 
+    A `tracker` of `grokviz.trackers` is told every measure that is one number an epoch, or one for each split, of each checkpoint
+    once, as it was measured when it was new: with the key frequencies of then.
+
     Raises:
         GrokvizError: there is no run, or the port is taken.
     """
-    watcher = Watcher(run, port=port)
+    watcher = Watcher(run, port=port, tracker=tracker)
     threading.Thread(target=watcher.follow, name="grokviz watch: measuring", daemon=True).start()
     return watcher
 

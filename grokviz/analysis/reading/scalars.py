@@ -46,7 +46,7 @@ def scalars(measurements: xr.Dataset | Run | str | Path, *, at: At | None = None
         return table
     parts = runs_in(data)
     tables = [
-        _by_epoch(part).assign(**own, **outcome_and_times(phases_of(part)))
+        by_epoch(part).assign(**own, **outcome_and_times(phases_of(part)))
         for part, own in zip(parts, _differences(parts), strict=True)
     ]
     if "run" not in data.dims:
@@ -69,7 +69,7 @@ def table_at(parts: list[xr.Dataset], at: At) -> pd.DataFrame:
         row: dict[str, Any] = {"epoch": math.nan if moment.epoch is None else moment.epoch, **outcome_and_times(times)}
         row["key_frequencies"] = list(key_frequencies_of(part))
         if moment.epoch is not None:
-            row |= _by_epoch(part.sel(epoch=[moment.epoch])).iloc[0].to_dict()
+            row |= by_epoch(part.sel(epoch=[moment.epoch])).iloc[0].to_dict()
         rows.append(row)
     table = pd.DataFrame(rows, index=pd.Index(names, name="run"))
     table.attrs["absent"] = absent_ones(moments)
@@ -121,7 +121,8 @@ def _ends(interval: Interval | None, last: float, *, is_told: bool) -> tuple[flo
     return (last, math.inf) if is_told else (math.nan, math.nan)
 
 
-def _by_epoch(data: xr.Dataset) -> pd.DataFrame:
+def by_epoch(data: xr.Dataset) -> pd.DataFrame:
+    """The measures of one run that are one number an epoch, or one for each split, a row for each measured epoch."""
     columns: dict[str, Any] = {}
     for name, values in data.data_vars.items():
         if "epoch" not in values.dims or values.dtype.kind not in "fiub":
