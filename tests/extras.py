@@ -51,11 +51,24 @@ def tracking(tracker: str, pattern: str) -> str:
     return TINY + TRACKING.replace("TRACKER", f"grokviz.trackers.{tracker}").replace("PATTERN", pattern)
 
 
+def own_loop(trainer: str) -> str:
+    """What trains for a few steps with somebody's trainer, as the example does."""
+    return f"""
+import runpy
+from pathlib import Path
+
+main = runpy.run_path(str(ROOT / "examples" / "own_loop_{trainer}.py"))["main"]
+assert main(Path("run"), p=7, steps=20).status == "finished"
+"""
+
+
 JOBS = {
     "notebook": f"SETUP = '''{TINY}'''\n{NOTEBOOK}",
     "wandb": tracking('wandb(config, mode="offline")', "run-*.wandb"),
     "tensorboard": tracking('tensorboard(config, "logs")', "events.out.tfevents.*"),
     "trackio": tracking("trackio(config)", "*.db"),
+    "transformers": own_loop("hugging_face"),
+    "lightning": own_loop("lightning"),
     "parquet": TINY
     + """
 import sys
