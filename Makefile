@@ -17,7 +17,7 @@ help:
 	@echo "make docs    execute the tutorial and build the site: site/index.html"
 	@echo "make extras  install each extra into a fresh environment, and see it do its job (ten minutes)"
 	@echo "make arm     build the kernel with clang and for 64-bit ARM, and hold it to float64 (a minute)"
-	@echo "make transformer-lens-4   hold exports to TransformerLens 4, in an environment of its own (three minutes)"
+	@echo "make transformer-lens-4   hold exports to TransformerLens 4, and follow it, in an environment of its own (three minutes)"
 	@echo "make ledger   write docs/ledger.md, the published values that are reproduced (FILES=the folder of published networks)"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make readme  write the table of commands into README.md"
@@ -65,6 +65,10 @@ transformer-lens-4: $(VENV)/installed-test
 	rm -rf .venv-4/exports
 	$(BIN)/python tests/transformer_lens_4.py write .venv-4/exports
 	.venv-4/bin/python -W ignore tests/transformer_lens_4.py check .venv-4/exports
+	.venv-4/bin/pip install --disable-pip-version-check --quiet --constraint .venv-4/constraints.txt \
+		xarray pandas h5netcdf h5py filelock safetensors einops jaxtyping tqdm
+	PYTHONPATH=$(CURDIR) .venv-4/bin/python -W ignore tests/transformer_lens_4.py train .venv-4/exports
+	$(BIN)/python -W ignore tests/transformer_lens_4.py measure .venv-4/exports
 
 # The compilers and the emulator are Debian's.
 arm: $(VENV)/installed-test

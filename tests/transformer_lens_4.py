@@ -1,7 +1,8 @@
 """Exports in TransformerLens 4: its own converter and `boot_native` have our logits, and its bridge our activations at the hooks.
 
 It needs another TransformerLens than grokviz, so it runs in an environment of its own: `make transformer-lens-4`. With `write
-FOLDER` it writes networks and what they compute, in ours; with `check FOLDER` it holds version 4 to that, in the other.
+FOLDER` it writes networks and what they compute, in ours; with `check FOLDER` it holds version 4 to that, in the other. And a
+Monitor follows a bridge while it trains: with `train FOLDER` there, and with `measure FOLDER` the run is measured here.
 """
 
 import json
@@ -98,6 +99,49 @@ def check(folder: Path) -> None:
     sys.exit(0 if worst < EQUAL else 1)
 
 
+def train(folder: Path) -> None:
+    """Train a bridge, followed by a Monitor, and hold the run's checkpoints to its own state."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    import grokviz
+
+    described = json.loads((folder / "0" / "config.json").read_text())
+    torch.manual_seed(0)
+    bridge = TransformerBridge.boot_native(TransformerBridgeConfig(**described["architecture"]))
+    p = 7
+    pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    tokens, answers = torch.cat([pairs, torch.full((p * p, 1), p)], dim=1), pairs.sum(dim=1) % p
+    kept = torch.randperm(p * p)[:30]
+    optimizer = torch.optim.AdamW(bridge.parameters(), lr=1e-3)
+    with grokviz.Monitor(folder / "followed", "addition", p=p, train_pairs=kept, steps=20, every=10) as monitor:
+        for step in range(20):
+            monitor.see(step, bridge)
+            loss = torch.nn.functional.cross_entropy(bridge(tokens[kept])[:, -1], answers[kept])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            monitor.loss(step, train=loss.item())
+        monitor.see(20, bridge)
+    with torch.no_grad():
+        np.save(folder / "logits.npy", bridge(tokens)[:, -1].numpy())
+    print(f"a bridge was followed for 20 steps: {monitor.run!r}")
+
+
+def measure(folder: Path) -> None:
+    """Measure the run of the bridge, and hold its last network to the bridge's own logits."""
+    import grokviz
+
+    run = grokviz.open_run(folder / "followed")
+    assert not grokviz.check_run(run).damages
+    assert grokviz.measure(run, progress=False)["loss"].notnull().all()
+    pairs = torch.cartesian_prod(torch.arange(7), torch.arange(7))
+    logits = run.model("last")(torch.cat([pairs, torch.full((49, 1), 7)], dim=1))[:, -1]
+    difference = _relative(logits.detach().numpy(), np.load(folder / "logits.npy"))
+    print(f"its last checkpoint, as a HookedTransformer: {difference:.1e} from the bridge's logits")
+    sys.exit(0 if difference < EQUAL else 1)
+
+
 def _relative(found: np.ndarray, expected: np.ndarray) -> float:
     """The difference as a share of the norm, where no mask is; infinite where what was found is no number there."""
     known = np.isfinite(expected) & (np.abs(expected) < 1e4)
@@ -107,4 +151,4 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    {"write": write, "check": check}[sys.argv[1]](Path(sys.argv[2]))
+    {"write": write, "check": check, "train": train, "measure": measure}[sys.argv[1]](Path(sys.argv[2]))
