@@ -224,6 +224,7 @@ def test_a_killed_loop_goes_on_from_a_checkpoint_of_its_own_to_the_same_run(loop
         for at in range(27):
             monitor.see(at, first.model)
             monitor.loss(at, train=first.update())
+        monitor._write_rows()
         monitor._open.close()  # as the end of its process does
         second = Loop(initial_model(OWN))
         second.load(states[step])

@@ -12,6 +12,7 @@ The run is of the kind that `grokviz.train` writes, by the same writer: whole or
 """
 
 import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,9 @@ from grokviz.tasks.train_pairs import TrainPairs
 from grokviz.training.schedule import geometric_epochs
 
 OnError = Literal["raise", "warn"]
+
+SECONDS_BETWEEN_ROWS = 0.05
+"""A row takes longer to write than all else that a step without a checkpoint asks for; so several are written together."""
 
 EVERY = 200
 """Steps between regular checkpoints, where that is not said."""
@@ -108,6 +112,8 @@ class Monitor:
         self._found: Found | None = None
         self._rows: list[tuple[int, dict[str, float]]] = []
         """Rows that are not in the file yet."""
+        self._written = -math.inf
+        """When they were written last."""
         self._step = -1
         """The step that goes on: its row is not complete."""
         self._row: dict[str, float] = {}
@@ -264,10 +270,13 @@ class Monitor:
             self._rows.append((step, row))
         if self._writer is None:
             return
-        try:
-            self._write_rows()
-        except DiskError as error:
-            self._fail(error, "its rows are kept for later, and the loop goes on")
+        now = time.monotonic()
+        if now - self._written >= SECONDS_BETWEEN_ROWS:
+            self._written = now
+            try:
+                self._write_rows()
+            except DiskError as error:
+                self._fail(error, "its rows are kept for later, and the loop goes on")
         for name, value in row.items():
             if not math.isfinite(value):
                 self._diverge(step, f"the {name.replace('_', ' ')} is not a finite number")
@@ -278,13 +287,14 @@ class Monitor:
         self._complete(self._step, self._row, self._taken)
         if not self._is_idle:
             with self._failing("the run stays as it was at its last checkpoint"):
+                self._write_rows()
                 self._writer.end(status)
 
     def _write_rows(self) -> None:
         assert self._writer is not None
-        while self._rows:
-            self._writer.append_history(*self._rows[0])
-            del self._rows[0]
+        if self._rows:
+            self._writer.append_rows(self._rows)
+            self._rows.clear()
 
     @contextmanager
     def _failing(self, otherwise: str) -> Iterator[None]:
@@ -302,6 +312,7 @@ class Monitor:
     def _diverge(self, step: int, what: str) -> None:
         assert self._writer is not None
         self._is_idle = True
+        self._write_rows()
         self._writer.end("diverged")
         warnings.warn(
             f"{self.directory} diverged: at step {step:,} {what}; nothing later is kept, the checkpoints before are",
@@ -362,18 +373,14 @@ class Monitor:
     def _watch_changes(self) -> None:
         """Prepare to tell, at each step and at next to no cost, whether the weights have changed."""
         assert self._module is not None
-        trained = [values for values in self._module.parameters() if values.requires_grad]
-        self._watched = trained[:1] + trained[1:][-2:]
-        on_cpu = [values.detach() for values in self._watched if values.device.type == "cpu" and values.is_contiguous()]
-        self._views = [
-            values.numpy().reshape(-1) for values in on_cpu if values.dtype in (torch.float32, torch.float64)
-        ]
+        self._watched = [values for values in self._module.parameters() if values.requires_grad][-1:]
+        plain = [values.detach() for values in self._watched if values.device.type == "cpu" and values.is_contiguous()]
+        self._views = [values.numpy().reshape(-1) for values in plain if values.dtype in (torch.float32, torch.float64)]
 
     def _marks(self) -> tuple[float, ...]:
-        """What an update changes, of three parameters: torch's count of their changes, where they lie, a number of each."""
-        counted = [values._version for values in self._watched]
-        counted += [values.data_ptr() for values in self._watched]
-        return (*counted, *[view.item(0) for view in self._views])
+        """What an update changes, of the last parameter: torch's count of its changes, where it lies, and a number of it."""
+        marks = [mark for values in self._watched for mark in (values._version, values.data_ptr())]
+        return (*marks, *[view.item(0) for view in self._views])
 
 
 def _number(name: str, value: Any) -> float:

@@ -1,7 +1,7 @@
 """Writing a run while it trains."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -154,8 +154,12 @@ class RunWriter:
 
     def append_history(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add epoch's row; columns that `row` lacks stay empty."""
-        self._append(row_bytes(epoch, row))
-        self._last_row = epoch
+        self.append_rows([(epoch, row)])
+
+    def append_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Add rows in one piece: all are there then, or none."""
+        self._append(b"".join([row_bytes(epoch, row) for epoch, row in rows]))
+        self._last_row = rows[-1][0]
 
     def save(self, epoch: int, *, state: Tensors | None, checkpoint: Tensors | None, status: str) -> None:
         """Keep what training can go on from at `epoch`, if it can, the weights as a checkpoint if it is one, and the status.

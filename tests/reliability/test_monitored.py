@@ -20,6 +20,8 @@ from reliability import faults
 from reliability.worker import CONTEXT
 
 STEPS = 120
+MOST_LOST = 60
+"""Rows that several kills may cost at most, each a twentieth of a second."""
 KEPT = 15
 """Steps between the checkpoints that the loop itself keeps."""
 
@@ -66,13 +68,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[grokviz.Run, 
 
 def is_the_same(directory: Path, expected: grokviz.Run) -> bool:
     """Whether a run is undamaged, with the same weights, and a history of the same rows. A row that was not complete when the
-    loop was killed is measured again, to other last bits.
+    loop was killed is measured again at a checkpoint, to other last bits, and missing elsewhere; so may those be of a moment
+    before the kill.
     """
     run = grokviz.open_run(directory)
     if grokviz.check_run(run).damages or run.checkpoints != expected.checkpoints or run.status != "finished":
         return False
-    xr.testing.assert_allclose(run.history, expected.history, rtol=1e-6)
-    return True
+    rows = run.history["epoch"]
+    xr.testing.assert_allclose(run.history, expected.history.sel(epoch=rows), rtol=1e-6)
+    return set(run.epochs) <= set(rows.values.tolist()) and len(rows) >= expected.history.sizes["epoch"] - MOST_LOST
 
 
 @pytest.mark.slow
@@ -170,7 +174,7 @@ def test_a_full_disk_is_one_line_and_ends_the_loop_or_does_not(tmp_path: Path, m
         run = grokviz.open_run(directory)
         assert not grokviz.check_run(run).damages
         if on_error == "raise":
-            assert step == 8  # when the row of 7 is to be written
+            assert 8 <= step <= 10  # when rows, or the checkpoint of 10, are to be written
             assert run.epochs[:2] == (0, 5)
         else:
             # the checkpoint of then is missing, and said to be; rows are written when there is room again
