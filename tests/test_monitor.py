@@ -477,6 +477,17 @@ def test_another_network_is_not_taken_for_the_one_before(loop: Loop, tmp_path: P
             monitor.see(3, other)
 
 
+def test_a_damaged_history_is_repaired_from_the_checkpoints(loop: Loop, tmp_path: Path) -> None:
+    run = watched(tmp_path / "run", loop, range(20)).run
+    before, path = run.history, run.directory / "history.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n10,", b"\n10,9"))
+    assert list(grokviz.check_run(run).damages) == ["history.csv"]
+    grokviz.repair_run(run.directory)
+    assert not grokviz.check_run(run).damages
+    after = grokviz.open_run(run).history.sel(epoch=10)
+    xr.testing.assert_allclose(after, before.sel(epoch=10), rtol=1e-6)
+
+
 def test_two_monitors_do_not_write_one_run(loop: Loop, tmp_path: Path) -> None:
     first = grokviz.Monitor(tmp_path / "run", TASK, steps=4)
     first.see(0, loop.model)

@@ -1,14 +1,14 @@
 """The learner: the parameters and the optimiser, as training changes them, and the engine that says where they go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokviz.config import RunConfig
+from grokviz.config import RunConfig, TrainingConfig
 from grokviz.errors import GrokvizError, LackingError, argument
 from grokviz.models.architectures import ARCHITECTURES
 from grokviz.models.machine import cpu_threads, refuse_beyond_memory, training_bytes
@@ -151,7 +151,10 @@ def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
     Raises:
         GrokvizError: the checkpoint is not there or damaged.
     """
-    config = run.config.with_training(device="cpu", engine="auto")
+    trained = replace(
+        run.config, training=run.config.training or TrainingConfig()
+    )  # whoever trained it, its row is its weights'
+    config = trained.with_training(device="cpu", engine="auto")
     with cpu_threads(config.known_training.threads):
         device = torch.device("cpu")
         engine = engine_for(config, parameters_of(config, run.weights(epoch), device), *batches(config, device))
