@@ -39,9 +39,12 @@ assert "application/vnd.plotly.v1+json" in str(notebook.cells[3].outputs), "no f
 
 TRACKING = """
 from pathlib import Path
+from grokviz.serving.watching import Watcher
 
 with TRACKER as tracker:
     grokviz.train(config, "run", on_evaluation=tracker)
+    with Watcher("run", tracker=tracker) as watcher:
+        assert watcher.update()
 assert [path for path in Path.cwd().rglob("PATTERN") if path.stat().st_size], "nothing was tracked"
 """
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,26 @@ def test_measures_are_told_to_a_tracker_while_a_monitor_is_watched(tmp_path: Pat
     expected = grokviz.measure(monitor.run)["loss"].sel(split="test")
     assert [value for _, value in logged] == pytest.approx(expected.values.tolist(), rel=1e-5)
     assert "measures/total_weight_norm" in events.Tags()["scalars"]
+
+
+@pytest.mark.slow
+@needs("wandb")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_weights_and_biases_gets_measures_after_losses_of_later_epochs(tiny_run: grokviz.Run, tmp_path: Path) -> None:
+    settings = {"project": "tests", "mode": "offline", "dir": str(tmp_path)}
+    with (
+        grokviz.trackers.wandb({"learning_rate": 1e-3}, **settings) as tracker,
+        Watcher(tiny_run, tracker=tracker) as watcher,
+    ):
+        tracker(90, {"train_loss": 0.5}, None)
+        assert watcher.update()
+    (record,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    for _ in range(1200):  # wandb writes from a process of its own, which may lag behind on a busy machine
+        content = record.read_bytes()
+        if content.count(b"measures/loss_test") >= tiny_run.measurements.sizes["epoch"]:
+            break
+        time.sleep(0.1)
+    assert content.count(b"measures/loss_test") >= tiny_run.measurements.sizes["epoch"]
 
 
 def test_a_tracker_wants_a_configuration_or_a_mapping(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Judge:
             ratio = statistics.median(self._ratios)
             warnings.warn(
                 f"the train losses that are given are not the cross-entropies of the train pairs: their median ratio to those is "
-                f"{ratio:.2g}; are they of other pairs, of an update later, or of another loss? The history keeps them as given",
+                f"{ratio:.2g}; are they of other pairs, another task, an update later, or another loss?",
                 GrokvizWarning,
                 stacklevel=2,
             )

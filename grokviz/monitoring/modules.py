@@ -55,9 +55,9 @@ def _network_in(module: nn.Module) -> nn.Module:
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """All parameters of `module`, and its buffers of floating-point numbers, by its names; what is there twice is named once."""
+    """All parameters of `module`, and its buffers of floating-point numbers, by its names; what is there twice has both."""
     buffers = {name: values for name, values in module.named_buffers() if values.is_floating_point()}
-    return {**dict(module.named_parameters()), **buffers}
+    return {**dict(module.named_parameters(remove_duplicate=False)), **buffers}
 
 
 def refuse_another_architecture(module: nn.Module) -> None:

@@ -14,6 +14,7 @@ The run is of the kind that `grokviz.train` writes, by the same writer: whole or
 import math
 import time
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -106,9 +107,11 @@ class Monitor:
         self._stated, self._resume, self._on_error = dict(stated or {}), bool(resume), on_error
         self._judge = Judge(self._task)
         self._open = ExitStack()
+        weakref.finalize(self, self._open.close)  # where nobody closes it
         self._writer: RunWriter | None = None
         self._model: Any = None
         self._module: nn.Module | None = None
+        self._config: RunConfig | None = None
         self._found: Found | None = None
         self._rows: list[tuple[int, dict[str, float]]] = []
         """Rows that are not in the file yet."""
@@ -152,17 +155,11 @@ class Monitor:
         Raises:
             GrokvizError: the steps do not ascend; the model cannot be read, or is of another task; or the run cannot be written.
         """
-        if self._is_idle:
-            return
-        if type(step) is not int or step < 0:
-            step = whole("step", step, least=0, most=MAX_EPOCHS)
-        if step != self._step:
-            self._go_to(step)
-        if self._is_idle:
+        if not self._arrives(step):
             return
         if model is not self._model:
             self._look_at(model)
-        if self._taken is None and (self._keeps_next or step % self._every == 0 or step in self._early):
+        if self._taken is None and (self._keeps_next or self._step % self._every == 0 or self._step in self._early):
             self._take()
         self._mark = self._marks()
 
@@ -181,12 +178,8 @@ class Monitor:
         Raises:
             GrokvizError: the steps do not ascend, or what is given is no number.
         """
-        if self._is_idle:
+        if not self._arrives(step):
             return
-        if type(step) is not int or step < 0:
-            step = whole("step", step, least=0, most=MAX_EPOCHS)
-        if step != self._step:
-            self._go_to(step)
         row = self._row
         if train is not None:
             row["train_loss"] = train if type(train) is float else _number("train", train)
@@ -238,6 +231,16 @@ class Monitor:
             self._is_idle = True
             self._open.close()
 
+    def _arrives(self, step: int) -> bool:
+        """Be at `step`; False where nothing is to be done any more."""
+        if self._is_idle:
+            return False
+        if type(step) is not int or step < 0:
+            step = whole("step", step, least=0, most=MAX_EPOCHS)
+        if step != self._step:
+            self._go_to(step)
+        return not self._is_idle
+
     def _go_to(self, step: int) -> None:
         """End the step that went on, and begin another."""
         if step < self._step:
@@ -263,9 +266,12 @@ class Monitor:
 
     def _complete(self, step: int, row: dict[str, float], taken: dict[str, np.ndarray] | None) -> None:
         """End the row of a step: at a checkpoint, with what is missing of it."""
+        contradiction = None
         if taken is not None and self._found is not None:
-            with self._failing("the loop goes on"):
+            try:
                 row = self._judge.row(step, self._found.weights_in(taken), row)
+            except ContradictionError as error:
+                contradiction = error
         if row or taken is not None:
             self._rows.append((step, row))
         if self._writer is None:
@@ -281,6 +287,8 @@ class Monitor:
             if not math.isfinite(value):
                 self._diverge(step, f"the {name.replace('_', ' ')} is not a finite number")
                 return
+        if contradiction:
+            self._fail(contradiction, "the loop goes on")
 
     def _end(self, status: str) -> None:
         assert self._writer is not None
@@ -301,7 +309,7 @@ class Monitor:
         """Where the block fails, raise that, or warn, as was asked for."""
         try:
             yield
-        except (DiskError, ContradictionError) as error:
+        except DiskError as error:
             self._fail(error, otherwise)
 
     def _fail(self, error: GrokvizError, otherwise: str) -> None:
@@ -328,7 +336,7 @@ class Monitor:
             config = config_of(self._task, found, tensors_of(module))
             if self._writer is None:
                 self._begin(module, found, config)
-            elif config != self.run.config:
+            elif config != self._config:
                 raise GrokvizError(
                     f"at step {self._step:,} the monitor of {self.directory} sees another network than before; one monitor "
                     "follows one"
@@ -350,7 +358,7 @@ class Monitor:
             begun(self.directory, config, loop, device=device, step=self._step, resume=self._resume)
         )
         self._keeps_next = self._writer.is_empty
-        self._found = found
+        self._config, self._found = config, found
         if not self._keeps_next:
             self._make_up_rows()
 
