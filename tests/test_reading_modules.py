@@ -44,9 +44,11 @@ def test_a_generated_module_is_found_tensor_by_tensor_or_refused(seed: int) -> N
 class Written(nn.Module):
     """A transformer as a tutorial writes it."""
 
-    def __init__(self, *, n: int = N, d: int = 16, scale: float | None = None, dropout: float = 0.0) -> None:
+    def __init__(
+        self, *, n: int = N, d: int = 16, scale: float | None = None, dropout: float = 0.0, places: int = 3
+    ) -> None:
         super().__init__()
-        self.embed, self.position = nn.Embedding(n + 1, d), nn.Embedding(3, d)
+        self.embed, self.position = nn.Embedding(n + 1, d), nn.Embedding(places, d)
         self.attention, self.project = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.up, self.down, self.unembed = nn.Linear(d, 32), nn.Linear(32, d), nn.Linear(d, n, bias=False)
         self.dropout, self.scale = nn.Dropout(dropout), scale
@@ -83,6 +85,12 @@ def test_modules_as_tutorials_write_them_are_found() -> None:
     found = found_in(Attending())
     assert found.readings["W_V"].said == "attention.in_proj_weight [(part head d_head) d_model, part 3 of 3]"
     assert found.activation.name == "gelu"
+
+
+def test_of_more_positions_those_are_read_that_there_are() -> None:
+    found = found_in(Written(places=10))
+    assert found.readings["W_pos"].said == "position.weight [position d_model, the first 3 rows]"
+    assert found.parameters(tensors_of(Written(places=10)))["pos_embed.W_pos"].shape == (3, 16)
 
 
 @pytest.mark.parametrize("architecture", ["transformer", "mlp", "mlp_tied"])

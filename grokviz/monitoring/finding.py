@@ -8,6 +8,7 @@ from torch import nn
 from grokviz.errors import GrokvizError
 from grokviz.models.mlp import MLP
 from grokviz.models.transformer import TRANSFORMER
+from grokviz.monitoring.candidates import Candidates, Shape
 from grokviz.monitoring.found import Found
 from grokviz.monitoring.modules import (
     Copy,
@@ -20,7 +21,7 @@ from grokviz.monitoring.modules import (
     tensors_of,
 )
 from grokviz.monitoring.naming import Names, checked_names, known_names, layers_in
-from grokviz.monitoring.trying import Problem, Shape, Trial, sample_of
+from grokviz.monitoring.trying import Problem, Trial, sample_of
 
 
 def find(module: nn.Module, *, n: int, names: Names | None, logits: Logits | None) -> Found:
@@ -43,7 +44,8 @@ def find(module: nn.Module, *, n: int, names: Names | None, logits: Logits | Non
                 continue
             for shape in _shapes(n):
                 for copy in _askable(twin, tensors, shape, logits, problem):
-                    trial = Trial(copy, {name: tensors[name] for name in sources}, shape, allowed, problem)
+                    candidates = Candidates({name: tensors[name] for name in sources}, shape, allowed)
+                    trial = Trial(copy, candidates, problem)
                     found = trial.found()
                     if found is not None:
                         return found

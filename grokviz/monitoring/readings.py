@@ -53,18 +53,21 @@ class Reading:
     """The sizes that its shape does not tell."""
     part: int | None = None
     """Which part of the tensor it is, where that holds several."""
+    first: int | None = None
+    """How many of its rows are read, where there are more than ever are."""
 
     def of(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, "..."]:
         """The parameter: a view of the module's own tensor."""
         right = self.right if self.part is None else f"part {self.right}"
         known = {name: size for name, size in self.sizes.items() if re.search(rf"\b{name}\b", self.left)}
         whole = rearrange(tensors[self.source].squeeze(), f"{self.left} -> {right}", **known)
-        return whole if self.part is None else whole[self.part]
+        return whole[: self.first] if self.part is None else whole[self.part]
 
     @cached_property
     def said(self) -> str:
         """In words: the tensor, its axes and the part."""
         part = "" if self.part is None else f", part {self.part + 1} of {self.sizes['part']}"
+        part += "" if self.first is None else f", the first {self.first} rows"
         return f"{self.source} [{self.left}{part}]"
 
 
