@@ -1,5 +1,6 @@
 """What takes several packages: all of it in one go, and a repair that computes again what is lost."""
 
+from os import PathLike
 from pathlib import Path
 
 from grokviz import store
@@ -54,7 +55,7 @@ def try_without(run: Run, *, progress: bool = True) -> str:
     return ""
 
 
-def repair_run(directory: str | Path | Run) -> list[str]:
+def repair_run(directory: str | PathLike[str] | Run) -> list[str]:
     """Set what is damaged in `directory` aside, into RUN/damaged, and keep the rest; returns what was done, in words.
 
     Damaged rows of the history are dropped, and those of checkpoints are computed again from their weights. A lost or

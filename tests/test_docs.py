@@ -15,8 +15,8 @@ import pytest
 import grokviz
 
 ROOT = Path(__file__).parents[1]
-EXECUTED = ("5_",)
-"""The notebook that a test executes, with all that grokviz is for; `make docs` executes all."""
+EXECUTED = ("6_",)
+"""The notebook that a test executes, from a loop to its report; `make docs` executes all."""
 TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.py"))
 
 

@@ -82,8 +82,10 @@ def test_a_loop_of_fifteen_lines_leaves_the_run_that_grokviz_trains(own: grokviz
     assert theirs["test_loss"].notnull()["epoch"][theirs["test_loss"].notnull()].values.tolist() == at
 
     # and it is shown like one
-    assert grokviz.write_report(run).stat().st_size > 100_000
-    assert set(grokviz.compare([own, run])["run"].values.tolist())
+    assert grokviz.write_report(monitor).stat().st_size > 100_000  # a monitor is given wherever a run is
+    assert grokviz.compare([own, monitor]).sizes["run"] == 2
+    assert grokviz.ablate(monitor, grokviz.interventions.remove(1), progress=False)["loss"].notnull().all()
+    grokviz.export_run(monitor, tmp_path / "network.pt")
     assert "followed by a Monitor" in dict(run.origin.lines())["trained by"]
 
 

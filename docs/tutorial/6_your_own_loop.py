@@ -91,6 +91,7 @@ grokviz.figures.losses(data)
 
 # %%
 print(grokviz.find_phases(data).outcome.sentence)
+grokviz.figures.spectrum(data, epoch="last")
 
 # %% [markdown]
 # ## Why the weights can be trusted

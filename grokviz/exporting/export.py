@@ -2,6 +2,7 @@
 
 import io
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from grokviz.store import Run, open_run
 
 
 def export_run(
-    run: Run | str | Path, out: str | Path, *, format: NetworkFormat = "transformer-lens", epoch: Epoch = "last"
+    run: Run | str | PathLike[str],
+    out: str | Path,
+    *,
+    format: NetworkFormat = "transformer-lens",
+    epoch: Epoch = "last",
 ) -> Path:
     """Write the network of `epoch` to the new file `out`, and return its path.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ TIMELINES = (
 
 
 def write_comparison(
-    runs: Sequence[Run | str | Path], out: str | Path, *, at: At = "last", progress: bool = True
+    runs: Sequence[Run | str | PathLike[str]], out: str | Path, *, at: At = "last", progress: bool = True
 ) -> Path:
     """Write a page that shows several measured runs beside each other to the new file `out`, and return its path. Its table is of
     the moment `at` of each run, as `grokviz.compare` takes it.
@@ -86,7 +87,7 @@ class ComparisonPage:
     notes: str
 
 
-def render_comparison(runs: Sequence[Run | str | Path], *, at: At = "last", progress: bool = True) -> str:
+def render_comparison(runs: Sequence[Run | str | PathLike[str]], *, at: At = "last", progress: bool = True) -> str:
     """The page. The runs share one cursor: each shows its checkpoint nearest to the epoch."""
     opened = [open_run(run) for run in runs]
     measured = [own_measurements(run) for run in opened]

@@ -35,7 +35,7 @@ MOST_BYTES = 60_000_000
 
 
 def write_report(
-    run: Run | str | Path,
+    run: Run | str | PathLike[str],
     measurements: xr.Dataset | None = None,
     *,
     out: str | Path | None = None,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class Verdict:
         return "\n".join(lines)
 
 
-def check_run(directory: str | Path | Run) -> Verdict:
+def check_run(directory: str | PathLike[str] | Run) -> Verdict:
     """What is good and what is damaged in `directory`: sizes, hashes, names, shapes, finiteness, history, schema.
 
     Raises:

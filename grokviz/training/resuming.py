@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from grokviz.training.schedule import StoppingRule
 
 
 def resume(
-    directory: str | Path | Run,
+    directory: str | PathLike[str] | Run,
     *,
     epochs: int | None = None,
     stop_after: int | None = None,

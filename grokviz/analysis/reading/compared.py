@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from grokviz.measured import BLOCK, task_in
 from grokviz.store import Run
 
 
-def compare(runs: Iterable[xr.Dataset | Run | str | Path], *, at: At = "last") -> xr.Dataset:
+def compare(runs: Iterable[xr.Dataset | Run | str | PathLike[str]], *, at: At = "last") -> xr.Dataset:
     """Several measured runs beside each other, along the axis `run`.
 
     In it are the fields of the configuration in which they differ (`attrs["differing"]` names them); `status` and `last_epoch`;

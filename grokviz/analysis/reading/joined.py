@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ WHOLE = ("is_key_frequency", "harmonic_of_key", "harmonic_multiple", "token_coor
 """What are whole numbers in a run, and numbers with gaps beside runs that have others."""
 
 
-def concat(measurements: Iterable[xr.Dataset | Run | str | Path]) -> xr.Dataset:
+def concat(measurements: Iterable[xr.Dataset | Run | str | PathLike[str]]) -> xr.Dataset:
     """The measurements of several runs, or of one under several interventions, as one dataset along `run`.
 
     They may have other p, key frequencies and epochs than each other: what one does not have is NaN there. The fields of their

@@ -1,7 +1,7 @@
 """Measurements for other tools: as tables, with what became of each run in them. No torch."""
 
 import math
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from grokviz.outcomes import Interval
 from grokviz.store import Run
 
 
-def scalars(measurements: xr.Dataset | Run | str | Path, *, at: At | None = None) -> pd.DataFrame:
+def scalars(measurements: xr.Dataset | Run | str | PathLike[str], *, at: At | None = None) -> pd.DataFrame:
     """The measures that are one number an epoch, or one for each split, as a table: a row for each measured epoch.
 
     A measure with the axis `split` has a column for each: `loss_train`, `loss_test`, `loss_all`. Everything else, such as

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Any, Literal
 
 import xarray as xr
@@ -37,7 +37,7 @@ Epochs = Epoch | Literal["all"] | Sequence[Epoch]
 
 
 def ablate(
-    run: Run | str | Path,
+    run: Run | str | PathLike[str],
     interventions: Intervention | Sequence[Intervention] | None = None,
     *,
     epoch: Epochs = "last",
@@ -200,6 +200,6 @@ def _also(asked: Sequence[Intervention]) -> list[MeasureSpec]:
 
 
 def _run(given: Any) -> Run:
-    if not isinstance(given, Run | str | Path):
+    if not isinstance(given, Run | str | PathLike):
         raise GrokvizError(f"ablate needs a run, but got {shown(given)}; open one with grokviz.open_run(directory)")
     return open_run(given)

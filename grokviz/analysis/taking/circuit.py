@@ -3,7 +3,7 @@ frequencies.
 """
 
 from itertools import combinations
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 import xarray as xr
@@ -34,7 +34,9 @@ LARGEST = 10
 CONTROLS = 10
 
 
-def sufficiency(run: Run | str | Path, *, controls: int = CONTROLS, seed: int = 0, progress: bool = True) -> xr.Dataset:
+def sufficiency(
+    run: Run | str | PathLike[str], *, controls: int = CONTROLS, seed: int = 0, progress: bool = True
+) -> xr.Dataset:
     """Since when the circuit suffices: at every checkpoint of a measured run the network that keeps in W_E the key frequencies of
     the end alone, and the one that keeps their used harmonics, too, each beside `controls` sets of other frequencies.
 
@@ -73,7 +75,7 @@ def _used(run: Run) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
 
 
 def subsets(
-    run: Run | str | Path,
+    run: Run | str | PathLike[str],
     epoch: Epoch | list[Epoch] | None = None,
     *,
     frequencies: int = LARGEST,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def measure(
-    source: Run | str | Path | Source,
+    source: Run | str | PathLike[str] | Source,
     measures: Measures = MEASURES,
     *,
     hooks: Hooks = (),
