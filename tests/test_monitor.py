@@ -439,6 +439,10 @@ def test_only_the_first_process_writes(loop: Loop, tmp_path: Path, monkeypatch: 
         ({"steps": 0}, "steps is 0, but must be at least 1"),
         ({"every": 2.5}, "every is 2.5, but must be a whole number"),
         ({"on_error": "ignore"}, "on_error is 'ignore', which is unknown; choose one of: raise, warn"),
+        ({"logits": 3}, r"logits is 3, but must be a function, called as logits\(model, pairs\)"),
+        ({"stated": 3}, "stated is 3, but must be a mapping"),
+        ({"names": {"embed.W_E": 3}}, r"names has 3 for embed\.W_E, but wanted is our name"),
+        ({"names": {3: "W_E"}}, "names has 3, which the module does not have"),
         ({"directory": 3}, "directory is 3, but must be a path"),
         ({"p": 11}, "none of them has the tokens of 11 elements; is the task that of the module"),
         ({"task": "S3", "p": None, "train_pairs": [0, 1, 2]}, "cannot be read as a network of 6 elements"),
@@ -490,6 +494,16 @@ def test_a_damaged_history_is_repaired_from_the_checkpoints(loop: Loop, tmp_path
     assert not grokviz.check_run(run).damages
     after = grokviz.open_run(run).history.sel(epoch=10)
     xr.testing.assert_allclose(after, before.sel(epoch=10), rtol=1e-6)
+
+
+def test_what_is_stated_is_kept_as_said(loop: Loop, tmp_path: Path) -> None:
+    stated = {"learning_rate": 1e-3, "optimizer": torch.optim.AdamW, "limit": math.inf, "decays": (0.9, 0.98)}
+    with grokviz.Monitor(tmp_path / "run", TASK, steps=2, stated=stated) as monitor:
+        monitor.see(0, loop.model)
+    said = dict(monitor.run.origin.lines())["its owner states"]
+    assert said.startswith(
+        "learning_rate 0.001, optimizer <class 'torch.optim.adamw.AdamW'>, limit inf, decays (0.9, 0.98)"
+    )
 
 
 def test_two_monitors_do_not_write_one_run(loop: Loop, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """With what the run of a loop begins, or goes on: its task, its configuration, where it comes from, and its writer."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,14 +73,19 @@ def origin_of(
     return Origin(
         loop=Origin.Loop(module=type(module).__name__, every=every, steps=steps),
         layout=found.in_words(),
-        stated={
-            str(name): value if isinstance(value, int | float | str) else str(value) for name, value in stated.items()
-        },
+        stated={str(name): _plain(value) for name, value in stated.items()},
         found={
             "tensors of the module": f"{proof}, on {found.pairs} pairs, asked {found.asked}{rounded}",
             "split of the network": "unknown" if task.split == "unknown" else "said by its owner",
         },
     )
+
+
+def _plain(value: Any) -> int | float | str:
+    """What is stated, as JSON can say it."""
+    if isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokviz.checks import as_path, one_of, plain_number, shown, whole
+from grokviz.checks import as_path, function, one_of, plain_number, shown, whole
 from grokviz.config import Operation, RunConfig, TaskConfig, TrainingConfig
 from grokviz.config.training import MAX_EPOCHS
 from grokviz.errors import DiskError, GrokvizError, GrokvizWarning
@@ -102,6 +102,10 @@ class Monitor:
         schedule = None if steps is None else TrainingConfig(epochs=steps, checkpoint_every=every)
         self._early = frozenset() if schedule is None else geometric_epochs(schedule) | {steps}
         """The steps of checkpoints besides the regular ones: those of `grokviz.train`."""
+        if logits is not None:
+            function("logits", logits, called="logits(model, pairs)")
+        if stated is not None and not isinstance(stated, Mapping):
+            raise GrokvizError(f"stated is {shown(stated)}, but must be a mapping, such as {{'learning_rate': 0.001}}")
         self._task = task_of(task, p=p, train_pairs=train_pairs)
         self._steps, self._every, self._names, self._logits = steps, every, names, logits
         self._stated, self._resume, self._on_error = dict(stated or {}), bool(resume), on_error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from grokviz.checks import choose
+from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
 from grokviz.importing.layouts import NATIVE
 from grokviz.models.architectures import ARCHITECTURES
@@ -31,8 +31,12 @@ def checked_names(names: Names | None, tensors: Tensors) -> dict[str, tuple[str,
         raise GrokvizError("names must be a mapping from the module's names to ours, such as {'embed.weight': 'W_E'}")
     for theirs, ours in (names or {}).items():
         if theirs not in tensors:
-            raise GrokvizError(f"names has {theirs!r}, which the module does not have; {choose(theirs, tensors)}")
-        several = (ours,) if isinstance(ours, str) else tuple(ours)
+            raise GrokvizError(f"names has {shown(theirs)}, which the module does not have; {choose(theirs, tensors)}")
+        if not isinstance(ours, str | Sequence):
+            raise GrokvizError(
+                f"names has {shown(ours)} for {theirs}, but wanted is our name, such as 'W_E', or several"
+            )
+        several = (ours,) if isinstance(ours, str) else tuple(map(str, ours))
         short = tuple(FULL_NAMES.get(name, name) for name in several)
         for name in short:
             if name not in SHORT_NAMES:
