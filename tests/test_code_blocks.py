@@ -30,6 +30,9 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+OWN_LOOP = {"train": range(0, 59 * 59, 2), "steps": 2, "update": lambda: 0.5}
+"""What somebody has who has a training loop already."""
+
 TINY_STUDY = """
 base = "quick"
 set.task = {p = 7, train_fraction = 0.6}
@@ -58,7 +61,7 @@ def place(quick_run: grokviz.Run, in_tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, place: Path, capsys) -> None:
-    names: dict[str, object] = {"__name__": "__main__"}
+    names: dict[str, object] = {"__name__": "__main__", **OWN_LOOP}
     if page.name == "studies.md":
         grokviz.run_study("decay.toml", "studies/decay", progress=False)
     for block in blocks(page, "python"):
