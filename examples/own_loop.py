@@ -18,7 +18,10 @@ class Transformer(nn.Module):
         self.qkv, self.project = nn.Linear(d_model, 3 * d_model, bias=False), nn.Linear(d_model, d_model, bias=False)
         self.up, self.down = nn.Linear(d_model, 4 * d_model), nn.Linear(4 * d_model, d_model, bias=False)
         self.unembed, self.heads = nn.Linear(d_model, p, bias=False), heads
-        for embedding in (self.token, self.position):  # torch begins with numbers of 1, under which it memorises for long
+        for embedding in (
+            self.token,
+            self.position,
+        ):  # torch begins with numbers of 1, under which it memorises for long
             nn.init.normal_(embedding.weight, std=d_model**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
