@@ -266,7 +266,7 @@ def test_resume_begins_a_run_that_is_not_there_and_refuses_others(loop: Loop, ow
         watched(tmp_path / "run", loop, range(5), train_pairs=[1, 2, 3], resume=True)
     with pytest.raises(GrokvizError, match="holds a run that no Monitor wrote"):
         watched(own.directory, loop, range(5), resume=True)
-    with pytest.raises(GrokvizError, match=r"trained by a loop of its owner, .* start that loop again"):
+    with pytest.raises(GrokvizError, match=r"trained by a loop of its owner, .* start its loop again"):
         grokviz.resume(tmp_path / "run")
     with pytest.raises(GrokvizError, match="holds a run that grokviz did not train"):
         grokviz.train(OWN, tmp_path / "run", resume=True)

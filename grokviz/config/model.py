@@ -95,7 +95,7 @@ class ModelConfig(Section):
             n_heads=widths.get("head"),
             d_head=widths.get("d_head"),
             d_mlp=widths["neuron"],
-            output_vocabulary="answers" if blueprint.answers_alone else "tokens",
+            output_vocabulary="answers" if blueprint.sizes["class"] == blueprint.n else "tokens",
             positions=blueprint.positions,
             biases=blueprint.biases,
             initialisation="unknown",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grokviz.checks import plain_number, shown
-from grokviz.config import ModelConfig, OutputVocabulary
+from grokviz.config import ModelConfig
 from grokviz.errors import GrokvizError, argument
 from grokviz.importing.bundles import Bundle, bundle_of
 from grokviz.importing.epochs import unlabelled_epoch
@@ -104,29 +104,10 @@ class Series:
                     )
                 if parameter.is_bias and tensor.any():
                     used.add(parameter)
-        if architecture is not TRANSFORMER:
-            _, d_model = shapes["W_x"]
-            return ModelConfig(
-                architecture=architecture.name,
-                d_model=d_model,
-                d_mlp=shapes["W"][1],
-                activation=self.kind.activation.name,
-                biases=biases_that_hold(used),
-                initialisation="unknown",
-            )
-        heads, d_model, d_head = shapes["blocks.0.attn.W_Q"]
-        return ModelConfig(
-            d_model=d_model,
-            n_heads=heads,
-            d_head=d_head,
-            d_mlp=shapes["blocks.0.mlp.W_in"][1],
-            activation=self.kind.activation.name,
-            operand_tokens=self.kind.operand_tokens,
-            positions=_positions(shapes),
-            output_vocabulary=_output_vocabulary(shapes, self.kind.operand_tokens),
-            biases=biases_that_hold(used),
-            initialisation="unknown",
-        )
+        if architecture is TRANSFORMER:
+            _refuse_other_classes(shapes, self.kind.operand_tokens)
+        blueprint = self.kind.weights_of(self.last).blueprint
+        return ModelConfig.of(replace(blueprint, biases=biases_that_hold(used)))
 
 
 def series_of(paths: Sequence[Path], options: ImportOptions) -> Series:
@@ -318,18 +299,19 @@ def _read(path: Path, state: StateDict, choices: Choices) -> Network:
         raise GrokvizError(f"{path} cannot be imported: {error}") from error
 
 
-def _positions(shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _refuse_other_classes(shapes: Mapping[str, tuple[int, ...]], operand_tokens: OperandTokens) -> None:
+    """Refuse a transformer that reads other positions, or scores other classes, than those of a pair and its answers.
+
+    Raises:
+        GrokvizError: the message says what it has.
+    """
     positions = shapes["pos_embed.W_pos"][0]
     if positions not in (2, 3):
         raise GrokvizError(
             f"it reads {positions} positions (pos_embed.W_pos), but expected were 3 (a, b and '=') or 2 (a and b)"
         )
-    return positions
-
-
-def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]], operand_tokens: OperandTokens) -> OutputVocabulary:
     tokens, classes = shapes["embed.W_E"][0], shapes["unembed.W_U"][1]
-    of_operands = tokens - (_positions(shapes) == 3)
+    of_operands = tokens - (positions == 3)
     n = of_operands // (2 if operand_tokens == "apart" else 1)
     if classes not in (n, tokens) or (operand_tokens == "apart" and of_operands % 2):
         expected = " or ".join(dict.fromkeys((str(n), str(tokens))))
@@ -337,4 +319,3 @@ def _output_vocabulary(shapes: Mapping[str, tuple[int, ...]], operand_tokens: Op
             f"it has {tokens} tokens and {classes} classes, but expected were {expected} classes; answers of another kind are "
             "another task"
         )
-    return "answers" if classes == n else "tokens"

@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import nn
 
 from grokviz.config import ModelConfig, Operation, RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, NoRunError
-from grokviz.models.weights import biases_that_hold
 from grokviz.monitoring.found import Found
 from grokviz.monitoring.modules import Tensors
 from grokviz.store import Origin, RunWriter, continue_run, create_run
@@ -49,9 +47,7 @@ def task_of(task: Operation | TaskConfig, *, p: int | None, train_pairs: TrainPa
 
 def config_of(task: TaskConfig, found: Found, tensors: Tensors) -> RunConfig:
     """The configuration of a network that was found in a module's tensors."""
-    weights = found.weights(tensors)
-    biases = biases_that_hold(weights.architecture.by_short_name[name] for name in weights.values)
-    return RunConfig(task=task, model=ModelConfig.of(replace(weights.blueprint, biases=biases)), training=None)
+    return RunConfig(task=task, model=ModelConfig.of(found.weights(tensors).blueprint), training=None)
 
 
 def origin_of(

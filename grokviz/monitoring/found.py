@@ -33,10 +33,12 @@ class Found:
 
     def parameters(self, tensors: Tensors) -> dict[str, np.ndarray]:
         """A copy of all parameters by the hooked model's names, in float32; biases that the module has not are zero."""
-        found = {name: reading.of(tensors).detach().to("cpu", torch.float32) for name, reading in self.readings.items()}
+        found = {name: reading.of(tensors).detach() for name, reading in self.readings.items()}
         sizes = sizes_in(self.architecture, found)
         return {
-            p.name: np.array(found[p.short_name].to(torch.float32).numpy(), order="C")  # a copy: the loop goes on
+            p.name: np.array(
+                found[p.short_name].to("cpu", torch.float32).numpy(), order="C"
+            )  # a copy: the loop goes on
             if p.short_name in found
             else np.zeros([sizes[axis] for axis in p.axes], dtype=np.float32)
             for p in self.architecture.parameters

@@ -140,8 +140,8 @@ def watch(run: Run | Monitor | str | Path, *, port: int = 0, tracker: Tracker | 
     """A server, on this machine alone, of the page of a run that may still train, which is brought up to date in the background.
 
     A monitor is watched from before its first step on. `.url` is where to look; the page takes in new checkpoints as they are
-    measured. Nothing in the run is changed, and it goes on
-    through the end of the training and its going on. `.close()`, or the end of a `with` block, ends it.
+    measured. Nothing in the run is changed, and it goes on through the end of the training and its going on. `.close()`, or the
+    end of a `with` block, ends it.
 
     A `tracker` of `grokviz.trackers` is told every measure that is one number an epoch, or one for each split, of each checkpoint
     once, as it was measured when it was new: with the key frequencies of then.

@@ -30,7 +30,7 @@ from grokviz.store.history import HEADER
 from grokviz.store.locks import holder
 from grokviz.store.manifest import Continuation, FileEntry, Manifest, Segment
 from grokviz.store.reading import KEEP_THE_REST, read_file
-from grokviz.store.run import Run, import_again, loop_again
+from grokviz.store.run import Run, import_again
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,9 @@ def _facts(run: Run, manifest: Manifest) -> str:
         owner = holder(run.directory, "training")
         return facts + (f"; being imported by {owner}" if owner else f"; its process was killed; {import_again(run)}")
     if run.origin and run.origin.loop:
-        return facts + ("" if manifest.status in ("finished", "stopped") else f"; {loop_again(run)}")
+        return facts + (
+            "" if manifest.status in ("finished", "stopped") else f"; {run.origin.loop.again(run.directory)}"
+        )
     if manifest.status == "interrupted" or facts.endswith("killed"):
         facts += f"; continue with: {command('resume', run.directory)}"
     return facts

@@ -6,8 +6,9 @@ from pathlib import Path
 from grokviz.checks import as_path
 from grokviz.errors import GrokvizError, NoRunError, command
 from grokviz.store.file_names import CHECKPOINT_FOLDER, CONFIG_FILE, MANIFEST_FILE
+from grokviz.store.origin import Origin
 from grokviz.store.reading import keep_the_rest
-from grokviz.store.run import Run, import_again, loop_again
+from grokviz.store.run import Run, import_again
 
 
 def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run:
@@ -24,8 +25,8 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
     run = find_run(directory)
     if begun and not run.epochs and run.status == "importing":
         raise GrokvizError(f"{directory} holds no network yet; if its import has ended, {import_again(run)}")
-    if begun and not run.epochs and _is_of_loop(run):
-        raise GrokvizError(f"{directory} holds no checkpoint yet; if its loop has ended, {loop_again(run)}")
+    if begun and not run.epochs and (loop := _loop_of(run)):
+        raise GrokvizError(f"{directory} holds no checkpoint yet; if its loop has ended, {loop.again(directory)}")
     if begun and not run.epochs:
         raise GrokvizError(
             f"{directory} holds no checkpoint yet; if its training has ended, continue with: {command('resume', directory)}"
@@ -34,12 +35,12 @@ def open_run(directory: str | PathLike[str] | Run, *, begun: bool = True) -> Run
     return run
 
 
-def _is_of_loop(run: Run) -> bool:
-    """Whether a Monitor began the run, as far as that can be read."""
+def _loop_of(run: Run) -> Origin.Loop | None:
+    """The loop that began the run with a Monitor, as far as that can be read."""
     try:
-        return bool(run.origin and run.origin.loop)
+        return run.origin.loop if run.origin else None
     except GrokvizError:
-        return False
+        return None
 
 
 def find_run(directory: Path) -> Run:

@@ -4,6 +4,7 @@ Monitor followed; and what was found of the network.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from grokviz.checks import plain_number, same_names, shown
@@ -33,6 +34,10 @@ class Origin:
         """Steps between regular checkpoints."""
         steps: int | None = None
         """Number of steps that were planned; None where that was not said."""
+
+        def again(self, directory: Path) -> str:
+            """What to do where the loop of the run in `directory` was ended before its end."""
+            return f"start its loop again, with grokviz.Monitor({str(directory)!r}, ..., resume=True)"
 
     files: tuple[File, ...] = ()
     """The files that were imported; none of a loop."""

@@ -56,11 +56,6 @@ def import_again(run: "Run") -> str:
     return f"import it again, from its beginning, with: {again}"
 
 
-def loop_again(run: "Run") -> str:
-    """What to do about a run whose owner's loop was ended before its end."""
-    return f"start its loop again, with grokviz.Monitor({str(run.directory)!r}, ..., resume=True)"
-
-
 NOTHING_YET = Manifest(status="training", verified=False)
 """What is known of a run that has no manifest yet."""
 

@@ -151,9 +151,8 @@ def row_of_checkpoint(run: Run, epoch: int) -> dict[str, float]:
     Raises:
         GrokvizError: the checkpoint is not there or damaged.
     """
-    trained = replace(
-        run.config, training=run.config.training or TrainingConfig()
-    )  # whoever trained it, its row is its weights'
+    # whoever trained it, its row is its weights'
+    trained = replace(run.config, training=run.config.training or TrainingConfig())
     config = trained.with_training(device="cpu", engine="auto")
     with cpu_threads(config.known_training.threads):
         device = torch.device("cpu")

@@ -176,8 +176,8 @@ def _config_to_go_on_with(run: Run, epochs: int | None, *, may_go_on: bool) -> R
     """
     if run.origin and run.origin.loop:
         raise GrokvizError(
-            f"{run.directory} was trained by a loop of its owner, and grokviz does not train it on; start that loop again, with "
-            f"grokviz.Monitor({str(run.directory)!r}, ..., resume=True)"
+            f"{run.directory} was trained by a loop of its owner, and grokviz does not train it on; "
+            f"{run.origin.loop.again(run.directory)}"
         )
     if run.config.training is None:
         raise GrokvizError(f"{run.directory} was imported, and is not trained on; measure and report work on it")
