@@ -15,15 +15,29 @@ import xarray as xr
 
 import grokviz
 from grokviz.errors import DiskError, GrokvizWarning
+from grokviz.monitoring import monitor as monitor_module
 from loops import TASK, Loop, N, Small
 from reliability import faults
 from reliability.worker import CONTEXT
 
 STEPS = 120
 MOST_LOST = 60
-"""Rows that several kills may cost at most, each a twentieth of a second."""
+"""Rows that several kills may cost at most, each those of a few steps."""
 KEPT = 15
 """Steps between the checkpoints that the loop itself keeps."""
+
+
+class Ticking:
+    """A clock that is read once a step, of which three pass between the writing of rows: so two processes write at the same steps,
+    however busy the machine is.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += monitor_module.SECONDS_BETWEEN_ROWS * 0.4
+        return self.now
 
 
 def follow(directory: Path, number: int = -1, fault=None, record: Path | None = None, pause: float = 0.0) -> None:
@@ -31,6 +45,7 @@ def follow(directory: Path, number: int = -1, fault=None, record: Path | None = 
     torch.set_num_threads(1)
     stand_in = faults.Os(directory, fault, number, record)
     stand_in.install()
+    monitor_module.time = Ticking()  # type: ignore[assignment]
     kept, loop, first = directory.with_suffix(".pt"), Loop(Small()), 0
     if kept.exists():
         state = torch.load(kept, weights_only=False)
