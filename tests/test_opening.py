@@ -140,9 +140,9 @@ def test_a_run_of_a_study_knows_those_that_differ_in_seeds_alone(tmp_path: Path,
     file.write_text(TINY_FILE)
     grokviz.run_study(file, directory, workers=1, progress=False)
     study = grokviz.open_study(directory)
-    cell = study.plan.cells[0]
+    cell = study.cells[0]
     siblings = siblings_of(study.run(cell.id))
-    assert siblings.study == study.plan.study.name
+    assert siblings.study == study.name
     assert siblings.count == 2  # of four, two have its weight decay
     lasted = said_of(study.run(cell.id).measurements, siblings)[-1]
     assert f". Of the 2 runs of the study {siblings.study} that differ in seeds alone: 2 " in lasted

@@ -130,7 +130,7 @@ def test_aligned_curves_leave_out_runs_that_have_not_grokked_and_say_so(study: O
             assert (accuracy[ratios >= 1] == 1).all()  # by definition
             assert (accuracy[ratios < 0.5] < 0.6).all()
     none = written(
-        study.plan.directory.parent / "none", dict.fromkeys([(d, f) for d in DECAYS for f in FRACTIONS], (INF,) * 3)
+        study.directory.parent / "none", dict.fromkeys([(d, f) for d in DECAYS for f in FRACTIONS], (INF,) * 3)
     )
     with pytest.raises(LackingError, match="no run has grokked"):
         curves(none, "norm", by="training.weight_decay", along="grokked")

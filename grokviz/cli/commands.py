@@ -500,9 +500,10 @@ def _say_report(page: Path, quiet: bool) -> None:
 
 
 def _is_study(directory: Path) -> bool:
-    from grokviz.studies.directory import is_study
+    """Whether there is a study in it, or a folder of runs, which is read as one."""
+    from grokviz.studies.directory import is_run, is_study, runs_in
 
-    return is_study(directory)
+    return is_study(directory) or (not is_run(directory) and bool(runs_in(directory)))
 
 
 def _runs_of(path: Path) -> Iterable[Any]:

@@ -31,7 +31,7 @@ from grokviz.report.frames import frames
 from grokviz.report.page import STUDY_SCRIPTS
 from grokviz.report.panels import Panel, Tab
 from grokviz.report.words import Said
-from grokviz.studies.directory import REPORT_FILE, RUN_FOLDER, run_directory
+from grokviz.studies.directory import REPORT_FILE
 from grokviz.studies.opened import OpenedStudy, open_study
 
 MOST_AXES = 4
@@ -40,6 +40,8 @@ CURVES = ("accuracy_test", "loss_test", "total_weight_norm")
 ALIGNED = ("readout_participation_ratio", "restricted_loss_test", "excluded_loss_train")
 AT_A_MOMENT = ("readout_participation_ratio", "embedding_participation_rank", "total_weight_norm", "n_keys")
 MOMENT: At = ("grokked", 1.15)
+MARK = b"<title>grokviz: "
+"""By what a page of ours is known, near its beginning."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,15 @@ class StudyPage:
 def write_study_report(
     study: OpenedStudy | str | Path, *, out: str | Path | None = None, progress: bool = True
 ) -> Path:
-    """Write the page of a study and return its path: DIR/report.html, in the place of an older one, or the new file `out`.
+    """Write the page of a study and return its path: DIR/report.html, in the place of an older one, or the new file `out`. Of a
+    folder of runs that no study planned, the page goes into the folder.
 
     Raises:
         GrokvizError: there is no study, no run of it is done, or the file cannot be written.
     """
     study = open_study(study)
-    place = study.plan.directory / REPORT_FILE if out is None else as_path("out", out)
-    if out is not None:
+    place = study.directory / REPORT_FILE if out is None else as_path("out", out)
+    if out is not None or not _is_ours(place):
         refuse_unwritable(place)
     write_file(place, render_study(study, folder=place.parent, progress=progress).encode())
     return place
@@ -92,7 +95,7 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
     total = sum(len(figures) for *_, figures in parts)
     laid_out = []
     with (
-        progress_of(f"drawing {study.plan.directory}", total=total, unit="figure", shown=progress) as bar,
+        progress_of(f"drawing {study.directory}", total=total, unit="figure", shown=progress) as bar,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", GrokvizWarning)  # what is left out stands in each figure
@@ -108,7 +111,7 @@ def render_study(study: OpenedStudy, *, folder: Path, progress: bool = True) -> 
                 bar.update()
             laid_out.append(Tab(part, title, panels))
     heads, rows = _table(study, folder)
-    page = StudyPage(study.plan.study.name, _about(study), list(_headline(study)), laid_out, heads, rows, _notes(study))
+    page = StudyPage(study.name, _about(study), list(_headline(study)), laid_out, heads, rows, _notes(study))
     return page_of("study.html", page, PageData([], False, drawn), buffer, scripts=STUDY_SCRIPTS)
 
 
@@ -158,26 +161,28 @@ def _short(axis: str) -> str:
 
 def _about(study: OpenedStudy) -> str:
     said = ", ".join(f"{axis_in_words(name)} ({len(values)} values)" for name, values in study.axes.items())
-    return f"{len(study.plan.cells)} runs from the preset {study.plan.study.base}{f', over {said}' if said else ''}"
+    return f"{len(study.cells)} {study.source.about}{f', over {said}' if said else ''}"
 
 
 def _headline(study: OpenedStudy) -> Iterator[Said]:
     table = study.table
     states = table["state"].value_counts()
     yield Said(f"{states.get('done', 0)} of {len(table)}", "runs", name="done")
-    if states.get("failed", 0):
-        yield Said(str(states["failed"]), "runs", name="failed")
+    for state in ("failed", "growing", "interrupted", "untold"):
+        if states.get(state, 0):
+            yield Said(str(states[state]), "runs", name=state)
     for outcome, count in table["outcome"].dropna().value_counts().items():
         yield Said(str(count), "runs", name=str(outcome).replace("_", " "))
-    yield Said(duration(float(table["seconds"].sum())), name="training and measuring, all runs together")
+    if table["seconds"].notna().any():
+        yield Said(duration(float(table["seconds"].sum())), name="training and measuring, all runs together")
 
 
 def _notes(study: OpenedStudy) -> str:
-    computed = ", ".join(str(value) for value in study.plan.computed.values())
+    computed = f" Computed with {study.source.computed}." if study.source.computed else ""
     return (
         "Times are censored where a run ended before: medians are those of Kaplan and Meier, and infinite where fewer than half "
-        f"had the event. Intervals are bootstrapped over runs, 95 %. Computed with {computed}. To read it: "
-        f"grokviz.open_study({str(study.plan.directory.name)!r})"
+        f"had the event. Intervals are bootstrapped over runs, 95 %.{computed} To read it: "
+        f"grokviz.open_study({str(study.directory.name)!r})"
     )
 
 
@@ -205,7 +210,7 @@ def _table(study: OpenedStudy, folder: Path) -> tuple[list[str], list[list[Study
 
 def _came_of(row: pd.Series) -> Iterator[StudyCell]:
     yield StudyCell(str(row["state"]))
-    if row["state"] != "done":
+    if pd.isna(row["end"]):
         yield from [StudyCell("")] * 7
         return
     yield StudyCell(str(row["outcome"]).replace("_", " "))
@@ -213,10 +218,16 @@ def _came_of(row: pd.Series) -> Iterator[StudyCell]:
     yield _interval(row, "grokked")
     least, most = row["delay_least"], row["delay_most"]
     yield StudyCell(f"{least:,.0f} to {most:,.0f}" if math.isfinite(most) else "", _number(most))
-    keys = row["key_frequencies"]
-    yield StudyCell(f"{len(keys)}: {', '.join(map(str, keys))}" if keys else "none", len(keys))
+    yield _keys(row["key_frequencies"])
     yield StudyCell(f"{row['end']:,.0f}", float(row["end"]))
-    yield StudyCell(duration(float(row["seconds"])), float(row["seconds"]))
+    yield StudyCell(duration(float(row["seconds"])), float(row["seconds"])) if row["seconds"] >= 0 else StudyCell("")
+
+
+def _keys(keys: Any) -> StudyCell:
+    """Those of a run; of one that has not been measured, that."""
+    if not isinstance(keys, list):
+        return StudyCell("not measured")
+    return StudyCell(f"{len(keys)}: {', '.join(map(str, keys))}" if keys else "none", len(keys))
 
 
 def _interval(row: Mapping[str, Any] | pd.Series, event: str) -> StudyCell:
@@ -228,11 +239,20 @@ def _interval(row: Mapping[str, Any] | pd.Series, event: str) -> StudyCell:
 
 def _link(study: OpenedStudy, cell: str, folder: Path) -> StudyCell:
     """To the run's report, where it has one; else how to have it."""
-    directory = run_directory(study.plan.directory, cell)
+    directory = study.run_directory(cell)
     report = directory / REPORT_FILE
     if report.exists():
         return StudyCell(cell, link=os.path.relpath(report, folder))
-    return StudyCell(command("report", Path(RUN_FOLDER) / cell))
+    return StudyCell(command("report", os.path.relpath(directory, study.directory)))
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a page of a study is there, and nobody else's."""
+    try:
+        with place.open("rb") as file:
+            return MARK in file.read(4096)
+    except OSError:
+        return False
 
 
 def _number(value: Any) -> float | str:

@@ -20,16 +20,20 @@ class Cell:
     place: Mapping[str, Any]
     """Its value on each axis, by the field."""
     config: RunConfig
+    name: str = ""
+    """What its directory is called, of a run that no study planned."""
 
     @property
     def said(self) -> str:
         """Where it is in the study, in words."""
+        if self.name:
+            return f"{self.name} ({place_in_words(self.place)})" if self.place else self.name
         return place_in_words(self.place)
 
     @cached_property
     def id(self) -> str:
         """By what it is known, and what its directory is called."""
-        return cell_id(self.config)
+        return self.name or cell_id(self.config)
 
 
 def place_in_words(place: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ DIR/cells/CELL.csv    its measures that are one number, or one for each split, b
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +31,10 @@ REPORT_FILE = "report.html"
 """The page of the study; and that of each of its runs, in the run's own directory."""
 PLAN_SCHEMA = 1
 PLANNING = "planning"
+FILES_OF_A_RUN = ("config.json", "manifest.json")
 
-State = Literal["waiting", "begun", "interrupted", "failed", "done"]
+State = Literal["waiting", "begun", "interrupted", "failed", "done", "growing", "untold"]
+"""The last two are of runs that no study planned: that go on, and of which nothing tells what became of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,8 @@ class CellFile:
     """How long training and measuring took, all processes together."""
     times: Mapping[str, Any] = field(default_factory=dict)
     """What became of it, and when: as `grokviz.scalars` has it."""
-    keys: tuple[Any, ...] = ()
-    """The key frequencies at its end."""
+    keys: tuple[Any, ...] | None = ()
+    """The key frequencies at its end; None where they have not been measured."""
     warnings: tuple[str, ...] = ()
 
 
@@ -170,6 +173,28 @@ def _held(folder: Path, name: str, said: str, seconds: float) -> Iterator[None]:
 def is_study(directory: Path) -> bool:
     """Whether there is a study in this directory."""
     return (directory / PLAN_FILE).is_file()
+
+
+def runs_in(folder: Path) -> Mapping[str, Path]:
+    """The directories of runs in a folder, by what they are called, in the order in which people count; that of the run itself,
+    where it is one.
+    """
+    if is_run(folder):
+        return {folder.resolve().name: folder}
+    with suppress(OSError):
+        return {path.name: path for path in sorted(filter(is_run, folder.iterdir()), key=_as_counted)}
+    return {}
+
+
+def is_run(directory: Path) -> bool:
+    """Whether there is what a run has, by the names of its files."""
+    return all((directory / name).is_file() for name in FILES_OF_A_RUN)
+
+
+def _as_counted(path: Path) -> list[tuple[bool, int | str]]:
+    """Of a name, texts and numbers in turn: seed_2 comes before seed_10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in parts]
 
 
 def read_plan(study: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def end_of(history: xr.Dataset, config: RunConfig) -> int | None:
     return last if not np.isfinite(losses[-1]) else None
 
 
-def checkpoints_up_to(measurements: xr.Dataset, config: RunConfig, end: int) -> xr.Dataset:
+def _checkpoints_up_to(measurements: xr.Dataset, config: RunConfig, end: int) -> xr.Dataset:
     """Measurements at the checkpoints that every run of this configuration has up to there."""
     epochs = measurements["epoch"].values.tolist()
     return measurements.sel(epoch=[e for e in epochs if e <= end and is_checkpoint(config.known_training, e)])
@@ -48,9 +48,11 @@ def read_up_to(measurements: xr.Dataset, config: RunConfig, end: int) -> xr.Data
     """The measurements of a run up to its end, at the checkpoints of every run of its configuration: an earlier end, at which one
     was kept too, is passed over.
     """
-    part = checkpoints_up_to(measurements, config, end)
+    part = _checkpoints_up_to(measurements, config, end)
     if "history_epoch" in part.dims:
         part = part.sel(history_epoch=slice(None, end))
+    if "status" not in part:
+        return part
     return part.assign(status=((), _status(measurements, config, end), measurements["status"].attrs))
 
 

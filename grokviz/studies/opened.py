@@ -16,13 +16,15 @@ from grokviz.analysis.reading.evidence import key_evidence
 from grokviz.analysis.reading.joined import column_of
 from grokviz.analysis.reading.moments import At, absent_ones, moment_among, refuse_no_moment, warn_of_moments
 from grokviz.checks import as_path, choose, shown
-from grokviz.errors import GrokvizError, LackingError, command
+from grokviz.errors import GrokvizError, LackingError
 from grokviz.measured import AXES_OF_MEASURES
 from grokviz.store import Run, open_run
 from grokviz.studies.cells import Cell
-from grokviz.studies.directory import read_cell, read_scalars, run_directory
-from grokviz.studies.ends import asked_of, checkpoints_up_to, read_up_to
-from grokviz.studies.plan import Plan, opened_plan
+from grokviz.studies.directory import is_study, runs_in
+from grokviz.studies.gathered import gathered
+from grokviz.studies.plan import opened_plan
+from grokviz.studies.planned import Planned
+from grokviz.studies.source import Source
 from grokviz.studies.summary import arms_of, measures_compared, summary_of, times_compared, warn_of_what_is_not_done
 from grokviz.studies.survival import Times
 
@@ -30,37 +32,56 @@ from grokviz.studies.survival import Times
 class OpenedStudy:
     """A study as it stands on disk. Made by `open_study`; a class, for it keeps what it has read of the cells.
 
-    Runs that are not done are in the table, with their state, and in nothing else.
+    Runs that are not done are in the table, with their state, and in nothing else. Of a folder of runs that no study planned,
+    those are done whose losses tell what became of them, as far as they are.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self._said = {cell.id: read_cell(plan.directory, cell.id) for cell in plan.cells}
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._cells = {cell.id: cell for cell in source.cells}
+        self._said = {cell.id: source.said_of(cell) for cell in source.cells}
 
     def __repr__(self) -> str:
         done = len(self.done)
-        return (
-            f"Study({self.plan.study.name!r}: {done} of {len(self.plan.cells)} runs done, axes {', '.join(self.axes)})"
-        )
+        return f"Study({self.name!r}: {done} of {len(self.cells)} runs done, axes {', '.join(self.axes) or 'none'})"
+
+    @property
+    def directory(self) -> Path:
+        """Where it is."""
+        return self.source.directory
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.source.name
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """All of its cells, done or not."""
+        return list(self._cells.values())
 
     @property
     def axes(self) -> Mapping[str, list[Any]]:
         """The values on each axis, in the order of the study."""
         return {
-            name: list(dict.fromkeys(cell.place[name] for cell in self.plan.cells if name in cell.place))
-            for name in self.plan.study.axis_names
+            name: list(dict.fromkeys(cell.place[name] for cell in self.cells if name in cell.place))
+            for name in self.source.axis_names
         }
 
     @property
     def done(self) -> list[Cell]:
         """The cells that are as far as is asked."""
-        return [cell for cell in self.plan.cells if self._is_done(cell)]
+        return [cell for cell in self.cells if self._is_done(cell)]
 
     def run(self, cell: str) -> Run:
         """The run of a cell, by its id: a run like any other."""
         if cell not in self._said:
             raise GrokvizError(f"cell is {shown(cell)}, which is not in the study; {choose(cell, self._said)}")
-        return open_run(run_directory(self.plan.directory, cell))
+        return open_run(self.run_directory(cell))
+
+    def run_directory(self, cell: str) -> Path:
+        """Where the run of a cell is, by its id."""
+        return self.source.run_directory(self._cells[cell])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -69,18 +90,20 @@ class OpenedStudy:
         up to which it is read, `seconds`, and on what it was computed.
         """
         rows = []
-        for cell in self.plan.cells:
+        for cell in self.cells:
             said = self._said[cell.id]
-            row: dict[str, Any] = {
-                name: cell.place.get(name, _field(cell, name)) for name in self.plan.study.axis_names
-            }
+            row: dict[str, Any] = {name: _value(cell, name) for name in self.source.axis_names}
             row["state"] = said.state if said.state != "done" or self._is_done(cell) else "to be gone on with"
             if self._is_done(cell):
                 row |= {"status": said.status, "end": said.end, **said.times}
-                row |= {"key_frequencies": list(said.keys), "n_keys": len(said.keys)}
-                row |= {"seconds": sum(said.seconds.values()), **said.computed}
+                keys = said.keys
+                row["key_frequencies"] = None if keys is None else list(keys)
+                row["n_keys"] = math.nan if keys is None else len(keys)
+                row |= {"seconds": sum(said.seconds.values()) if said.seconds else math.nan, **said.computed}
+            elif said.error:
+                row["error"] = said.error
             rows.append(row)
-        return pd.DataFrame(rows, index=pd.Index([cell.id for cell in self.plan.cells], name="cell"))
+        return pd.DataFrame(rows, index=pd.Index([cell.id for cell in self.cells], name="cell"))
 
     def at(self, at: At) -> pd.DataFrame:
         """The table with the values of all measures that are one number, or one for each split, at one moment of each run: the
@@ -93,7 +116,7 @@ class OpenedStudy:
         refuse_no_moment(at)
         rows, moments = [], {}
         for cell in self._some_done():
-            by_epoch = read_scalars(self.plan.directory, cell.id)
+            by_epoch = self.source.scalars_of(cell)
             moment = moment_among(by_epoch.index.tolist(), at, grokked=_finite(self._said[cell.id].times, "grokked_by"))
             moments[cell.id] = moment
             values = {} if moment.epoch is None else by_epoch.loc[moment.epoch].to_dict()
@@ -113,7 +136,7 @@ class OpenedStudy:
             GrokvizError: no run is done.
         """
         axes = self.table[list(self.axes)]
-        tables = {cell.id: read_scalars(self.plan.directory, cell.id) for cell in self._some_done()}
+        tables = {cell.id: self.source.scalars_of(cell) for cell in self._some_done()}
         joined = pd.concat(tables, names=["cell", "epoch"])
         return axes.loc[joined.index.get_level_values("cell")].set_axis(joined.index).join(joined)
 
@@ -191,7 +214,7 @@ class OpenedStudy:
             if name not in measured.data_vars:
                 why = why_lacking(measured, name)
                 raise GrokvizError(f"{cell.said}: {why or f'there is no measure {shown(name)}'}")
-        return checkpoints_up_to(measured, cell.config, self._said[cell.id].end)
+        return self.source.up_to_its_end(measured, cell, self._said[cell.id].end)
 
     def _over_axes(self, parts: Sequence[xr.Dataset]) -> xr.Dataset:
         """Datasets of the cells that are done, in their order, along the axes; along `cell` where the axes are not crossed."""
@@ -207,8 +230,7 @@ class OpenedStudy:
             combine_attrs="drop_conflicts",
         )
         places: dict[Any, Any] = {
-            name: ("cell", column_of([cell.place.get(name, _field(cell, name)) for cell in cells]))
-            for name in self.axes
+            name: ("cell", column_of([_value(cell, name) for cell in cells])) for name in self.axes
         }
         joined = joined.assign_coords({"cell": [cell.id for cell in cells], **places})
         if self._are_crossed(cells):
@@ -216,7 +238,7 @@ class OpenedStudy:
             one, *others = self.axes
             joined = joined.set_index(cell=list(self.axes)).unstack("cell") if others else joined.swap_dims(cell=one)
             joined = joined.transpose(*self.axes, ...)
-        return joined.assign_attrs(differing=json.dumps(differing), study=self.plan.study.name)
+        return joined.assign_attrs(differing=json.dumps(differing), study=self.name)
 
     def by_epoch(self, name: str) -> pd.DataFrame:
         """One measure that is a number, or one for each split (`loss_test`), by epoch: a column for each run that is done, NaN
@@ -225,7 +247,7 @@ class OpenedStudy:
         Raises:
             GrokvizError: no run is done, or none has such a measure.
         """
-        tables = {cell.id: read_scalars(self.plan.directory, cell.id) for cell in self._some_done()}
+        tables = {cell.id: self.source.scalars_of(cell) for cell in self._some_done()}
         found = {cell: table[name] for cell, table in tables.items() if name in table}
         if not found:
             self._refuse_absent(name)
@@ -246,7 +268,7 @@ class OpenedStudy:
         `grokviz.concat` take.
         """
         for cell in self._some_done():
-            whole = read_up_to(own_measurements(self.run(cell.id)), cell.config, self._said[cell.id].end)
+            whole = self.source.up_to_its_end(own_measurements(self.run(cell.id)), cell, self._said[cell.id].end)
             yield whole.assign_coords(run=((), cell.said))
 
     @property
@@ -282,11 +304,11 @@ class OpenedStudy:
     @property
     def longest(self) -> float:
         """The longest that a run of the study was asked to go."""
-        return float(max(cell.config.known_training.epochs for cell in self.plan.cells))
+        return self.source.longest
 
     def _table_of_done(self) -> pd.DataFrame:
         cells = self._some_done()
-        warn_of_what_is_not_done(len(cells), len(self.plan.cells))
+        warn_of_what_is_not_done(len(cells), len(self.cells), self.source.why_left_out)
         return self.table.loc[[cell.id for cell in cells]]
 
     def _at_or_none(self, at: At, table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
@@ -297,6 +319,8 @@ class OpenedStudy:
             return table.assign(epoch=math.nan, **dict.fromkeys(measures, math.nan))
 
     def _refuse_no_axis(self, by: Any) -> None:
+        if not self.axes:
+            raise GrokvizError(f"by is {shown(by)}, but the study has no axes: {self.source.why_no_axes}")
         if by not in self.axes:
             raise GrokvizError(f"by is {shown(by)}, which is no axis of the study; {choose(str(by), self.axes)}")
 
@@ -319,30 +343,35 @@ class OpenedStudy:
         return bool(self.axes) and len(places) == len(cells) == math.prod(map(len, self.axes.values()))
 
     def _is_done(self, cell: Cell) -> bool:
-        said = self._said[cell.id]
-        return said.state == "done" and dict(said.asked) == asked_of(cell.config)
+        return self.source.is_read(cell, self._said[cell.id])
 
     def _some_done(self) -> list[Cell]:
         if not (cells := self.done):
-            raise GrokvizError(
-                f"no run of {self.plan.directory} is done yet; do them with: {command('study', '--out', self.plan.directory)}"
-            )
+            raise GrokvizError(f"no run of {self.directory} is done yet; {self.source.way_on}")
         return cells
 
 
 def open_study(directory: str | Path | OpenedStudy) -> OpenedStudy:
     """The study in `directory`, as it stands: of 200 runs within two seconds, for their files are read as they are asked for.
 
+    Or the runs in a folder that no study planned, such as those that a Monitor writes from loops of one's own, as one: its axes
+    are the fields in which they differ, and what was stated of them. They may still grow.
+
     Raises:
         GrokvizError: there is none, or its plan is damaged.
     """
     if isinstance(directory, OpenedStudy):
-        return OpenedStudy(opened_plan(directory.plan.directory))
-    return OpenedStudy(opened_plan(as_path("directory", directory)))
+        return OpenedStudy(directory.source.again())
+    directory = as_path("directory", directory)
+    if not is_study(directory) and runs_in(directory):
+        return OpenedStudy(gathered(directory))
+    return OpenedStudy(Planned(opened_plan(directory)))
 
 
-def _field(cell: Cell, name: str) -> Any:
-    """The value of a field in a cell whose block has no axis over it."""
+def _value(cell: Cell, name: str) -> Any:
+    """The value of a cell on an axis; that of the field, where its block has no axis over it."""
+    if name in cell.place:
+        return cell.place[name]
     section, field = name.split(".")
     return getattr(getattr(cell.config, section), field)
 

@@ -9,7 +9,9 @@ from grokviz.errors import GrokvizError
 from grokviz.store import Run
 from grokviz.studies.cells import cell_id
 from grokviz.studies.directory import run_directory
-from grokviz.studies.opened import OpenedStudy, open_study
+from grokviz.studies.opened import OpenedStudy
+from grokviz.studies.plan import opened_plan
+from grokviz.studies.planned import Planned
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,19 @@ def siblings_of(run: Run) -> Siblings | None:
     if len(directory.parents) < 2 or run_directory(directory.parents[1], directory.name) != directory:
         return None
     try:
-        study = open_study(directory.parents[1])
+        study = OpenedStudy(Planned(opened_plan(directory.parents[1])))
     except GrokvizError:  # no study, or a damaged one, of which its own commands tell
         return None
     return _among(study, directory.name)
 
 
 def _among(study: OpenedStudy, cell: str) -> Siblings | None:
-    own = next((each.config for each in study.plan.cells if each.id == cell), None)
+    own = next((each.config for each in study.cells if each.id == cell), None)
     if own is None:
         return None
     table = study.table
     like = [each.id for each in study.done if _apart_from_seeds(each.config) == _apart_from_seeds(own)]
-    return Siblings(study.plan.study.name, Counter(table.loc[like, "outcome"].tolist() if like else []))
+    return Siblings(study.name, Counter(table.loc[like, "outcome"].tolist() if like else []))
 
 
 def _apart_from_seeds(config: RunConfig) -> str:

@@ -98,11 +98,11 @@ def _difference(one: pd.DataFrame, other: pd.DataFrame, name: str, others: Seque
     return {"paired": False, "difference": second.mean() - first.mean(), "low": low, "high": high, "n": n}
 
 
-def warn_of_what_is_not_done(n_done: int, n_cells: int) -> None:
-    """Warn where not all runs are done: what is slow is what is missing then."""
+def warn_of_what_is_not_done(n_done: int, n_cells: int, why: str) -> None:
+    """Warn where not all runs are done."""
     if n_done < n_cells:
         warnings.warn(
-            f"{n_cells - n_done} of {n_cells} runs are not done, and left out: those that take long are missing first",
+            f"{n_cells - n_done} of {n_cells} runs are not done, and left out: {why}",
             GrokvizWarning,
             stacklevel=4,
         )

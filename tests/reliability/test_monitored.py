@@ -28,8 +28,8 @@ KEPT = 15
 
 
 class Ticking:
-    """A clock that is read once a step, of which three pass between the writing of rows: so two processes write at the same steps,
-    however busy the machine is.
+    """A clock that goes by the steps in which it is read, three between the writing of rows: so two processes write at the same
+    steps, however busy the machine is.
     """
 
     def __init__(self) -> None:

@@ -56,7 +56,7 @@ def moment_of(measurements: xr.Dataset, at: At, phases: Phases | None) -> Moment
 def moment_among(epochs: Sequence[int], at: At, *, grokked: int | None, has_history: bool = True) -> Moment:
     """The one of these epochs, ascending, that `at` names in a run that had `grokked` by that epoch, if it had."""
     if not epochs:
-        return Moment(None, "it has no checkpoint")
+        return Moment(None, "none of its checkpoints is measured")
     if isinstance(at, str) and at != "grokked":
         return Moment(epochs[0 if at == "first" else -1])
     if not isinstance(at, str | tuple | list):
@@ -86,7 +86,7 @@ def warn_of_moments(at: At, moments: Mapping[str, Moment]) -> None:
             GrokvizWarning,
             stacklevel=4,
         )
-    epochs = {name: moment.epoch for name, moment in moments.items()}
+    epochs = {name: moment.epoch for name, moment in moments.items() if moment.epoch is not None}
     if isinstance(at, str) and at == "last" and len(set(epochs.values())) > 1:
         said = ", ".join(f"{epoch:,} ({name})" for name, epoch in list(epochs.items())[:4])
         warnings.warn(

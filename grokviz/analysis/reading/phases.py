@@ -8,7 +8,7 @@ it has grokked is a moment, and no end of a phase: more than half of the fall of
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,9 @@ class Phases:
     grokked_unmirrored: Interval | None
     """The same on the other test pairs: those whose answer the network can have from nowhere but the rule."""
     last_epoch: int
+    last_evaluated: Mapping[str, int]
+    """The last epoch at which `train_accuracy`, `test_accuracy` and `test_loss` were evaluated, and the last `checkpoint`: up to
+    there it is known that what has not happened has not."""
     not_yet: tuple[str, ...]
     rule: PhaseRule
     """By what they were told."""
@@ -216,6 +219,7 @@ def find_phases(
         grokked_mirrored=mirrored,
         grokked_unmirrored=unmirrored,
         last_epoch=int(measurements["history_epoch"][-1]),
+        last_evaluated=_last_evaluated(measurements),
         not_yet=(*not_yet, *bounds.not_yet),
         rule=rule,
         tells_mirrors="accuracy" in measurements and "test_unmirrored" in measurements["split"],
@@ -289,6 +293,16 @@ def _history(measurements: xr.Dataset) -> xr.Dataset:
         if str(name).startswith("history_")
     }
     return measurements[list(names)].rename({**names, "history_epoch": "epoch"})
+
+
+def _last_evaluated(measurements: xr.Dataset) -> dict[str, int]:
+    found = {}
+    for name in ("train_accuracy", "test_accuracy", "test_loss"):
+        there = measurements[f"history_{name}"].dropna("history_epoch")["history_epoch"]
+        found[name] = int(there[-1]) if there.size else 0
+    if "epoch" in measurements.dims:
+        found["checkpoint"] = int(measurements["epoch"][-1])
+    return found
 
 
 def _status(measurements: xr.Dataset) -> str:

@@ -94,17 +94,17 @@ def outcome_and_times(phases: Phases | None) -> dict[str, Any]:
     """
     if phases is None:
         return {}
-    last = float(phases.last_epoch)
     has_phases = not phases.why_no_phases
     times: dict[str, Any] = {"outcome": phases.outcome.name, "slingshots": phases.outcome.slingshots}
-    for name, interval, is_told in (
-        ("memorised", phases.memorised, True),
-        ("grokked", phases.grokked, True),
-        ("grokked_mirrored", phases.grokked_mirrored, phases.tells_mirrors),
-        ("grokked_unmirrored", phases.grokked_unmirrored, phases.tells_mirrors),
-        ("cleanup_start", phases.cleanup_start, has_phases),
-        ("cleanup_end", phases.cleanup_end, has_phases),
+    for name, interval, read_off, is_told in (
+        ("memorised", phases.memorised, "train_accuracy", True),
+        ("grokked", phases.grokked, "test_accuracy", True),
+        ("grokked_mirrored", phases.grokked_mirrored, "checkpoint", phases.tells_mirrors),
+        ("grokked_unmirrored", phases.grokked_unmirrored, "checkpoint", phases.tells_mirrors),
+        ("cleanup_start", phases.cleanup_start, "test_loss", has_phases),
+        ("cleanup_end", phases.cleanup_end, "checkpoint", has_phases),
     ):
+        last = float(phases.last_evaluated.get(read_off, phases.last_epoch))
         times |= dict(zip((f"{name}_after", f"{name}_by"), _ends(interval, last, is_told=is_told), strict=True))
     end = math.inf if phases.memorisation_end is None else float(phases.memorisation_end)
     times["memorisation_end"] = end if has_phases else math.nan

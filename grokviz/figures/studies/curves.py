@@ -42,11 +42,14 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
     runs = study.by_epoch(measure)
     if along == "grokked":
         runs = _aligned(runs, table)
-    drawing = Drawing()
+    drawing, missing = Drawing(), list[str]()
     ends: list[tuple[Any, float, float, int]] = []
-    for i, (value, arm) in enumerate(arms_in(study, table, by).items()):
+    has = runs[table.index.tolist()].notna().any().to_numpy()
+    for i, (value, all_of_it) in enumerate(arms_in(study, table.assign(has=has), by).items()):
+        arm = all_of_it[all_of_it["has"]]
         own = runs[arm.index.tolist()].dropna()
         if own.empty:
+            missing += [value_in_words(value)] if len(arm) else []
             continue
         mean, low, high = mean_band(own.to_numpy().T)
         colour = SERIES_COLOURS[i % len(SERIES_COLOURS)]
@@ -68,7 +71,11 @@ def curves_drawing(study: OpenedStudy, measure: str, *, by: str, along: Along = 
         raise LackingError(f"{measure} is a number in all runs of no value of {by} at once, so there is no mean of it")
     _dress(drawing, measure, along, runs)
     legend_below(drawing, lines=len(ends))
-    return titled(drawing, _finding(measure, by, along, ends), _shows(measure, along, len(table), study))
+    return titled(
+        drawing,
+        _finding(measure, by, along, ends),
+        _shows(measure, along, len(table), study) + _absent(int((~has).sum()), by, missing),
+    )
 
 
 def _aligned(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -76,6 +83,9 @@ def _aligned(runs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for cell, grokked in table["grokked_by"].items():
         own = runs[cell].dropna()
+        if own.empty:
+            found[cell] = np.full(len(RATIOS), np.nan)
+            continue
         ratios = own.index.to_numpy(float) / float(grokked)
         found[cell] = np.interp(RATIOS, ratios, own.to_numpy(float), left=np.nan, right=np.nan)
     return pd.DataFrame(found, index=pd.Index(RATIOS, name="ratio"))
@@ -103,6 +113,16 @@ def _finding(measure: str, by: str, along: Along, ends: Sequence[tuple[Any, floa
 
     both = said(first) if len(ends) == 1 else f"{said(first)}, {said(last)}"
     return f"Mean {column_in_words(measure)} where all runs go on: {both}"
+
+
+def _absent(without: int, by: str, missing: Sequence[str]) -> str:
+    """What has no part in it: runs that have not been measured, or lack the measure; values whose runs were nowhere measured at
+    once.
+    """
+    said = f"; {without} runs in which it is not measured are left out" if without else ""
+    if missing:
+        said += f"; none at {axis_in_words(by)} {', '.join(missing)}, whose runs share no epoch of it"
+    return said
 
 
 def _shows(measure: str, along: Along, n: int, study: OpenedStudy) -> str:

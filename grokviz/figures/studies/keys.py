@@ -69,7 +69,7 @@ def _at(values: xr.DataArray, axis: str, label: object) -> float:
 
 
 def _said(study: OpenedStudy, cell: str) -> str:
-    place = next(each.said for each in study.plan.cells if each.id == cell)
+    place = next(each.said for each in study.cells if each.id == cell)
     return place.replace(", ", "<br>")
 
 

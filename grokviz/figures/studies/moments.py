@@ -62,9 +62,10 @@ def moment_drawing(study: OpenedStudy, measure: str, *, by: str, at: At = ("grok
     drawing.axis("y", title=column_in_words(measure))
     legend_below(drawing)
     absent = int(table[measure].isna().sum())
+    why = "that have no such checkpoint, or in which that is not measured, so means leave them out"
     shows = (
         f"{column_in_words(measure)} of each run {at_in_words(at)}, n = {len(table) - absent}"
-        f"{f'; absent: {absent} runs that have no such checkpoint, so means leave them out' if absent else ''}; "
+        f"{f'; absent: {absent} runs {why}' if absent else ''}; "
         "bars: mean with its bootstrapped interval"
     )
     return titled(drawing, _finding(measure, by, said), shows)
