@@ -1,5 +1,6 @@
 """Folders of runs that no study planned, read as one: whatever wrote them, however far they are."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -10,18 +11,19 @@ import grokviz
 from grokviz.cli.main import main
 from grokviz.config import RunConfig, TaskConfig, TrainingConfig
 from grokviz.errors import GrokvizError, GrokvizWarning, LackingError
-from grokviz.figures.studies import survival
+from grokviz.figures.studies import curves, survival
 from grokviz.report.study import write_study_report
 from loops import OWN, STEPS, TASK, Loop, Small
 
 RATES = {"loop_2": 0.03, "loop_10": 0.03, "loop_1": 0.003}
 
 
-def follow(directory: Path, *, rate: float, steps: int = STEPS, **changes: object) -> grokviz.Monitor:
-    """A loop that has been followed for some steps, and goes on."""
+def follow(
+    directory: Path, *, rate: float, steps: int = STEPS, given: int | None = None, task: TaskConfig = TASK
+) -> grokviz.Monitor:
+    """A loop that has been followed for some of its `given` steps, and goes on."""
     loop = Loop(Small(), learning_rate=rate)
-    given = {"task": TASK, "every": 10, "stated": {"learning_rate": rate}, **changes}
-    monitor = grokviz.Monitor(directory, **given)
+    monitor = grokviz.Monitor(directory, task, every=10, steps=given, stated={"learning_rate": rate})
     for step in range(steps):
         monitor.see(step, loop.model)
         monitor.loss(step, train=loop.update())
@@ -109,6 +111,20 @@ def test_a_run_that_grows_is_read_as_far_as_it_is(tmp_path: Path) -> None:
         assert later.at("last")["epoch"].dropna().to_dict() == {"slow": 60}
 
 
+def test_figures_say_who_is_left_out_and_keep_their_colours(tmp_path: Path, folder: Path) -> None:
+    for name in RATES:
+        shutil.copytree(folder / name, tmp_path / name)
+    follow(tmp_path / "loop_0", rate=0.001).close()  # before all others, and not measured
+    study = grokviz.open_study(tmp_path)
+    left = survival(study, by="stated.learning_rate")
+    figure = curves(study, "loss_test", by="stated.learning_rate")
+    assert "; 1 runs in which it is not measured are left out" in figure.layout.title.subtitle.text
+    colours = {line.name: line.line.color for line in left.data if line.showlegend is not False}
+    for line in figure.data:
+        if line.name:
+            assert line.line.color == colours[line.name]
+
+
 def test_kinds_of_runs_lie_beside_each_other(tmp_path: Path) -> None:
     # given a loop's, one that grokviz trained, one that does not know its split, and one that is damaged
     follow(tmp_path / "mine", rate=0.03).close()
@@ -131,7 +147,23 @@ def test_kinds_of_runs_lie_beside_each_other(tmp_path: Path) -> None:
     with pytest.warns(GrokvizWarning, match="1 of 3 runs are not done, and left out: nothing tells of them"):
         survival(study, by="model.architecture")
     (tmp_path / "broken" / "manifest.json").unlink()
-    assert len(grokviz.open_study(tmp_path).table) == 3
+    (tmp_path / "ours" / "history.csv").write_text("lost")
+    study = grokviz.open_study(tmp_path)
+    assert study.table["state"].to_dict() == {"mine": "done", "ours": "untold", "unknown": "untold"}
+    assert "history.csv" in study.table.loc["ours", "error"]
+
+
+def test_a_loop_that_diverged_is_censored_at_the_longest_that_one_was_asked_to_go(tmp_path: Path) -> None:
+    follow(tmp_path / "well", rate=0.03, steps=60, given=100).close()
+    monitor = follow(tmp_path / "ill", rate=0.001, steps=20)
+    monitor.loss(20, train=float("nan"))
+    with pytest.warns(GrokvizWarning, match="diverged: at step 20"):
+        monitor.close()
+    study = grokviz.open_study(tmp_path)
+    assert study.table["outcome"].to_dict() == {"ill": "diverged", "well": "memorised"}
+    times = study.times(by="stated.learning_rate")
+    assert times[0.001].after.tolist() == [100.0]
+    assert times[0.03].after.tolist() == [60.0]
 
 
 def test_a_run_by_itself_and_one_without_differences(tmp_path: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from grokviz.analysis.reading.derived import key_frequencies_of
-from grokviz.analysis.reading.joined import differing
+from grokviz.analysis.reading.joined import differing, fields_by_name
 from grokviz.analysis.reading.phases import find_phases
 from grokviz.analysis.reading.scalars import by_epoch, outcome_and_times
 from grokviz.errors import GrokvizError, GrokvizWarning
@@ -93,30 +93,10 @@ class Gathered:
 
     def said_of(self, cell: Cell) -> CellFile:
         """How far the run is: what became of it by its newest losses; the times of its phases, where all of it is measured."""
-        run = self.runs[cell.id].refresh()
-        if not run.has_rows:
-            return CellFile(state="waiting", status=run.status)
-        state: State = "growing" if run.is_under_way else "interrupted" if run.status == "interrupted" else "done"
-        history = _until_the_last_evaluation(run.history)
-        if history is None:
-            why = SPLIT_UNKNOWN if run.config.task.split == "unknown" else "test pairs were not evaluated yet"
-            return CellFile(state="untold", status=run.status, error=why)
-        told, keys = _as_measured(history, run.status), None
-        if run.is_measured:
-            with suppress(GrokvizError):  # of other checkpoints than are there now
-                measured = run.measurements
-                is_whole = not run.why_stale(measured)
-                keys = key_frequencies_of(measured)
-                if is_whole:
-                    told = xr.merge([measured.drop_dims("history_epoch").drop_vars("status"), told])
-        return CellFile(
-            state=state,
-            end=int(history["epoch"][-1]),
-            status=run.status,
-            times=outcome_and_times(find_phases(told)),
-            keys=keys,
-            computed=_computed(run),
-        )
+        try:
+            return _said_of(self.runs[cell.id].refresh())
+        except GrokvizError as error:  # one run must not hide all the others
+            return CellFile(state="untold", error=str(error))
 
     def is_read(self, cell: Cell, said: CellFile) -> bool:
         """Whether its losses tell what became of it; it may be growing."""
@@ -159,16 +139,38 @@ def gathered(directory: Path) -> Gathered:
     return Gathered(directory, runs)
 
 
+def _said_of(run: Run) -> CellFile:
+    if not run.has_rows:
+        return CellFile(state="waiting", status=run.status)
+    state: State = "growing" if run.is_under_way else "interrupted" if run.status == "interrupted" else "done"
+    history = _until_the_last_evaluation(run.history)
+    if history is None:
+        why = SPLIT_UNKNOWN if run.config.task.split == "unknown" else "test pairs were not evaluated yet"
+        return CellFile(state="untold", status=run.status, error=why)
+    told, keys = _as_measured(history, run.status), None
+    if run.is_measured:
+        with suppress(GrokvizError):  # of other checkpoints than are there now
+            measured = run.measurements
+            is_whole = not run.why_stale(measured)
+            keys = key_frequencies_of(measured)
+            if is_whole:
+                told = xr.merge([measured.drop_dims("history_epoch").drop_vars("status"), told])
+    return CellFile(
+        state=state,
+        end=int(history["epoch"][-1]),
+        status=run.status,
+        times=outcome_and_times(find_phases(told)),
+        keys=keys,
+        computed=_computed(run),
+    )
+
+
 def _fields(run: Run) -> dict[str, Any]:
     """What may tell a run from others: its configuration by section and field, without how long and where it is trained, and what
     its owner stated.
     """
-    known = {
-        f"{section}.{name}": value
-        for section, values in run.config.outline().items()
-        for name, value in (values or {}).items()
-        if not (section == "training" and name in NOT_HASHED)
-    }
+    not_told = {f"training.{name}" for name in NOT_HASHED}
+    known = {name: value for name, value in fields_by_name(run.config.outline()).items() if name not in not_told}
     stated = run.origin.stated if run.origin else {}
     return {**known, **{f"stated.{name}": value for name, value in stated.items()}}
 

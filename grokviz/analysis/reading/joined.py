@@ -93,7 +93,11 @@ def config_of(measurements: xr.Dataset) -> dict[str, Any]:
     """The fields of a run's configuration by section and name, `task.p`: numbers and texts, None where a field is empty. An
     operation of one's own by its name, and a split that is given as that.
     """
-    config: Mapping[str, Any] = json.loads(str(measurements["config"].item()))
+    return fields_by_name(json.loads(str(measurements["config"].item())))
+
+
+def fields_by_name(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that is nested by sections, by section and name."""
     return {
         f"{section}.{name}": _short(value)
         for section, values in config.items()
