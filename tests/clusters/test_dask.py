@@ -17,6 +17,7 @@ from clusters.waiting import wait_for
 from grokviz.cli.main import main
 from grokviz.errors import GrokvizError
 from grokviz.studies.directory import read_cell
+from grokviz.studies.engines.dask import _connected
 from grokviz.studies.plan import opened_plan
 from grokviz.studies.work import run_study
 from small_studies import TINY_FILE, same_study
@@ -90,6 +91,24 @@ def test_a_cluster_that_cannot_be_used_is_refused_in_plain_words(tmp_path: Path)
         tried(on="dask", scheduler="moon")
     with cluster(tmp_path, "--nthreads", "2") as address, pytest.raises(GrokvizError, match="several threads"):
         tried(on="dask", scheduler=address)
+
+
+class Stalling:
+    """Dask on a machine that stands still for its first attempts: its client asserts that its thread is up."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts = attempts
+
+    def Client(self, *arguments: object, **options: object) -> str:
+        self.attempts -= 1
+        assert self.attempts < 0
+        return "a client"
+
+
+def test_a_machine_that_stands_still_for_a_while_does_not_end_a_study() -> None:
+    assert _connected(Stalling(2), "tcp://127.0.0.1:1") == "a client"
+    with pytest.raises(GrokvizError, match="thread of Dask's client does not start"):
+        _connected(Stalling(3), "tcp://127.0.0.1:1")
 
 
 def test_who_has_a_client_of_dask_keeps_measurements_all_the_same(tmp_path: Path, tiny_config) -> None:

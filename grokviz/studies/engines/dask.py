@@ -11,6 +11,7 @@ from grokviz.studies.unit import Did, Unit, do
 
 SECONDS_TO_CONNECT = 15
 SECONDS_FOR_WORKERS = 60
+TRIES_TO_START = 3
 
 
 def on_dask(units: Sequence[Unit], where: Where) -> Iterator[Did]:
@@ -46,12 +47,18 @@ def _installed() -> Any:
 
 
 def _connected(distributed: Any, address: str) -> Any:
-    try:
-        return distributed.Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise GrokvizError(
-            f"no scheduler of Dask answers at {address}; start one with `dask scheduler`, and give the address that it prints"
-        ) from error
+    for _ in range(TRIES_TO_START):
+        try:
+            return distributed.Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+        except (
+            AssertionError
+        ):  # Dask asserts that its own thread is up within ten seconds; where a machine stands still it is not
+            continue
+        except (OSError, ValueError) as error:
+            raise GrokvizError(
+                f"no scheduler of Dask answers at {address}; start one with `dask scheduler`, and give the address that it prints"
+            ) from error
+    raise GrokvizError("the thread of Dask's client does not start, for this machine stands still; try it again later")
 
 
 def _refuse_several_threads(client: Any, address: str) -> None:
