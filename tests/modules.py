@@ -26,14 +26,22 @@ class Held(nn.Module):
         self.chance = chance
         self.ways: dict[str, tuple[str, str, int | None]] = {}
         self.sizes: dict[str, int] = {}
+        self.of_lists: set[str] = set()
 
-    def hold(self, names: str | tuple[str, ...], left: str, right: str, **sizes: int) -> None:
-        """Hold one parameter, or several in one tensor, with the axes `left` that become `right`."""
+    def hold(self, names: str | tuple[str, ...], left: str, right: str, *, apart: bool = False, **sizes: int) -> None:
+        """Hold one parameter, or several in one tensor, with the axes `left` that become `right`; each element of the first axis
+        `apart`, in a list of modules.
+        """
         known = {**self.sizes, **sizes}
         dims = [prod(known[axis] for axis in group.strip("()").split()) for group in re.findall(r"\([^)]*\)|\S+", left)]
         name = self.names.pop()
         values = torch.randn(dims, generator=torch.Generator().manual_seed(self.chance.randrange(2**31)))
-        setattr(self, name, nn.Parameter(values * 0.5))
+        if apart:
+            self.of_lists.add(name)
+            for each, own in zip(self.lists, values * 0.5, strict=True):
+                setattr(each, name, nn.Parameter(own.clone()))
+        else:
+            setattr(self, name, nn.Parameter(values * 0.5))
         for part, each in enumerate((names,) if isinstance(names, str) else names):
             self.ways[each] = (name, f"{left} -> {right}", None if isinstance(names, str) else part)
 
@@ -43,7 +51,10 @@ class Held(nn.Module):
             return None
         held, axes, part = self.ways[name]
         known = {axis: size for axis, size in self.sizes.items() if axis in re.findall(r"\w+", axes.split("->")[0])}
-        found = rearrange(getattr(self, held), axes, **known)
+        whole = (
+            torch.stack([getattr(each, held) for each in self.lists]) if held in self.of_lists else getattr(self, held)
+        )
+        found = rearrange(whole, axes, **known)
         return found if part is None else found[part]
 
 
@@ -72,10 +83,25 @@ class Transformer(Held):
         wide = turn("(head d_head)", "(d_head head)")
         flat = [f"{wide} d_model", f"d_model {wide}"]
         solid = ["head d_model d_head", "d_model head d_head", "head d_head d_model"]
-        qkv, kind = "head d_model d_head", turn("separate", "separate", "solid", "fused", "two")
+        qkv, kind = (
+            "head d_model d_head",
+            turn("separate", "separate", "solid", "fused", "two", "list", "list of fused"),
+        )
         order = tuple(chance.sample(["W_Q", "W_K", "W_V"], 3))
         biased = chance.random() < 0.6
-        if kind == "fused":
+        if kind.startswith("list"):
+            self.lists = nn.ModuleList(nn.Module() for _ in range(heads))
+        if kind == "list of fused":
+            left = turn("head (part d_head) d_model", "head d_model (part d_head)")
+            self.hold(order, left, f"part {qkv}", apart=True)
+            if biased:
+                self.hold(tuple(f"b_{w[-1]}" for w in order), "head (part d_head)", "part head d_head", apart=True)
+        elif kind == "list":
+            for name in order:
+                self.hold(name, turn("head d_head d_model", "head d_model d_head"), qkv, apart=True)
+                if biased:
+                    self.hold(f"b_{name[-1]}", "head d_head", "head d_head", apart=True)
+        elif kind == "fused":
             left = turn("(part head d_head) d_model", "d_model (head part d_head)", "part d_model (head d_head)")
             self.hold(order, left, f"part {qkv}")
             if biased:
@@ -90,7 +116,10 @@ class Transformer(Held):
                 if biased:
                     self.hold(f"b_{name[-1]}", turn("head d_head") if kind == "solid" else wide, "head d_head")
         own = turn(*solid[::2]) if kind == "solid" else turn(*flat) if kind == "separate" else "d_model (head d_head)"
-        self.hold("W_O", own, "head d_head d_model")
+        if kind.startswith("list") and chance.random() < 0.3:
+            self.hold("W_O", "head d_model d_head", "head d_head d_model", apart=True)
+        else:
+            self.hold("W_O", own, "head d_head d_model")
         self.hold("W_in", turn("d_model neuron", "neuron d_model"), "d_model neuron")
         self.hold("W_out", turn("d_model neuron", "neuron d_model"), "neuron d_model")
         if classes == vocab and chance.random() < 0.3:

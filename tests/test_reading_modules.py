@@ -1,12 +1,14 @@
 """Modules of others, read as our networks."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
+import grokviz
 from fixtures import initial_model
 from grokviz.config import ModelConfig, RunConfig, TaskConfig
 from grokviz.errors import GrokvizError
@@ -37,8 +39,9 @@ def test_a_generated_module_is_found_tensor_by_tensor_or_refused(seed: int) -> N
     own = tensors_of(unwrapped(case.module))
     assert set(found.readings) == set(case.core.ways)
     assert found.activation.name == case.core.activation
+    read = found.read(own)
     for name in case.core.ways:
-        torch.testing.assert_close(found.readings[name].of(own), case.core.of(name), rtol=0, atol=0)
+        torch.testing.assert_close(read[name], case.core.of(name).detach(), rtol=0, atol=0)
 
 
 class Written(nn.Module):
@@ -74,6 +77,102 @@ class Attending(nn.Module):
         x = self.embed(tokens) + self.position
         x = x + self.attention(x, x, x, need_weights=False)[0]
         return self.unembed(x + self.mlp(x))
+
+
+class Head(nn.Module):
+    """A head with tensors of its own, and a mask that it keeps."""
+
+    def __init__(self, *, d: int = 16, d_head: int = 4, bias: bool = False) -> None:
+        super().__init__()
+        self.key, self.query, self.value = (nn.Linear(d, d_head, bias=bias) for _ in range(3))
+        self.register_buffer("tril", torch.tril(torch.ones(3, 3)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        k, q = self.key(x), self.query(x)
+        scores = (q @ k.transpose(-2, -1) * k.shape[-1] ** -0.5).masked_fill(self.tril == 0, float("-inf"))
+        return scores.softmax(-1) @ self.value(x)
+
+
+class OfHeads(nn.Module):
+    """A transformer of a list of heads, with an MLP in a list, too, whose two matrices have one shape."""
+
+    def __init__(self, *, heads: int = 4, bias: bool = False, layers: int = 1) -> None:
+        super().__init__()
+        self.embed, self.position = nn.Embedding(N + 1, 16), nn.Embedding(3, 16)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "heads": nn.ModuleList(Head(bias=bias) for _ in range(heads)),
+                    "project": nn.Linear(4 * heads, 16),
+                    "mlp": nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16)),
+                }
+            )
+            for _ in range(layers)
+        )
+        self.unembed = nn.Linear(16, N)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens) + self.position(torch.arange(3))
+        for block in self.blocks:
+            x = x + block["project"](torch.cat([head(x) for head in block["heads"]], dim=-1))
+            x = x + block["mlp"](x)
+        return self.unembed(x)
+
+
+@pytest.mark.parametrize(("heads", "bias"), [(4, False), (4, True), (3, False), (1, True)])
+def test_heads_that_are_modules_of_their_own_are_found(heads: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    module = OfHeads(heads=heads, bias=bias)
+    found, own = found_in(module), tensors_of(module)
+    read = found.read(own)
+    for name in ("query", "key", "value"):
+        tensors = [getattr(head, name) for head in module.blocks[0]["heads"]]
+        short = f"W_{name[0].upper()}"
+        torch.testing.assert_close(read[short], torch.stack([each.weight.T for each in tensors]), rtol=0, atol=0)
+        if bias:
+            torch.testing.assert_close(
+                read[short.replace("W", "b")], torch.stack([each.bias for each in tensors]), rtol=0, atol=0
+            )
+    assert ("blocks.0.heads.*.query.weight [" in found.in_words()) == (heads > 1)
+    # and the module is as it was, of its own memory
+    assert module.blocks[0]["heads"][0].query.weight.is_contiguous()
+    assert (
+        found_in(module, names={"blocks.0.heads.*.query.weight": "W_Q"} if heads > 1 else None).readings
+        == found.readings
+    )
+
+
+def test_a_loop_over_heads_of_their_own_leaves_their_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = OfHeads(bias=True)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    task = TaskConfig(p=N)
+    tokens = torch.cat([torch.from_numpy(task.task.pairs), torch.full((N * N, 1), N)], dim=1)
+    with grokviz.Monitor(tmp_path / "run", task, every=1) as monitor:
+        for step in range(3):
+            monitor.see(step, module)
+            optimizer.zero_grad()
+            module(tokens)[:, -1].square().mean().backward()
+            optimizer.step()
+    assert monitor.run.epochs == (0, 1, 2, 3)
+    logits = monitor.run.model("last")(tokens)[:, -1, :N]
+    torch.testing.assert_close(logits, module(tokens)[:, -1].detach(), rtol=0, atol=1e-5, check_dtype=False)
+    assert "W_Q = blocks.0.heads.*.query.weight [" in monitor.run.origin.layout
+
+
+def test_what_is_no_list_of_heads_is_refused_with_what_it_is() -> None:
+    torch.manual_seed(0)
+    with pytest.raises(GrokvizError, match=r"it has 2 layers \(blocks.0, blocks.1\)"):
+        found_in(OfHeads(layers=2))
+    module = OfHeads()
+    module.blocks[0]["heads"][2] = Head(d_head=6)
+    module.blocks[0]["project"] = nn.Linear(18, 16)
+    with pytest.raises(GrokvizError, match="cannot be read as a network of 7 elements: "):
+        found_in(module)
+    with pytest.raises(
+        GrokvizError, match=r"names has 'blocks.0.heads.\*.qery.weight'.* did you mean blocks.0.heads.\*.query.weight"
+    ):
+        found_in(OfHeads(), names={"blocks.0.heads.*.qery.weight": "W_Q"})
 
 
 def test_modules_as_tutorials_write_them_are_found() -> None:

@@ -1,6 +1,7 @@
 """How a module is read as a network: which of its tensors is which of our parameters, by its names or by trying."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -20,7 +21,8 @@ from grokviz.monitoring.modules import (
     refuse_another_architecture,
     tensors_of,
 )
-from grokviz.monitoring.naming import Names, checked_names, known_names, layers_in
+from grokviz.monitoring.naming import Allowed, Names, checked_names, known_names, layers_in
+from grokviz.monitoring.stacks import Stacks, stacked_in_place, ways_to_stack
 from grokviz.monitoring.trying import Problem, Trial, sample_of
 
 
@@ -32,26 +34,45 @@ def find(module: nn.Module, *, n: int, names: Names | None, logits: Logits | Non
     """
     refuse_another_architecture(module)
     own = tensors_of(module)
-    given = checked_names(names, own)
-    sources = [name for name, _ in module.named_parameters()]
-    sources += [name for name in given if name not in sources]
+    trained = [name for name, _ in module.named_parameters()]
+    ways = list(ways_to_stack({name: own[name] for name in trained}))
+    given = checked_names(names, [*own, *dict.fromkeys(name for stacks in ways for name in stacks)])
     problem = Problem()
     for dtype in (torch.float64, torch.float32):  # the former tells more; not every module can be asked in it
-        twin = copied(module, dtype)
-        tensors = tensors_of(twin)
-        for allowed in (given,) if names else (known_names(sources), {}):
-            if allowed is None:
-                continue
-            for shape in _shapes(n):
-                for copy in _askable(twin, tensors, shape, logits, problem):
-                    candidates = Candidates({name: tensors[name] for name in sources}, shape, allowed)
-                    trial = Trial(copy, candidates, problem)
-                    found = trial.found()
-                    if found is not None:
-                        return found
+        for stacks in ways:
+            found = _found(copied(module, dtype), trained, stacks, given, n=n, logits=logits, problem=problem)
+            if found is not None:
+                return found
         if problem.stage > 0:
             break
-    raise GrokvizError(_refusal(module, problem, sources, own, n))
+    raise GrokvizError(_refusal(module, problem, trained, own, n))
+
+
+def _found(
+    twin: nn.Module,
+    trained: Sequence[str],
+    stacks: Stacks,
+    given: Allowed,
+    *,
+    n: int,
+    logits: Logits | None,
+    problem: Problem,
+) -> Found | None:
+    """How a copy is read where these tensors are one; None where it cannot be so."""
+    tensors = stacked_in_place(tensors_of(twin), stacks)
+    if not given.keys() <= tensors.keys():
+        return None
+    sources = [name for name in dict.fromkeys((*trained, *stacks, *given)) if name in tensors]
+    for allowed in (given,) if given else (known_names(sources), {}):
+        if allowed is None:
+            continue
+        for shape in _shapes(n):
+            for copy in _askable(twin, tensors, shape, logits, problem):
+                candidates = Candidates({name: tensors[name] for name in sources}, shape, allowed)
+                found = Trial(copy, candidates, problem).found()
+                if found is not None:
+                    return replace(found, stacks=stacks)
+    return None
 
 
 def _shapes(n: int) -> Iterator[Shape]:
@@ -68,7 +89,7 @@ def _askable(
     pairs = sample_of(shape.n)
     ways = asked_ways(twin, n=shape.n, apart=shape.apart, equals=shape.positions == 3, given=logits)
     for said, ask in ways:
-        copy = Copy(twin, tensors, ask, said)
+        copy = Copy(twin, ask, said)
         try:
             found = copy.logits(pairs)
         except Exception as error:  # whatever a module of somebody's own raises for an input that it does not take
@@ -94,7 +115,7 @@ def _refusal(module: nn.Module, problem: Problem, sources: Sequence[str], tensor
     listed = ", ".join(shapes[:8]) + (f" and {len(shapes) - 8} more" if len(shapes) > 8 else "")
     asking = "is the task that of the module, and are its inputs a, b and '='?"
     why = problem.said or f"none of them has the tokens of {n} elements; {asking}"
-    if layers := layers_in(sources):
+    if layers := layers_in({name: tensors[name] for name in sources}):
         why = f"it has {len(layers)} layers ({', '.join(layers)})"
     return (
         f"{type(module).__name__} cannot be read as a network of {n} elements: {why} (its parameters: {listed}); expected is "

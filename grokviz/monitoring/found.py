@@ -1,7 +1,7 @@
 """How a module was found to be read, and what is read of it so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from grokviz.models.architecture import Architecture, OperandTokens
 from grokviz.models.weights import Weights
 from grokviz.monitoring.modules import Tensors
 from grokviz.monitoring.readings import Readings
+from grokviz.monitoring.stacks import Stacks, stacked
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,17 @@ class Found:
     """On how many pairs."""
     by_names: bool
     """Whether its names said which tensor is which."""
+    stacks: Stacks = field(default_factory=dict)
+    """The tensors that are read as one."""
+
+    def read(self, tensors: Tensors) -> dict[str, Tensor]:
+        """Those parameters that the module has, by their short names; of tensors that are not joined, views of them."""
+        whole = stacked(tensors, self.stacks)
+        return {name: reading.of(whole).detach() for name, reading in self.readings.items()}
 
     def parameters(self, tensors: Tensors) -> dict[str, np.ndarray]:
         """A copy of all parameters by the hooked model's names, in float32; biases that the module has not are zero."""
-        found = {name: reading.of(tensors).detach() for name, reading in self.readings.items()}
+        found = self.read(tensors)
         sizes = sizes_in(self.architecture, found)
         return {
             p.name: np.array(
@@ -47,9 +55,9 @@ class Found:
     def weights(self, tensors: Tensors) -> Weights:
         """The weights; biases that are zero, and not trained, are left out."""
         kept = {
-            name: reading.of(tensors).detach().to("cpu", torch.float32).contiguous()
-            for name, reading in self.readings.items()
-            if not self.architecture.by_short_name[name].is_bias or _is_trained(tensors[reading.source])
+            name: values.to("cpu", torch.float32).contiguous()
+            for name, values in self.read(tensors).items()
+            if not self.architecture.by_short_name[name].is_bias or self._is_trained(name, tensors)
         }
         return Weights(kept, self.architecture, self.activation, self.operand_tokens)
 
@@ -62,13 +70,14 @@ class Found:
         }
         return Weights(kept, self.architecture, self.activation, self.operand_tokens)
 
+    def _is_trained(self, name: str, tensors: Tensors) -> bool:
+        source = self.readings[name].source
+        own = [tensors[each] for each in self.stacks.get(source, (source,))]
+        return any(bool(tensor.requires_grad or tensor.any()) for tensor in own)
+
     def in_words(self) -> str:
         """Which tensor is which."""
         return ", ".join(f"{name} = {reading.said}" for name, reading in self.readings.items())
-
-
-def _is_trained(tensor: Tensor) -> bool:
-    return bool(tensor.requires_grad or tensor.any())
 
 
 def sizes_in(architecture: Architecture, found: Mapping[str, Tensor]) -> dict[str, int]:

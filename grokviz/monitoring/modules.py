@@ -94,8 +94,6 @@ class Copy:
     """A copy of a module, to be run and to be filled with other numbers."""
 
     module: nn.Module
-    tensors: Tensors
-    """Those of `tensors_of`: the copy's own memory."""
     ask: Callable[[Int[Tensor, "pair operand"]], Any]
     asked: str
     """How it is asked, in words."""

@@ -1,6 +1,6 @@
 """The names of a module's tensors: those that are given for ours, those of known layouts, and the layers that they speak of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from grokviz.checks import choose, shown
 from grokviz.errors import GrokvizError
@@ -19,8 +19,8 @@ SHORT_NAMES = tuple(dict.fromkeys(p.short_name for each in ARCHITECTURES.values(
 FULL_NAMES = {p.name: p.short_name for each in ARCHITECTURES.values() for p in each.parameters}
 
 
-def checked_names(names: Names | None, tensors: Tensors) -> dict[str, tuple[str, ...]]:
-    """The names that are given, by tensor.
+def checked_names(names: Names | None, tensors: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The names that are given, by tensor; a star stands for the number of tensors that are read as one.
 
     Raises:
         GrokvizError: one is unknown, or given twice; the message names the nearest.
@@ -65,16 +65,19 @@ def known_names(sources: Iterable[str]) -> Allowed | None:
     return {source: (name,) for source, name in last.items()} if is_short else None
 
 
-def layers_in(names: Iterable[str]) -> list[str]:
-    """The layers in a module's names, where there are several: numbered parts of the same four tensors or more."""
-    tails: dict[str, set[str]] = {}
-    for name in names:
+def layers_in(tensors: Tensors) -> list[str]:
+    """The layers in a module's names, where there are several: numbered parts of the same tensors, more than there are in a
+    head, which has four matrices at most, all of one size.
+    """
+    tails: dict[str, dict[str, int]] = {}
+    for name, tensor in tensors.items():
         words = name.split(".")
         for place, word in enumerate(words):
-            if word.isdigit():
-                tails.setdefault(".".join(words[: place + 1]), set()).add(".".join(words[place + 1 :]))
+            if word.isdecimal() and tensor.ndim > 1:
+                own = tails.setdefault(".".join(words[: place + 1]), {})
+                own[".".join(words[place + 1 :])] = tensor.numel()
     alike: dict[tuple[str, frozenset[str]], list[str]] = {}
-    for layer, own in tails.items():
-        if len(own) >= 4:
-            alike.setdefault((layer.rpartition(".")[0], frozenset(own)), []).append(layer)
+    for layer, sizes in tails.items():
+        if len(sizes) > 4 or (len(sizes) == 4 and len(set(sizes.values())) > 1):
+            alike.setdefault((layer.rpartition(".")[0], frozenset(sizes)), []).append(layer)
     return next((layers for layers in alike.values() if len(layers) > 1), [])

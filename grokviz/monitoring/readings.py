@@ -35,6 +35,8 @@ FUSED = (
     "part head d_head d_model",
     "head part d_model d_head",
     "head part d_head d_model",
+    "head (part d_head) d_model",
+    "head d_model (part d_head)",
 )
 """The axes of a tensor that holds several of W_Q, W_K and W_V as its parts."""
 
