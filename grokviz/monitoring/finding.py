@@ -35,7 +35,8 @@ def find(module: nn.Module, *, n: int, names: Names | None, logits: Logits | Non
     refuse_another_architecture(module)
     own = tensors_of(module)
     trained = [name for name, _ in module.named_parameters()]
-    ways = list(ways_to_stack({name: own[name] for name in trained}))
+    shown = {name: own[name] for name in trained}
+    ways: list[Stacks] = [{}] if layers_in(shown) else list(ways_to_stack(shown))
     given = checked_names(names, [*own, *dict.fromkeys(name for stacks in ways for name in stacks)])
     problem = Problem()
     for dtype in (torch.float64, torch.float32):  # the former tells more; not every module can be asked in it

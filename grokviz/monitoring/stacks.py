@@ -11,7 +11,7 @@ Stacks = Mapping[str, tuple[str, ...]]
 """By the name that they have together, with a star for the number: the names of tensors that are read as one, in order."""
 
 MOST_LISTS = 4
-"""Lists of which each may be read as one, or not."""
+"""Lists of which each is tried as one, or not; a network of one layer has fewer. The innermost count."""
 
 
 def ways_to_stack(tensors: Tensors) -> Iterator[Stacks]:
