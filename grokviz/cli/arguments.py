@@ -180,7 +180,7 @@ class ReportArguments:
     """Arguments of `report`."""
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run, or of a study."""
+    """Directory of the run, of a study, or with runs in it, which are read as one."""
     out: Path | None = None
     """New HTML file for the report; RUN/report.html if not given. For a run that is read-only."""
     measurements: Path | None = None
@@ -208,7 +208,7 @@ class MeasurementsArguments:
     """Arguments of `measurements`."""
 
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Directory of the run, or of a study: then all of its runs that are done."""
+    """Directory of the run, of a study, or with runs in it: then all of them that are done."""
     csv: bool = False
     """Print or write comma-separated values; so it is if neither this nor --parquet is given."""
     at: str | None = None
@@ -247,7 +247,7 @@ class CompareArguments:
     """Arguments of `compare`."""
 
     runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN RUN ...")]
-    """Directories of two or more measured runs, or of a study, which stands for all of its runs that are done."""
+    """Directories of two or more measured runs, or of a study or with runs in it, which stands for all of them that are done."""
     at: str = "last"
     """Where the runs are compared in numbers: last, first, an epoch, grokked, or grokked:1.15, the first checkpoint at or after
     1.15 times the epoch by which each had grokked."""
