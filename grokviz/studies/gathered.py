@@ -17,7 +17,7 @@ import xarray as xr
 
 from grokviz.analysis.reading.derived import key_frequencies_of
 from grokviz.analysis.reading.joined import differing, fields_by_name
-from grokviz.analysis.reading.phases import find_phases
+from grokviz.analysis.reading.phases import as_measured, find_phases
 from grokviz.analysis.reading.scalars import by_epoch, outcome_and_times
 from grokviz.errors import GrokvizError, GrokvizWarning
 from grokviz.store import Run, open_run
@@ -143,11 +143,7 @@ def _said_of(run: Run) -> CellFile:
     if not run.has_rows:
         return CellFile(state="waiting", status=run.status)
     state: State = "growing" if run.is_under_way else "interrupted" if run.status == "interrupted" else "done"
-    history = _until_the_last_evaluation(run.history)
-    if history is None:
-        why = SPLIT_UNKNOWN if run.config.task.split == "unknown" else "test pairs were not evaluated yet"
-        return CellFile(state="untold", status=run.status, error=why)
-    told, keys = _as_measured(history, run.status), None
+    told, keys = as_measured(run.history).assign(status=run.status), None
     if run.is_measured:
         with suppress(GrokvizError):  # of other checkpoints than are there now
             measured = run.measurements
@@ -155,11 +151,15 @@ def _said_of(run: Run) -> CellFile:
             keys = key_frequencies_of(measured)
             if is_whole:
                 told = xr.merge([measured.drop_dims("history_epoch").drop_vars("status"), told])
+    phases = find_phases(told)
+    if "test_accuracy" not in phases.last_evaluated:
+        why = SPLIT_UNKNOWN if run.config.task.split == "unknown" else "test pairs were not evaluated yet"
+        return CellFile(state="untold", status=run.status, error=why)
     return CellFile(
         state=state,
-        end=int(history["epoch"][-1]),
+        end=phases.last_evaluated["test_accuracy"],
         status=run.status,
-        times=outcome_and_times(find_phases(told)),
+        times=outcome_and_times(phases),
         keys=keys,
         computed=_computed(run),
     )
@@ -184,22 +184,6 @@ def _computed(run: Run) -> dict[str, Any]:
         "grokviz": versions.get("grokviz"),
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _until_the_last_evaluation(history: xr.Dataset) -> xr.Dataset | None:
-    """A history as far as it tells what became of the run, for a train loss alone says nothing of the test pairs; None if it
-    tells nothing.
-    """
-    if not {"train_accuracy", "test_accuracy", "test_loss"} <= set(history.data_vars):
-        return None
-    told = history["test_accuracy"].dropna("epoch")["epoch"]
-    return history.sel(epoch=slice(None, int(told[-1]))) if told.size else None
-
-
-def _as_measured(history: xr.Dataset, status: str) -> xr.Dataset:
-    """The history under the names that it has among measurements, with how the run ended."""
-    columns = {str(name): f"history_{name}" for name in history.data_vars}
-    return history.rename({**columns, "epoch": "history_epoch"}).assign(status=status)
 
 
 def _length(run: Run) -> int:

@@ -95,7 +95,7 @@ class Phases:
     last_epoch: int
     last_evaluated: Mapping[str, int]
     """The last epoch at which `train_accuracy`, `test_accuracy` and `test_loss` were evaluated, and the last `checkpoint`: up to
-    there it is known that what has not happened has not."""
+    there it is known that what has not happened has not. What never was is not in it."""
     not_yet: tuple[str, ...]
     rule: PhaseRule
     """By what they were told."""
@@ -299,7 +299,8 @@ def _last_evaluated(measurements: xr.Dataset) -> dict[str, int]:
     found = {}
     for name in ("train_accuracy", "test_accuracy", "test_loss"):
         there = measurements[f"history_{name}"].dropna("history_epoch")["history_epoch"]
-        found[name] = int(there[-1]) if there.size else 0
+        if there.size:
+            found[name] = int(there[-1])
     if "epoch" in measurements.dims:
         found["checkpoint"] = int(measurements["epoch"][-1])
     return found
@@ -330,9 +331,13 @@ def _with_history(given: Any) -> xr.Dataset:
         raise GrokvizError(f"find_phases needs measurements, a history or a run, but got {shown(given)}")
     refuse_several_runs(given, who="find_phases")
     if "history_test_loss" not in given and {"train_accuracy", "test_accuracy", "test_loss"} <= set(given.data_vars):
-        columns = {str(name): f"history_{name}" for name in given.data_vars}
-        return given.rename({**columns, "epoch": "history_epoch"})
+        return as_measured(given)
     return given
+
+
+def as_measured(history: xr.Dataset) -> xr.Dataset:
+    """The history of a run under the names that it has among measurements."""
+    return history.rename({**{str(name): f"history_{name}" for name in history.data_vars}, "epoch": "history_epoch"})
 
 
 def _crossing(across: xr.DataArray, *, held: int) -> Interval | None:

@@ -104,8 +104,8 @@ def outcome_and_times(phases: Phases | None) -> dict[str, Any]:
         ("cleanup_start", phases.cleanup_start, "test_loss", has_phases),
         ("cleanup_end", phases.cleanup_end, "checkpoint", has_phases),
     ):
-        last = float(phases.last_evaluated.get(read_off, phases.last_epoch))
-        times |= dict(zip((f"{name}_after", f"{name}_by"), _ends(interval, last, is_told=is_told), strict=True))
+        last = phases.last_evaluated.get(read_off) if is_told else None
+        times |= dict(zip((f"{name}_after", f"{name}_by"), _ends(interval, last), strict=True))
     end = math.inf if phases.memorisation_end is None else float(phases.memorisation_end)
     times["memorisation_end"] = end if has_phases else math.nan
     delay = phases.outcome.delay
@@ -115,10 +115,10 @@ def outcome_and_times(phases: Phases | None) -> dict[str, Any]:
     return times
 
 
-def _ends(interval: Interval | None, last: float, *, is_told: bool) -> tuple[float, float]:
+def _ends(interval: Interval | None, last: int | None) -> tuple[float, float]:
     if interval is not None:
         return float(interval.after or 0), float(interval.by)
-    return (last, math.inf) if is_told else (math.nan, math.nan)
+    return (math.nan, math.nan) if last is None else (float(last), math.inf)
 
 
 def by_epoch(data: xr.Dataset) -> pd.DataFrame:

@@ -50,10 +50,8 @@ def _connected(distributed: Any, address: str) -> Any:
     for _ in range(TRIES_TO_START):
         try:
             return distributed.Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-        except (
-            AssertionError
-        ):  # Dask asserts that its own thread is up within ten seconds; where a machine stands still it is not
-            continue
+        except AssertionError:
+            continue  # Dask asserts that its own thread is up within ten seconds; where a machine stands still it is not
         except (OSError, ValueError) as error:
             raise GrokvizError(
                 f"no scheduler of Dask answers at {address}; start one with `dask scheduler`, and give the address that it prints"
